@@ -1,0 +1,47 @@
+# A fresh machine needs Python 3.11 or later and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+
+.PHONY: help install lint type test slow demo bench table
+
+help:
+	@echo "make demo    train, evaluate and predict the pose task on generated data (about 4 minutes)"
+	@echo "make test    lint, types and tests    make slow   the long proofs"
+	@echo "make bench   side-by-side benchmarks  make table  parameters and MACs of every backbone"
+
+install: .venv/installed
+
+# The stamp makes the environment a target like any other: made once, remade when its inputs change.
+.venv/installed: pyproject.toml requirements.lock
+	$(PYTHON) -c "import sys; sys.version_info[:2] >= (3, 11) or sys.exit('Python 3.11 or later is needed, found ' + sys.version.split()[0] + '; say make PYTHON=python3.12')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[dev]"
+	touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: install
+	$(BIN)/mypy
+
+test: lint type
+	$(BIN)/pytest -n 2
+
+slow: install
+	$(BIN)/pytest -m slow
+
+demo: install
+	rm -rf $(DEMO)
+	$(BIN)/python -m tasks.pose.train --out $(DEMO)
+	$(BIN)/python -m tasks.pose.evaluate --run $(DEMO)
+	$(BIN)/python -m tasks.pose.predict --run $(DEMO) --sample 12 --out $(DEMO)/predictions
+	@echo "Pictures: $(DEMO)/pictures (scored), $(DEMO)/predictions (drawn on new pictures), $(DEMO)/curves.png"
+
+bench: install
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.pose
+
+table: install
+	$(BIN)/python -m backbone.table
