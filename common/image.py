@@ -1,0 +1,109 @@
+"""Reading and writing pictures: always eight bits, three channels, and never half a picture."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import DamagedFile, UserError
+
+Picture = NDArray[np.uint8]
+Colour = Literal["RGB", "BGR"]
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+# In a JPEG's compressed data a marker is 0xFF and a byte that is neither a stuffed zero, a fill byte
+# nor a restart.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_END_OF_PICTURE = 0xD9
+_START_OF_SCAN = 0xDA
+
+
+def read(path: Path | str, colour: Colour = "RGB", rotate: bool = False) -> Picture:
+    """Picture (H, W, 3), 0..255, from any colour model and depth.
+
+    The EXIF orientation is ignored, because annotations count stored pixels; `rotate` obeys it, as
+    viewers do. Raises DamagedFile for a file that is missing, cut short or not a picture.
+    """
+    try:
+        content = np.fromfile(path, dtype=np.uint8)
+    except FileNotFoundError:
+        raise DamagedFile(f"{path}: no such file") from None
+    except OSError as error:
+        raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from None
+    if content.size == 0:
+        raise DamagedFile(f"{path}: is empty (0 bytes)")
+    if _cut_short(content):
+        raise DamagedFile(f"{path}: the picture is cut short; copy the file again")
+    flags = cv2.IMREAD_COLOR_RGB if colour == "RGB" else cv2.IMREAD_COLOR_BGR
+    try:
+        image = cv2.imdecode(content, flags if rotate else flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise DamagedFile(f"{path}: cannot be decoded ({error.err})") from None
+    if image is None:
+        raise DamagedFile(f"{path}: is not a picture that OpenCV can decode")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def write(path: Path | str, image: Picture) -> None:
+    """Write an RGB picture (H, W, 3); the file's suffix chooses the format."""
+    try:
+        written = cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise UserError(f"{path}: cannot be written ({error.err})") from None
+    if not written:
+        raise UserError(f"{path}: cannot be written; does its folder exist, is the disk full?")
+
+
+def list_images(paths: Iterable[Path | str]) -> list[Path]:
+    """Pictures among files and directly in folders, each once, a folder's sorted by name.
+
+    Raises UserError for a path that does not exist or a folder without pictures.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise UserError(
+                    f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})"
+                )
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UserError(f"{path}: no such file or folder")
+    if not found:
+        raise UserError("no pictures given; name files or folders")
+    return list(found)
+
+
+def _cut_short(content: Picture) -> bool:
+    """Whether a JPEG or PNG lacks its end, which decoders fill in with grey and a warning."""
+    start, end = content[:8].tobytes(), content[-64:].tobytes()
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" not in end and b"IEND" not in content.tobytes()
+    if start.startswith(b"\xff\xd8\xff"):
+        return not end.endswith(b"\xff\xd9") and not _jpeg_ends(content.tobytes())
+    return False
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether a JPEG has its end marker, possibly with other data (a video, padding) behind it.
+
+    The walk goes from segment to segment, because an embedded preview has an end marker of its own.
+    """
+    position = 2
+    while marker := _MARKER.search(data, position):
+        kind = data[marker.end() - 1]
+        if kind == _END_OF_PICTURE:
+            return True
+        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        position = marker.end() + length
+        if kind == _START_OF_SCAN and position >= len(data):
+            return False
+    return False

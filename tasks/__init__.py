@@ -1,0 +1,1 @@
+"""The tasks: each folder is independent of the others and has the same files."""

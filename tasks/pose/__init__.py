@@ -1,0 +1,1 @@
+"""Human pose estimation: SimpleBaseline heat maps on a Res2Net backbone."""
