@@ -16,9 +16,9 @@ Colour = Literal["RGB", "BGR"]
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
-# In a JPEG's compressed data a marker is 0xFF and a byte that is neither a stuffed zero, a fill byte
-# nor a restart.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+# In a JPEG's compressed data a marker is 0xFF and a byte that is neither a stuffed zero, a fill
+# byte nor a restart.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_OF_PICTURE = 0xD9
 _START_OF_SCAN = 0xDA
 

@@ -29,6 +29,7 @@ class Normalize(nn.Module):
 def freeze(module: nn.Module) -> nn.Module:
     """Stop a module's parameters from learning and return it.
 
-    Batch norm still follows the batches in training mode; a trunk with fixed statistics is built so.
+    Batch norm still follows the batches in training mode; fixed statistics are a matter of how
+    the trunk is built.
     """
     return module.requires_grad_(False)

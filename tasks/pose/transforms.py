@@ -1,10 +1,10 @@
 """Boxes to crops, pictures to inputs, joints to heat maps and back, and the augmentations.
 
-Points are (x, y) in pixels with the origin in the middle of the first pixel. `unbiased` selects the
-coding of Huang et al., "The Devil Is in the Details: Delving Into Unbiased Data Processing for Human
-Pose Estimation", CVPR 2020: sizes count the intervals between pixels (W - 1), so that crops, mirror
-images and heat maps agree to the fraction of a pixel. Without it the coding is that of the published
-SimpleBaseline models, which counts pixels and rounds the joint to a heat map's pixel.
+Points are (x, y) in pixels with the origin in the middle of the first pixel. `unbiased` selects
+the coding of Huang et al., "The Devil Is in the Details: Delving Into Unbiased Data Processing for
+Human Pose Estimation", CVPR 2020: sizes count the intervals between pixels (W - 1), so that crops,
+mirror images and heat maps agree to the fraction of a pixel. Without it the coding is that of the
+published SimpleBaseline models, which counts pixels and rounds a joint to a heat map's pixel.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ Picture = NDArray[np.uint8]
 
 
 def box_to_crop(box_xywh: Floats, aspect: float, padding: float = 1.25) -> tuple[Floats, Floats]:
-    """Center (2,) and extent (2,) in pixels of the crop: the box grown to width / height = aspect."""
+    """Center (2,) and extent (2,) in pixels of a box's crop: grown to width / height = aspect."""
     x, y, width, height = (float(value) for value in box_xywh)
     center = np.array([x + width / 2, y + height / 2])
     width, height = max(width, height * aspect), max(height, width / aspect)
@@ -34,8 +34,9 @@ def crop_matrix(
     size_wh: tuple[int, int],
     unbiased: bool,
 ) -> Floats:
-    """Affine matrix (2, 3) from picture to crop pixels; a positive rotation turns the crop's frame
-    clockwise in the picture, so that the content turns counterclockwise.
+    """Affine matrix (2, 3) from picture to crop pixels.
+
+    A positive rotation turns the crop's frame clockwise, and so its content counterclockwise.
     """
     size = np.array(size_wh, dtype=np.float64)
     if unbiased:
@@ -57,7 +58,7 @@ def mirror_matrix(width: int) -> Floats:
 
 def warp(image: Picture, matrix: Floats, size_wh: tuple[int, int]) -> Picture:
     """Crop (H, W, C) of a picture, bilinear, black where the picture ends."""
-    return cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return np.asarray(cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR), np.uint8)
 
 
 def transform_points(points: Floats, matrix: Floats) -> Floats:
@@ -95,13 +96,14 @@ def gaussian_heatmaps(
     sigma: float,
     unbiased: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Targets (J, h, w) with peaks of 1, and weights (J,) of 0 or 1, for joints (J, 2) of the input.
+    """Targets (J, h, w) with peaks of 1, and weights (J,) of 0 or 1, for joints (J, 2).
 
-    A Gaussian is cut off at 3 sigma around the joint's pixel; a joint whose patch lies outside the map
-    has weight 0, like one that is not labelled (visible 0).
+    Joints are input pixels, sigma heat map pixels. A Gaussian is cut off at 3 sigma around the
+    joint's pixel; a joint whose patch lies outside the map has weight 0, like one that is not
+    labelled (visible 0).
     """
     exact = to_heatmap(joints, size_wh, input_wh, unbiased)
-    # Truncation towards zero, not floor: the published targets of joints left of the map depend on it.
+    # Truncation towards zero, not floor, as in the published targets.
     pixel = np.trunc(exact + 0.5)
     radius = int(3 * sigma)
     inside = np.all((pixel + radius >= 0) & (pixel - radius < size_wh), axis=1)
@@ -125,7 +127,7 @@ def _bells(middle: Floats, pixel: Floats, length: int, sigma: float) -> NDArray[
 
 @dataclass(frozen=True)
 class Pose:
-    """A person before the crop: what the augmentations change. Pixels of the picture as it is seen."""
+    """A person before the crop, in pixels of the picture as it is seen; augmentations change it."""
 
     joints: Floats
     """(J, 2) x and y."""
