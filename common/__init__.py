@@ -1,0 +1,1 @@
+"""The engine and the parts that at least two tasks share; it knows no task and no Res2Net."""

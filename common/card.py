@@ -1,0 +1,89 @@
+"""The result card: a score together with everything that decides what it means."""
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Card:
+    """One evaluation of one model on one data set under one protocol."""
+
+    task: str
+    metrics: dict[str, float]
+    protocol: dict[str, Any]
+    """Every choice that moves the score: box source, flip test, sizes, thresholds."""
+    data: dict[str, Any]
+    """``root, split, images, fingerprint``: what was scored."""
+    model: dict[str, Any]
+    """``backbone, parameters, weights``: what was scored with."""
+    checkpoint: dict[str, Any]
+    """``file, sha256, epoch``, as `describe_checkpoint` gives them."""
+    versions: dict[str, str]
+    device: str
+
+    def write(self, path: Path) -> None:
+        """Write the card as indented JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+    def table(self) -> str:
+        """The scores as a text table, the protocol and the data on the lines below it."""
+        names = list(self.metrics)
+        cells = [f"{value:.4f}" for value in self.metrics.values()]
+        widths = [max(len(name), len(cell)) for name, cell in zip(names, cells, strict=True)]
+        lines = [
+            "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
+            for row in (names, cells)
+        ]
+        lines += [f"{title}: {_pairs(part)}" for title, part in self._parts()]
+        return "\n".join(lines)
+
+    def _parts(self) -> list[tuple[str, dict[str, Any]]]:
+        return [("protocol", self.protocol), ("data", self.data), ("model", self.model)]
+
+
+def read(path: Path) -> Card:
+    """Read a card that `Card.write` wrote.
+
+    Raises:
+        UserError: there is no such file, or it is not a result card.
+    """
+    try:
+        return Card(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the task's evaluate command first") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: not a result card ({error})") from error
+
+
+def describe_checkpoint(path: Path, epoch: int | None) -> dict[str, Any]:
+    """The card's checkpoint entry: file name, hash of its bytes, and the epochs it was trained."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": path.name, "sha256": digest, "epoch": epoch}
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Installed versions of Python, torch and the packages that take part in a score."""
+    installed = {name: metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), "torch": torch.__version__, **installed}
+
+
+def describe_device(device: torch.device) -> str:
+    """The device as a person names it: the GPU's product name, or the CPU with its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _pairs(part: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in part.items())

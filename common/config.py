@@ -1,0 +1,170 @@
+"""One frozen dataclass is a command's whole configuration, read from YAML files and flags.
+
+``--config FILE`` may be given several times; later files win over earlier ones, and flags win over
+every file, wherever they stand. What was resolved is saved in the run directory and reads back
+equal.
+"""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, cast, get_type_hints
+
+import jsonargparse
+import yaml
+
+from common.errors import UserError
+
+Config = TypeVar("Config")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoaderConfig:
+    """How samples are read."""
+
+    workers: int = 2
+    """Processes that read and augment, on each rank; 0 reads in the main process."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"--loader.workers is {self.workers}; it must be 0 or more")
+
+
+class _Parser(jsonargparse.ArgumentParser):
+    """A parser whose errors are a single line without the usage text."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UserError(_one_line(message)) from ex
+
+
+def parse(
+    kind: type[Config], argv: Sequence[str] | None = None, positional: str | None = None
+) -> Config:
+    """Read a config of type `kind` from command-line words.
+
+    Args:
+        kind: a frozen dataclass whose fields (with docstrings) are the flags.
+        argv: the words; the process's own when None.
+        positional: the field that takes the bare words, such as the inputs of ``predict``.
+
+    Raises:
+        UserError: an unknown flag or key, a wrong type, or a value that the dataclass refuses.
+        SystemExit: after ``--help`` or ``--print_config``.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    bare: list[str] = []
+    if positional is not None:
+        bare, words = _split_bare(words)
+    parser = _parser(kind)
+    namespace = parser.parse_args(_configs_first(_spell_out_switches(words, _switches(kind))))
+    namespace.pop("config", None)
+    if positional is not None and bare:
+        namespace[positional] = tuple(Path(word) for word in bare)
+    try:
+        return _build(parser, kind, namespace)
+    except ValueError as error:
+        raise UserError(_one_line(str(error))) from error
+
+
+def read(kind: type[Config], path: Path) -> Config:
+    """Read a config that `save` wrote, or any YAML file of that shape."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such config file")
+    return parse(kind, ["--config", str(path)])
+
+
+def save(config: Any, path: Path) -> None:
+    """Write a config as YAML; `read` gives an equal object back."""
+    path.write_text(to_yaml(config))
+
+
+def to_yaml(config: Any) -> str:
+    """The config as YAML text, every field spelt out, in the order of the dataclass."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, width=100)
+
+
+def _parser(kind: type) -> _Parser:
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    # Without abbreviations a misspelt flag is an error rather than a guess.
+    parser = _Parser(
+        prog=f"python -m {_module_name()}", description=kind.__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file; flags win over it")
+    parser.add_class_arguments(kind, fail_untyped=True)
+    return parser
+
+
+def _module_name() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else Path(sys.argv[0]).stem
+
+
+def _build(parser: _Parser, kind: type[Config], namespace: Any) -> Config:
+    built = parser.instantiate(namespace)
+    return kind(**{field.name: built[field.name] for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+
+
+def _configs_first(words: list[str]) -> list[str]:
+    """Move every ``--config FILE`` to the front: jsonargparse lets a later file undo a flag."""
+    files: list[str] = []
+    flags: list[str] = []
+    stream = iter(words)
+    for word in stream:
+        if word == "--config":
+            files += [word, next(stream, "")]
+        elif word.startswith("--config="):
+            files.append(word)
+        else:
+            flags.append(word)
+    return files + flags
+
+
+def _split_bare(words: list[str]) -> tuple[list[str], list[str]]:
+    """Split the words before the first flag (and after ``--``) from flags and their values."""
+    first_flag = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
+    bare, flags = words[:first_flag], words[first_flag:]
+    if "--" in flags:
+        at = flags.index("--")
+        bare, flags = bare + flags[at + 1 :], flags[:at]
+    return bare, flags
+
+
+def _switches(kind: type, prefix: str = "--") -> set[str]:
+    """The flags of `kind` that are true or false."""
+    found: set[str] = set()
+    for field, hint in get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            found |= _switches(cast(type, hint), f"{prefix}{field}.")
+        elif hint is bool:
+            found.add(prefix + field)
+    return found
+
+
+def _spell_out_switches(words: list[str], switches: set[str]) -> list[str]:
+    """``--resume`` alone means ``--resume true``; ``--resume false`` stays possible."""
+    spelt: list[str] = []
+    for word, following in zip(words, [*words, "--"][1:], strict=True):
+        spelt.append(word)
+        if word in switches and following.lower() not in ("true", "false"):
+            spelt.append("true")
+    return spelt
+
+
+def _one_line(message: str) -> str:
+    """The parser's nested, indented report as one line that names the flag."""
+    message = re.sub(r"\s*\n\s*[-|]?\s*", " ", message.strip())
+    message = re.sub(r"\s+", " ", message)
+    message = re.sub(r'^Parser key "(.+?)": ', r"--\1: ", message)
+    message = re.sub(r"<class '(\w+)'>|typing\.", r"\1", message)
+    return re.sub(r"^Group '(.+?)' does not accept option '(.+?)'", r"unknown key \1.\2", message)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists and paths as text, which YAML can hold."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

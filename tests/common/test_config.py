@@ -1,0 +1,149 @@
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common import config
+from common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inner:
+    """Inner settings."""
+
+    epochs: int = 3
+    """How many epochs."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"--inner.epochs is {self.epochs}; it must be 1 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outer:
+    """Outer settings."""
+
+    out: Path = Path("runs/x")
+    root: Path | None = None
+    rate: float = 0.1
+    size: tuple[int, int] = (256, 192)
+    milestones: tuple[int, ...] = (90, 120)
+    inputs: tuple[Path, ...] = ()
+    resume: bool = False
+    inner: Inner = Inner()
+
+
+@pytest.fixture
+def yaml_file(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "some.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_no_words_give_the_defaults():
+    assert config.parse(Outer, []) == Outer()
+
+
+def test_flags_win_over_a_file_wherever_they_stand(yaml_file):
+    file = yaml_file("inner:\n  epochs: 7\n  precision: bf16\n")
+    before = config.parse(Outer, ["--inner.epochs", "2", "--config", file])
+    after = config.parse(Outer, ["--config", file, "--inner.epochs", "2"])
+    assert before == after == Outer(inner=Inner(epochs=2, precision="bf16"))
+
+
+def test_later_files_win_over_earlier_ones(tmp_path):
+    (tmp_path / "a.yaml").write_text("rate: 1.0\ninner:\n  epochs: 5\n")
+    (tmp_path / "b.yaml").write_text("rate: 2.0\n")
+    words = ["--config", str(tmp_path / "a.yaml"), f"--config={tmp_path / 'b.yaml'}"]
+    assert config.parse(Outer, words) == Outer(rate=2.0, inner=Inner(epochs=5))
+
+
+def test_switches_stand_alone_or_with_a_value():
+    assert config.parse(Outer, ["--resume"]).resume
+    assert config.parse(Outer, ["--resume", "--rate", "2"]) == Outer(resume=True, rate=2.0)
+    assert not config.parse(Outer, ["--resume", "false"]).resume
+    assert config.parse(Outer, ["--inner.compile"]).inner.compile
+
+
+def test_bare_words_before_flags_or_after_two_dashes():
+    parsed = config.parse(Outer, ["a.jpg", "b", "--rate", "2"], positional="inputs")
+    assert parsed == Outer(inputs=(Path("a.jpg"), Path("b")), rate=2.0)
+    assert config.parse(Outer, ["--rate", "2", "--", "c"], positional="inputs").inputs == (
+        Path("c"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--inner.epoch", "5"], "--inner.epoch"),
+        (["--inner.epochs", "many"], "--inner.epochs: Expected a int. Got value: many"),
+        (["--inner.epochs", "0"], "--inner.epochs is 0; it must be 1 or more"),
+        (["--inner.precision", "fp16"], "--inner.precision"),
+        (["--size", "[1, 2, 3]"], "--size"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--rate"], "--rate"),
+        (["stray"], "stray"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_flag(words, message):
+    with pytest.raises(UserError) as caught:
+        config.parse(Outer, words)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("inner:\n  epochz: 3\n", "inner.epochz"),
+        ("epocs: 3\n", "epocs"),
+        ("inner:\n  epochs: three\n", "inner.epochs"),
+        ("inner: [\n", "parsing"),
+    ],
+)
+def test_mistakes_in_a_file_name_the_key(yaml_file, text, message):
+    with pytest.raises(UserError, match=message) as caught:
+        config.parse(Outer, ["--config", yaml_file(text)])
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.builds(
+        Outer,
+        out=st.sampled_from([Path("runs/a b"), Path("/tmp/null"), Path("~/x: y")]),
+        root=st.none() | st.just(Path("data/coco")),
+        rate=st.floats(1e-9, 1e9),
+        size=st.tuples(st.integers(1, 999), st.integers(1, 999)),
+        milestones=st.lists(st.integers(0, 99), max_size=4).map(tuple),
+        inputs=st.lists(st.sampled_from([Path("a"), Path("1"), Path("null")]), max_size=3).map(
+            tuple
+        ),
+        resume=st.booleans(),
+        inner=st.builds(Inner, epochs=st.integers(1, 99), precision=st.just("bf16")),
+    )
+)
+def test_a_saved_config_reads_back_equal(tmp_path_factory, original):
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    config.save(original, path)
+    assert config.read(Outer, path) == original
+
+
+def test_reading_a_missing_file_names_it(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.yaml"):
+        config.read(Outer, tmp_path / "gone.yaml")
+
+
+def test_help_shows_the_field_docstrings(capsys):
+    with pytest.raises(SystemExit) as caught:
+        config.parse(Outer, ["--help"])
+    assert caught.value.code == 0
+    assert "How many epochs." in capsys.readouterr().out

@@ -1,0 +1,107 @@
+"""The layout's rules, so that the tenth task reads like the first."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(
+    path for folder in ("backbone", "common", "tasks") for path in (ROOT / folder).rglob("*.py")
+)
+TASKS = sorted(path.parent.name for path in (ROOT / "tasks").glob("*/__init__.py"))
+TASK_FILES = {
+    "config.py", "data.py", "transforms.py", "sample.py", "model.py", "loss.py", "metrics.py",
+    "train.py", "evaluate.py", "predict.py", "README.md",
+}  # fmt: skip
+
+
+def imported_modules(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def packages(path: Path) -> set[str]:
+    return {module.split(".")[0] for module in imported_modules(path)}
+
+
+def test_the_backbone_can_be_lifted_out():
+    for path in (ROOT / "backbone").rglob("*.py"):
+        foreign = packages(path) - sys.stdlib_module_names - {"backbone", "torch", "safetensors"}
+        assert not foreign, f"{path.name} imports {foreign}"
+
+
+def test_common_knows_no_task_and_no_backbone():
+    for path in (ROOT / "common").rglob("*.py"):
+        assert not packages(path) & {"backbone", "tasks"}, path.name
+        assert "res2net" not in path.read_text().lower().replace("res2net_cache", "").replace(
+            '/ "res2net"', ""
+        ).replace("~/.cache/res2net", "").replace("knows no task and no res2net", ""), path.name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_imports_no_other_task(task):
+    for path in (ROOT / "tasks" / task).rglob("*.py"):
+        others = {
+            module
+            for module in imported_modules(path)
+            if module.startswith("tasks.") and module.split(".")[1] != task
+        }
+        assert not others, f"{path.name} imports {others}"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_the_same_files(task):
+    present = {path.name for path in (ROOT / "tasks" / task).iterdir()}
+    assert present >= TASK_FILES, f"missing: {TASK_FILES - present}"
+    assert list((ROOT / "tasks" / task / "configs").glob("*.yaml")), "no recipe"
+    assert len((ROOT / "tasks" / task / "train.py").read_text().splitlines()) <= 80
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_metrics_and_losses_know_no_files_and_no_ranks(task):
+    for name in ("metrics.py", "loss.py"):
+        found = packages(ROOT / "tasks" / task / name)
+        assert not found & {"pathlib", "os", "io"}, name
+        assert "torch.distributed" not in imported_modules(ROOT / "tasks" / task / name)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_one_readable_thing(path):
+    assert path.stem not in {"utils", "misc", "helpers"}
+    text = path.read_text()
+    assert len(text.splitlines()) <= 350
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = node.end_lineno - node.lineno + 1
+            documented = ast.get_docstring(node) or ""
+            assert length - len(documented.splitlines()) <= 50, f"{node.name}: {length} lines"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"bare except in line {node.lineno}"
+
+
+def test_the_packages_import_without_work_or_optional_parts():
+    """Importing prints nothing, opens no connection and needs no optional package."""
+    import subprocess
+
+    program = (
+        "import socket, sys\n"
+        "def refuse(*_): raise RuntimeError('network at import')\n"
+        "socket.socket.connect = refuse\n"
+        "for name in ('tensorboard', 'av', 'onnx', 'timm'): sys.modules[name] = None\n"
+        "import backbone, tasks.pose.train, tasks.pose.evaluate, tasks.pose.predict\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
