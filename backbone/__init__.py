@@ -1,0 +1,15 @@
+"""Res2Net and its relatives as trunks: a picture in, a pyramid of features out, no classifier."""
+
+from backbone.res2net import Bottle2neck, Bottleneck, Pyramid, ResNet, Trunk
+from backbone.variants import MODELS, res2net, resnet
+
+__all__ = [
+    "MODELS",
+    "Bottle2neck",
+    "Bottleneck",
+    "Pyramid",
+    "ResNet",
+    "Trunk",
+    "res2net",
+    "resnet",
+]
