@@ -9,11 +9,11 @@ from functools import partial
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbone.res2net import (
-    Bottle2neck,
+from backbone.res2net import Bottle2neck
+from backbone.trunk import (
     PerStage,
     Pyramid,
     Trunk,

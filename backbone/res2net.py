@@ -5,39 +5,24 @@ arXiv:1904.01169. Parameter names are those of the published checkpoints, so tha
 a mapping table.
 """
 
-from collections.abc import Callable
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-T = TypeVar("T")
-PerStage = tuple[int, int, int, int]
+from backbone.trunk import (
+    PerStage,
+    Pyramid,
+    Trunk,
+    first_dilations,
+    initialise,
+    running_strides,
+)
+
+__all__ = ["Block", "Bottle2neck", "Bottleneck", "Pyramid", "ResNet", "StemKind"]
+
 StemKind = Literal["7x7", "3x3", "deep"]
 EXPANSION = 4
-
-
-class Pyramid(NamedTuple, Generic[T]):
-    """One value for the stem (`c1`) and one for each of the four stages (`c2` to `c5`)."""
-
-    c1: T
-    c2: T
-    c3: T
-    c4: T
-    c5: T
-
-
-class Trunk(nn.Module):
-    """What every backbone here is: a picture in, a pyramid of features out, no classifier.
-
-    Calling it maps (B, in_channels, H, W) to a Pyramid of (B, channels, H / stride, W / stride),
-    rounded up. `channels` and `strides` say what comes out, so that a head is built from numbers.
-    """
-
-    in_channels: int
-    channels: Pyramid[int]
-    strides: Pyramid[int]
-    __call__: Callable[[Tensor], Pyramid[Tensor]]
 
 
 class Block(Protocol):
@@ -262,21 +247,18 @@ class ResNet(Trunk):
         stages: list[nn.Sequential] = []
         channels = [width]
         for index, first in enumerate(first_dilations(strides, dilations, dilate_first)):
-            stride, dilation, planes = strides[index], dilations[index], width * 2**index
-            sizes = (planes, planes * EXPANSION)
-            downsample = shortcut(channels[-1], sizes[1], stride, dilation, average_shortcut)
             stages.append(
-                nn.Sequential(
-                    block(
-                        channels[-1], *sizes, stride=stride, dilation=first, downsample=downsample
-                    ),
-                    *(
-                        block(sizes[1], *sizes, stride=1, dilation=dilation, downsample=None)
-                        for _ in range(1, depths[index])
-                    ),
+                stage(
+                    block,
+                    channels[-1],
+                    width * 2**index,
+                    depths[index],
+                    stride=strides[index],
+                    dilations=(first, dilations[index]),
+                    average_shortcut=average_shortcut,
                 )
             )
-            channels.append(sizes[1])
+            channels.append(width * 2**index * EXPANSION)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.channels = Pyramid(*channels)
         self.strides = running_strides(stem_stride, 2 if max_pool else 1, strides)
@@ -290,6 +272,32 @@ class ResNet(Trunk):
         c4 = self.layer3(c3)
         c5 = self.layer4(c4)
         return Pyramid(c1, c2, c3, c4, c5)
+
+
+def stage(
+    block: Block,
+    in_channels: int,
+    planes: int,
+    depth: int,
+    *,
+    stride: int,
+    dilations: tuple[int, int],
+    average_shortcut: bool,
+) -> nn.Sequential:
+    """Chain `depth` blocks; `dilations` are the first block's and that of the others."""
+    first, dilation = dilations
+    out_channels = planes * EXPANSION
+    downsample = shortcut(in_channels, out_channels, stride, dilation, average_shortcut)
+    blocks = [
+        block(
+            in_channels, planes, out_channels, stride=stride, dilation=first, downsample=downsample
+        )
+    ]
+    for _ in range(1, depth):
+        blocks.append(
+            block(out_channels, planes, out_channels, stride=1, dilation=dilation, downsample=None)
+        )
+    return nn.Sequential(*blocks)
 
 
 def stem_convolution(stem: StemKind, in_channels: int, width: int, stride: int) -> nn.Module:
@@ -326,30 +334,3 @@ def shortcut(
         pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, stride=1))
     convolution = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     return nn.Sequential(pool, convolution, nn.BatchNorm2d(out_channels))
-
-
-def first_dilations(strides: PerStage, dilations: PerStage, dilate_first: bool) -> PerStage:
-    """Give the dilation of each stage's first block, after checking what the caller asked for."""
-    for name, values in (("strides", strides), ("dilations", dilations)):
-        if len(values) != 4 or min(values) < 1:
-            raise ValueError(f"{name} are {tuple(values)}; needed: four whole numbers from 1 on")
-    if dilate_first:
-        return dilations
-    return (1, dilations[0], dilations[1], dilations[2])
-
-
-def running_strides(stem: int, pool: int, stages: PerStage) -> Pyramid[int]:
-    """Multiply up the strides of stem, pool and stages: input pixels per feature."""
-    c2 = stem * pool * stages[0]
-    c3 = c2 * stages[1]
-    c4 = c3 * stages[2]
-    return Pyramid(stem, c2, c3, c4, c4 * stages[3])
-
-
-def initialise(trunk: nn.Module) -> None:
-    """Draw every convolution from He's normal distribution by fan-out; biases are zero."""
-    for module in trunk.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

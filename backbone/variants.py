@@ -10,7 +10,8 @@ from functools import partial
 from typing import TypedDict, Unpack
 
 from backbone.dla import DLA
-from backbone.res2net import Bottle2neck, Bottleneck, PerStage, ResNet, StemKind, Trunk
+from backbone.res2net import Bottle2neck, Bottleneck, ResNet, StemKind
+from backbone.trunk import PerStage, Trunk
 
 LAYERS_26 = (2, 2, 2, 2)
 LAYERS_50 = (3, 4, 6, 3)
