@@ -1,0 +1,178 @@
+"""Checkpoints that survive a kill, and the run directory that holds them.
+
+A checkpoint is a dict {"format": 1, "model", "ema", "optimizer", "progress", "config"} of tensors
+and plain values, read with weights_only=True. "model" and "ema" are state dicts of the bare module
+("ema" may be None), "config" is YAML text. `best.pt` has no optimizer, and its "model" is what was
+evaluated.
+"""
+
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from common.errors import UserError
+
+FORMAT = 1
+
+_PARTS = ("model", "ema", "progress", "config")
+
+# What may change between the parts of one run: none of it changes what is learnt per sample.
+_FREE = ("engine.epochs", "engine.log_every", "engine.device", "loader.workers", "out", "resume")
+
+
+def save(path: Path, payload: Mapping[str, Any]) -> None:
+    """Write a checkpoint so that at every moment `path` is either the old or the new one, whole.
+
+    Raises:
+        UserError: the disk refused it; the previous checkpoint is kept.
+    """
+    content = io.BytesIO()
+    torch.save(dict(payload), content)
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        size = content.getbuffer().nbytes / 2**20
+        kept = "the previous one is kept" if path.exists() else "there is no previous one"
+        raise UserError(
+            f"{path}: the checkpoint ({size:.1f} MiB) cannot be written: {error.strerror}; {kept}. "
+            f"Make room there, then go on with --resume"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this a power cut may undo the renaming, though the file's content is on the disk.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that `save` wrote, onto the CPU; no code in the file is run.
+
+    Raises:
+        UserError: there is no such file, it is cut short or damaged, or it is no checkpoint.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    if not zipfile.is_zipfile(path):  # a zip file's index stands at its end
+        raise UserError(_damaged(path, "is cut short or not a checkpoint"))
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(_damaged(path, "is not a checkpoint of this project")) from error
+    except (RuntimeError, OSError, EOFError, LookupError, TypeError, ValueError) as error:
+        raise UserError(_damaged(path, "is damaged")) from error
+    if not isinstance(payload, dict) or any(part not in payload for part in _PARTS):
+        raise UserError(_damaged(path, "is not a checkpoint of this project"))
+    if payload.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: is a checkpoint of format {payload.get('format')}; "
+            f"this version reads format {FORMAT}"
+        )
+    return payload
+
+
+def _damaged(path: Path, what: str) -> str:
+    other = path.with_name("last.pt" if path.name == "best.pt" else "best.pt")
+    advice = "start again with another --out"
+    if other.is_file():
+        advice = f"{other} is still there: use --checkpoint {other.stem} to evaluate it, or start "
+        advice += f"again with another --out and --weights {other}"
+    return f"{path}: {what} (found {path.stat().st_size:,} bytes); {advice}"
+
+
+def differences(saved: str, given: str) -> list[str]:
+    """Settings that differ between two configs in YAML and may not change within a run.
+
+    Returns one text a setting: "engine.batch_size: the run has 32, now 16".
+    """
+    old, new = _flat(yaml.safe_load(saved)), _flat(yaml.safe_load(given))
+    keys = [*old, *(key for key in new if key not in old)]
+    return [
+        f"{key}: the run has {old.get(key, 'nothing')}, now {new.get(key, 'nothing')}"
+        for key in keys
+        if key not in _FREE and old.get(key) != new.get(key)
+    ]
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> {"engine.batch_size": 32, ...}."""
+    flat: dict[str, Any] = {}
+    for key, value in (tree or {}).items():
+        name = f"{prefix}{key}"
+        flat.update(_flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The folder of one training run, and the config (YAML text) that belongs to it."""
+
+    path: Path
+    config_text: str
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint from which a run goes on."""
+        return self.path / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The evaluated weights with the best score."""
+        return self.path / "best.pt"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object a line: a line for each log step and each evaluation."""
+        return self.path / "log.jsonl"
+
+    def open(self, resume: bool) -> None:
+        """Make the folder, or refuse: a run is never overwritten and never resumed from nothing.
+
+        Raises:
+            UserError: there is a checkpoint and resume is False, or none and it is True.
+        """
+        found = [file.name for file in (self.last, self.best) if file.exists()]
+        if found and not resume:
+            raise UserError(
+                f"--out {self.path}: already holds a run ({', '.join(found)}); go on with it by "
+                f"--resume, or choose another --out"
+            )
+        if resume and not self.last.exists():
+            raise UserError(f"--resume: {self.last} does not exist; start without --resume")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out {self.path}: cannot be made: {error.strerror}") from error
+        for unfinished in (self.last, self.best):  # of a run killed while it wrote
+            unfinished.with_name(unfinished.name + ".tmp").unlink(missing_ok=True)
+
+    def require_same(self, saved: str) -> None:
+        """Refuse to resume under another config.
+
+        Raises:
+            UserError: lists each setting that differs.
+        """
+        changed = differences(saved, self.config_text)
+        if changed:
+            raise UserError(
+                f"--resume {self.path}: the settings are not those of the run: "
+                f"{'; '.join(changed)}. Use the run's own, or another --out"
+            )

@@ -1,0 +1,366 @@
+"""The one training loop of all tasks.
+
+Read it from `Engine.fit` downwards. What makes it exact: all randomness is counted (`sampling`), a
+checkpoint is taken between two steps and holds four numbers of progress beside the weights and the
+optimizer's state, and evaluation belongs to its epoch. So a run that is killed at any moment and
+resumed ends with the weights of one that was not.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from common import checkpoint, distributed, log, placement, sampling
+from common.checkpoint import RunDirectory
+from common.distributed import World
+from common.errors import UserError
+from common.evaluation import to_device
+from common.finite import FiniteWatch
+from common.optim import Average
+from common.sampling import Batches, Counted
+from common.stop import StopRequest
+from common.task import Progress, Task, TrainData
+
+# What a train command needs, from one place.
+__all__ = ["Engine", "EngineConfig", "Progress", "RunDirectory", "Task", "TrainData"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How to train, whatever the task."""
+
+    epochs: int = 10
+    """Passes over the training set."""
+    batch_size: int = 32
+    """Samples of one optimizer step, over all ranks and micro-batches."""
+    accumulate: int = 1
+    """Micro-batches of one optimizer step: more of them need less memory."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Precision of the forward pass in training; weights and evaluation stay in fp32."""
+    compile: bool = False
+    """Train through torch.compile."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
+    seed: int = 0
+    """Seed of all randomness."""
+    ema: float = 0.0
+    """Decay of the averaged weights that are then evaluated, such as 0.999; 0 turns them off."""
+    clip: float = 0.0
+    """Largest norm of the gradient; 0 turns clipping off."""
+    sync_batchnorm: bool = False
+    """Take BatchNorm statistics over all GPUs."""
+    channels_last: bool = False
+    """Memory layout of 4-D tensors that tensor cores prefer."""
+    log_every: int = 20
+    """Steps between log lines."""
+    save_every: int = 0
+    """Steps between checkpoints within an epoch; 0 saves at the ends of epochs only."""
+    evaluate_every: int = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+
+    def __post_init__(self) -> None:
+        """Check ranges; messages name the flag."""
+        for name in ("epochs", "batch_size", "accumulate", "log_every", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--engine.{name} {getattr(self, name)}: must be at least 1")
+        for name in ("seed", "save_every", "clip"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--engine.{name} {getattr(self, name)}: must not be negative")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"--engine.ema {self.ema}: must be at least 0 and below 1")
+
+
+class Engine:
+    """Trains a model, evaluates it, and keeps its checkpoints and its log.
+
+    The model is a bare module on the CPU, and the optimizer holds its parameters. schedule maps a
+    step, counted from 0, to the factor of the optimizer's base learning rates.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: EngineConfig,
+        world: World,
+        run: RunDirectory,
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: Callable[[int], float],
+        task: Task,
+        data: TrainData,
+    ) -> None:
+        self.config, self.world, self.run = config, world, run
+        self.optimizer, self.schedule, self.task, self.data = optimizer, schedule, task, data
+        self.base_rates = [group["lr"] for group in optimizer.param_groups]
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.progress = Progress()
+        _check(config, world, self._length(0))
+        self.model = placement.place(model, world, config.sync_batchnorm, config.channels_last)
+        # Checkpoints and averages are taken from the bare module, so that no wrapper's prefix can
+        # reach a file; `forward` is only ever called.
+        self.forward = placement.wrap(self.model, world, config.compile)
+        self.average = Average(self.model, config.ema) if config.ema else None
+        self.watch = FiniteWatch(world.device)
+        self.skipped: list[str] = []
+        self.batches: Iterator[Any] = iter(())
+
+    def fit(self, resume: bool) -> Progress:
+        """Train to the last epoch, from the run's last checkpoint if `resume`.
+
+        Raises:
+            UserError: the run directory, a damaged sample, a full disk, a loss that is not finite.
+            Stopped: SIGTERM or Ctrl-C came; the run is saved.
+        """
+        self.run.open(resume)
+        distributed.barrier(self.world)  # nobody writes before all have looked
+        if resume:
+            self._restore()
+        with self._open_log() as self.log, StopRequest(self.world.size > 1) as self.stop:
+            if not resume:
+                self._save()  # a full disk is better found now than after an epoch
+            self.batches = iter(self._loader())
+            try:
+                while self.progress.epoch < self.config.epochs:
+                    self._train_epoch()
+                    self._finish_epoch()
+            finally:
+                self.batches = iter(())  # ends the workers, even while an error is on its way
+        distributed.barrier(self.world)
+        return self.progress
+
+    def _train_epoch(self) -> None:
+        """The steps of the epoch that are left, each with its log line and its checkpoint."""
+        config, length = self.config, self._length(self.progress.epoch)
+        self.forward.train()
+        while self.progress.samples < length:
+            terms = self._step()
+            log_due = self.progress.step % config.log_every == 0
+            save_due = config.save_every > 0 and self.progress.step % config.save_every == 0
+            self._check_step(log_due or save_due or self.progress.samples == length)
+            if log_due:
+                self._log_step(terms)
+            if save_due:
+                self._save()
+
+    def _step(self) -> Tensor:
+        """One optimizer step over a global batch; returns this rank's mean loss terms (T,)."""
+        config, progress = self.config, self.progress
+        factor = self.schedule(progress.step)
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        first = progress.samples // config.batch_size * config.accumulate
+        terms = [self._micro_batch(first + index) for index in range(config.accumulate)]
+        if config.clip:
+            nn.utils.clip_grad_norm_(self.parameters, config.clip)
+        self.optimizer.step()
+        samples, step = progress.samples + config.batch_size, progress.step + 1
+        if self.average is not None:
+            self.average.update(self.model, step)
+        self.progress = replace(progress, samples=samples, step=step)
+        self.log.advance(config.batch_size)
+        mean = torch.stack(terms).mean(dim=0)
+        self.watch.note(step, mean)
+        return mean
+
+    def _micro_batch(self, index: int) -> Tensor:
+        """Forward and backward of the epoch's micro-batch `index`; returns the loss terms (T,)."""
+        config, progress = self.config, self.progress
+        batch = self._next_batch()
+        sampling.seed_all(sampling.seed_for(config.seed, progress.epoch, index, self.world.rank))
+        # Gradients travel between ranks once a step, with the last micro-batch.
+        last = (index + 1) % config.accumulate == 0
+        with contextlib.nullcontext() if last else placement.no_sync(self.forward):
+            with torch.autocast(
+                self.world.device.type, torch.bfloat16, enabled=config.precision == "bf16"
+            ):
+                named = self.task.loss(self.forward, batch, progress)
+            self.watch.name(tuple(named))
+            terms = torch.stack([term.float() for term in named.values()])
+            (terms.sum() / config.accumulate).backward()  # type: ignore[no-untyped-call]
+        return terms.detach()
+
+    def _next_batch(self) -> Any:
+        batch = next(self.batches)
+        if isinstance(batch, UserError):
+            raise batch
+        if self.data.on_error == "skip":
+            self.skipped += [line for text in batch.pop("skipped") for line in text.splitlines()]
+        return to_device(batch, self.world.device, self.config.channels_last)
+
+    def _check_step(self, look: bool) -> None:
+        """Stop the run if a loss was not finite or a signal came; all ranks decide alike.
+
+        Looking at the loss waits for the GPU, so there it is done when something is due anyway;
+        always before a checkpoint, which so never holds weights from after a bad step.
+        """
+        bad = (look or self.world.device.type == "cpu") and self.watch.bad()
+        if not distributed.any_true(bad or self.stop.requested, self.world):
+            return
+        self.watch.raise_first(self.world)
+        self._save()
+        self.log.say(
+            f"stopped by a signal after step {self.progress.step}; saved in {self.run.last}. "
+            f"--resume goes on from there"
+        )
+        raise self.stop.stopped()
+
+    def _log_step(self, terms: Tensor) -> None:
+        values = distributed.mean(terms, self.world).tolist()
+        progress = self.progress
+        line = {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "samples": progress.samples,
+            "loss": sum(values),
+            **dict(zip(self.watch.names, values, strict=True)),
+            "learning_rate": max(group["lr"] for group in self.optimizer.param_groups),
+        }
+        if self.world.device.type == "cuda":
+            line["memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
+        self.log.step(line)
+        self._log_skipped()
+
+    def _log_skipped(self) -> None:
+        if self.data.on_error == "skip":
+            reasons = distributed.gather(self.skipped, self.world)
+            self.log.skipped(self.progress.step, self.progress.epoch, reasons)
+            self.skipped = []
+
+    def _finish_epoch(self) -> None:
+        """Evaluate if it is due, then save: a kill in between repeats the evaluation."""
+        self._log_skipped()
+        progress = self.progress
+        finished = replace(progress, epoch=progress.epoch + 1, samples=0)
+        if finished.epoch % self.config.evaluate_every == 0 or finished.epoch == self.config.epochs:
+            self._save()  # so that only the evaluation is repeated, not the steps before it
+            metrics = self._evaluate()
+            self.log.metrics(progress.epoch, progress.step, metrics)
+            if self._is_better(metrics[self.task.watch]):
+                finished = replace(finished, best=metrics[self.task.watch])
+                self._save_best(finished, metrics)
+        self.progress = finished
+        self._save()
+        self.log.restart_clock()
+
+    def _evaluate(self) -> dict[str, float]:
+        model = self._evaluated()
+        distributed.share_buffers(model, self.world)
+        # A task need not draw at random here, but if it does, a resumed run draws the same.
+        sampling.seed_all(
+            sampling.seed_for(self.config.seed, self.progress.epoch, self.progress.samples)
+        )
+        model.eval()
+        metrics = self.task.evaluate(model)
+        if self.task.watch not in metrics:
+            raise ValueError(f"the watched metric {self.task.watch} is not among {list(metrics)}")
+        return metrics
+
+    def _evaluated(self) -> nn.Module:
+        return self.model if self.average is None else self.average.module
+
+    def _is_better(self, value: float) -> bool:
+        best = self.progress.best
+        if math.isnan(value) or best is None:
+            return not math.isnan(value)
+        return value > best if self.task.higher_is_better else value < best
+
+    def _save(self) -> None:
+        if self.world.main:
+            average = self.average.module.state_dict() if self.average is not None else None
+            payload = {
+                "format": checkpoint.FORMAT,
+                "model": self.model.state_dict(),
+                "ema": average,
+                "optimizer": self.optimizer.state_dict(),
+                "progress": asdict(self.progress),
+                "config": self.run.config_text,
+            }
+            checkpoint.save(self.run.last, payload)
+
+    def _save_best(self, progress: Progress, metrics: dict[str, float]) -> None:
+        if self.world.main:
+            payload = {
+                "format": checkpoint.FORMAT,
+                "model": self._evaluated().state_dict(),
+                "ema": None,
+                "progress": asdict(progress),
+                "config": self.run.config_text,
+                "metrics": metrics,
+            }
+            checkpoint.save(self.run.best, payload)
+
+    def _restore(self) -> None:
+        """Take up the run's last checkpoint."""
+        payload = checkpoint.read(self.run.last)
+        self.run.require_same(payload["config"])
+        self.model.load_state_dict(payload["model"])
+        if self.average is not None:
+            self.average.module.load_state_dict(payload["ema"])
+        self.optimizer.load_state_dict(payload["optimizer"])
+        self.progress = Progress(**payload["progress"])
+        if self.world.main:
+            log.truncate(self.run.log, self.progress.step, self.progress.epoch)
+
+    def _open_log(self) -> log.Log:
+        done = self.progress.step * self.config.batch_size
+        left = sum(self._length(e) for e in range(self.progress.epoch, self.config.epochs))
+        total = done - self.progress.samples + left
+        return log.Log(self.run.log, self.world.main, total, done)
+
+    def _order(self, epoch: int) -> Sequence[int] | np.ndarray:
+        if self.data.order is not None:
+            return self.data.order(epoch)
+        return sampling.order(self.config.seed, epoch, len(self.data.dataset))
+
+    def _length(self, epoch: int) -> int:
+        """Samples of an epoch that are trained; the rest does not fill a batch."""
+        return sampling.usable(len(self._order(epoch)), self.config.batch_size)
+
+    def _loader(self) -> "DataLoader[Any]":
+        """One loader for the whole run, from where the progress stands."""
+        batches = Batches(
+            order=self._order,
+            batch_size=self.config.batch_size,
+            epochs=self.config.epochs,
+            accumulate=self.config.accumulate,
+            rank=self.world.rank,
+            ranks=self.world.size,
+            epoch=self.progress.epoch,
+            samples=self.progress.samples,
+        )
+        return DataLoader(
+            Counted(self.data.dataset, self.config.seed, self.data.on_error),
+            batch_sampler=batches,
+            num_workers=self.data.workers,
+            collate_fn=sampling.collate,
+            pin_memory=self.world.device.type == "cuda",
+            worker_init_fn=sampling.prepare_worker,
+            generator=torch.Generator(),
+        )
+
+
+def _check(config: EngineConfig, world: World, length: int) -> None:
+    """Refuse what the ranks, the device or the data set make impossible."""
+    parts = world.size * config.accumulate
+    if config.batch_size % parts:
+        raise UserError(
+            f"--engine.batch_size {config.batch_size}: must be a multiple of ranks x "
+            f"--engine.accumulate ({world.size} x {config.accumulate} = {parts})"
+        )
+    if length == 0:
+        raise UserError(
+            f"--engine.batch_size {config.batch_size}: the training set does not fill one batch; "
+            f"choose a smaller one"
+        )
+    on_cuda = world.device.type == "cuda"
+    if config.precision == "bf16" and on_cuda and not torch.cuda.is_bf16_supported():
+        raise UserError("--engine.precision bf16: this GPU cannot; use fp32")

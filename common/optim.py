@@ -1,0 +1,141 @@
+"""Parameter groups, learning-rate schedules as step -> factor, and averaged weights."""
+
+import bisect
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Optimizer and learning-rate schedule."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    """Optimizer; adam adds weight decay to the gradient, adamw to the weights."""
+    learning_rate: float = 1e-3
+    """Base learning rate, of the whole batch: it is never scaled behind the user's back."""
+    momentum: float = 0.9
+    """Momentum of sgd; adam and adamw use 0.9 and 0.999."""
+    weight_decay: float = 1e-4
+    """Weight decay."""
+    decay_norm_and_bias: bool = False
+    """Whether biases and normalisation parameters decay as well."""
+    schedule: Literal["constant", "multistep", "cosine", "poly"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    milestones: tuple[int, ...] = ()
+    """multistep: epochs after which the rate is multiplied by gamma."""
+    gamma: float = 0.1
+    """multistep: factor at each milestone."""
+    power: float = 0.9
+    """poly: exponent of (1 - progress)."""
+    warmup_epochs: float = 0.0
+    """Epochs over which the rate rises linearly to its base; fractions are allowed."""
+    warmup_factor: float = 0.01
+    """Fraction of the base rate at which the warm-up starts."""
+    backbone_factor: float = 1.0
+    """Factor on the learning rate of the parameters under `backbone.`."""
+
+    def __post_init__(self) -> None:
+        """Check ranges; messages name the flag."""
+        for name in ("learning_rate", "gamma", "power", "backbone_factor"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"--optimizer.{name} {getattr(self, name)}: must be above 0")
+        for name in ("weight_decay", "warmup_epochs"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--optimizer.{name} {getattr(self, name)}: must not be negative")
+        for name in ("momentum", "warmup_factor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--optimizer.{name} {getattr(self, name)}: must be from 0 to 1")
+        if self.schedule == "multistep" and not self.milestones:
+            raise UserError("--optimizer.milestones: the multistep schedule needs at least one")
+        if list(self.milestones) != sorted(self.milestones):
+            raise UserError(f"--optimizer.milestones {list(self.milestones)}: must rise")
+
+
+def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """The optimizer of all parameters that learn, in groups: backbone or not, decayed or not.
+
+    Raises:
+        UserError: nothing is left to learn.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decayed = config.decay_norm_and_bias or parameter.ndim > 1
+            groups.setdefault((name.startswith("backbone."), decayed), []).append(parameter)
+    if not groups:
+        raise UserError("the model has no parameter that learns: everything is frozen")
+    settings: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "lr": config.learning_rate * (config.backbone_factor if backbone else 1.0),
+            "weight_decay": config.weight_decay if decayed else 0.0,
+        }
+        for (backbone, decayed), parameters in groups.items()
+    ]
+    if config.name == "sgd":
+        return SGD(settings, lr=config.learning_rate, momentum=config.momentum)
+    kind = Adam if config.name == "adam" else AdamW
+    return kind(settings, lr=config.learning_rate)
+
+
+def schedule(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> Callable[[int], float]:
+    """The factor of the base learning rates at each optimizer step, counted from 0.
+
+    Milestones count from the start of the run; cosine and poly run from the end of the warm-up to
+    the end of the run, where they would reach 0.
+    """
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    span = max(1, steps_per_epoch * epochs - warmup)
+    milestones = [milestone * steps_per_epoch for milestone in config.milestones]
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return config.warmup_factor + (1 - config.warmup_factor) * step / warmup
+        progress = min(1.0, (step - warmup) / span)
+        match config.schedule:
+            case "multistep":
+                return float(config.gamma ** bisect.bisect_right(milestones, step))
+            case "cosine":
+                return 0.5 * (1 + math.cos(math.pi * progress))
+            case "poly":
+                return float((1 - progress) ** config.power)
+            case _:
+                return 1.0
+
+    return factor
+
+
+class Average:
+    """Exponential moving average of a model's parameters and floating-point buffers.
+
+    The decay rises as (1 + step) / (10 + step) up to its value, so that a short run is not held at
+    its random start. Integer buffers are copied: they count.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model's weights after optimizer step `step`, counted from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
+        moving = [(old, new) for old, new in pairs if old.is_floating_point()]
+        torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], 1 - decay)
+        for old, new in pairs:
+            if not old.is_floating_point():
+                old.copy_(new)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]

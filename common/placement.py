@@ -1,0 +1,45 @@
+"""A model on its device, and the wrappers through which it is trained."""
+
+import contextlib
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from common.distributed import World
+from common.errors import UserError
+
+
+def place(model: nn.Module, world: World, sync_batchnorm: bool, channels_last: bool) -> nn.Module:
+    """The bare module on its device; its parameters stay the objects that the optimizer holds.
+
+    Raises:
+        UserError: synchronised BatchNorm was asked for on the CPU.
+    """
+    if sync_batchnorm and world.device.type != "cuda":
+        raise UserError("--engine.sync_batchnorm: works on CUDA only; leave it out on the CPU")
+    if sync_batchnorm:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    model = model.to(world.device)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if world.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # shapes do not change within a run
+    return model
+
+
+def wrap(model: nn.Module, world: World, compiled: bool) -> nn.Module:
+    """The module that is called in training: compiled if asked, gradients averaged over ranks."""
+    forward = cast(nn.Module, torch.compile(model)) if compiled else model
+    if world.size == 1:
+        return forward
+    devices = [world.device.index] if world.device.type == "cuda" else None
+    return DistributedDataParallel(forward, device_ids=devices)
+
+
+def no_sync(forward: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Keep the gradients of a backward pass on their rank; more micro-batches will follow."""
+    if isinstance(forward, DistributedDataParallel):
+        return forward.no_sync()
+    return contextlib.nullcontext()
