@@ -1,0 +1,167 @@
+"""What every pose data set is read into, and the checks that they share."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import DamagedFile, UserError
+from tasks.pose.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Persons of one split: arrays have one row a person, lengths are pixels of the picture."""
+
+    skeleton: Skeleton
+    file: Path
+    fingerprint: str
+    """sha256 of the annotation file, and of MPII's ground truth file behind it."""
+    images: dict[int, Path]
+    """Every picture of the annotation file, with persons or without."""
+    sizes: dict[int, tuple[int, int]]
+    """Annotated width and height of every picture; empty where the data set does not say."""
+    ids: NDArray[np.int64]
+    """(N,) annotation ids."""
+    image_ids: NDArray[np.int64]
+    """(N,)"""
+    boxes: NDArray[np.float64]
+    """(N, 4) x, y, width, height, inside the picture."""
+    joints: NDArray[np.float64]
+    """(N, J, 3) x, y, and 0 not labelled, 1 labelled but hidden, 2 labelled and visible."""
+    head_sizes: NDArray[np.float64]
+    """(N,) diagonals of MPII's head boxes, the unit of PCKh; empty elsewhere."""
+    dropped: dict[str, int]
+    """How many entries of the file are not used, by reason."""
+
+    def __len__(self) -> int:
+        """Number of persons N."""
+        return len(self.ids)
+
+    def summary(self) -> str:
+        """One line: what was read and what was left out."""
+        pictures = len(np.unique(self.image_ids))
+        text = f"{self.file.name}: {len(self):,} persons in {pictures:,} pictures"
+        return text + _left_out(self.dropped)
+
+    @cached_property
+    def ground_truth(self) -> dict[str, Any]:
+        """The whole COCO dictionary but for the outlines, as pycocotools wants it for scoring.
+
+        Crowds and persons without joints are in it: detections on them are not counted as wrong.
+        Read again from the file, because training on 150,000 persons has no use for it.
+        """
+        content, _ = read_json(self.file)
+        if not isinstance(content, dict):
+            raise UserError(f"{self.file}: is not a COCO file; MPII is scored by PCKh")
+        persons = [
+            {key: value for key, value in entry.items() if key != "segmentation"}
+            for entry in content["annotations"]
+        ]
+        return {**content, "annotations": persons}
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Persons that a detector found in the pictures of an annotation file."""
+
+    file: Path
+    fingerprint: str
+    """sha256 of the box file."""
+    image_ids: NDArray[np.int64]
+    """(N,)"""
+    boxes: NDArray[np.float64]
+    """(N, 4) x, y, width, height."""
+    scores: NDArray[np.float64]
+    """(N,)"""
+    dropped: dict[str, int]
+    """How many boxes of the file are not used, by reason."""
+
+    def __len__(self) -> int:
+        """Number of boxes N."""
+        return len(self.scores)
+
+    def summary(self) -> str:
+        """One line: what was read and what was left out."""
+        pictures = len(np.unique(self.image_ids))
+        text = f"{self.file.name}: {len(self):,} boxes in {pictures:,} pictures"
+        return text + _left_out(self.dropped)
+
+
+def _left_out(dropped: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
+    return f" (left out: {reasons})" if reasons else ""
+
+
+def read_json(path: Path) -> tuple[Any, str]:
+    """Content of a JSON file and the sha256 of its bytes."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if not data:
+        raise DamagedFile(f"{path}: is empty (0 bytes); copy or unpack it again")
+    try:
+        content = json.loads(data)
+    except json.JSONDecodeError as error:
+        at_end = error.pos >= len(error.doc.rstrip()) - len("false")
+        cut = at_end or error.msg.startswith("Unterminated")
+        reason = "is cut short" if cut else f"is not valid JSON ({error})"
+        raise DamagedFile(f"{path}: {reason}; copy or unpack it again") from None
+    except UnicodeDecodeError:
+        raise DamagedFile(f"{path}: is not JSON but binary data; is it an archive?") from None
+    return content, hashlib.sha256(data).hexdigest()
+
+
+def require_once(values: Iterable[Any], file: Path, what: str) -> None:
+    """Raise DamagedFile when a value, such as an id, occurs twice in an annotation file."""
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
+        raise DamagedFile(f"{file}: {what} {twice[0]} is listed twice{more}")
+
+
+def require_pictures(pictures: Iterable[Path], file: Path) -> None:
+    """Raise UserError when pictures that an annotation file names are not on disk.
+
+    Folders are listed once: asking for each of 118,000 files takes minutes on a network drive.
+    """
+    wanted = sorted(os.fspath(picture) for picture in set(pictures))
+    folders = {os.path.dirname(name) for name in wanted}
+    there = {
+        os.path.join(folder, name)
+        for folder in folders
+        if os.path.isdir(folder)
+        for name in os.listdir(folder)
+    }
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise UserError(
+            f"{file}: names {len(wanted):,} pictures with persons, {len(missing):,} of them are "
+            f"missing, first {missing[0]}; complete the folder, or say --data.on_error skip"
+        )
+
+
+def finite_rows(*columns: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of N rows (N, ...) have finite numbers only."""
+    flat = np.column_stack([column.reshape(len(column), -1) for column in columns])
+    return np.asarray(np.isfinite(flat).all(axis=1))
+
+
+def require_finite(
+    finite: NDArray[np.bool_], ids: NDArray[np.int64], file: Path, on_error: str
+) -> None:
+    """Raise DamagedFile for entries with numbers that are not finite, unless they are skipped."""
+    if on_error == "stop" and not finite.all():
+        raise DamagedFile(
+            f"{file}: {np.count_nonzero(~finite):,} entries have a box or joints that are not "
+            f"finite numbers, first {ids[~finite][0]}; correct it, or say --data.on_error skip"
+        )

@@ -1,0 +1,256 @@
+"""COCO keypoint annotations and detectors' box files, read from JSON and checked at the door."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import DamagedFile, UserError
+from tasks.pose.annotations import (
+    Annotations,
+    Boxes,
+    finite_rows,
+    read_json,
+    require_finite,
+    require_once,
+    require_pictures,
+)
+from tasks.pose.skeleton import COCO
+
+PERSON = 1
+"""COCO's category of persons."""
+
+
+def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
+    """Persons with labelled joints of `annotations/person_keypoints_{split}.json` under a root.
+
+    Pictures lie in `images/{split}` or `{split}`. With on_error "skip", pictures that are missing
+    are reported when they are read, and persons with numbers that are not finite are left out.
+    """
+    file = _annotation_file(root, split)
+    folder = _picture_folder(root, split)
+    content, fingerprint = read_json(file)
+    pictures = _pictures(content, file)
+    persons = _persons(content, file, pictures)
+    images = {number: folder / entry["file_name"] for number, entry in pictures.items()}
+    sizes = {number: (entry["width"], entry["height"]) for number, entry in pictures.items()}
+
+    ids = np.array([person["id"] for person in persons], dtype=np.int64)
+    image_ids = np.array([person["image_id"] for person in persons], dtype=np.int64)
+    joints = _numbers(persons, "keypoints", COCO.joints * 3, f"{COCO.joints} joints * 3 =", file)
+    boxes = _numbers(persons, "bbox", 4, "x, y, width, height:", file)
+    finite = finite_rows(boxes, joints)
+    require_finite(finite, ids, file, on_error)
+    boxes, inside = _clean(boxes, np.array([sizes[number] for number in image_ids]))
+    inside &= np.array([(person.get("area") or 0) > 0 for person in persons])
+    joints = joints.reshape(-1, COCO.joints, 3)
+    keep, dropped = _selection(persons, joints, finite, inside)
+    if not keep.any():
+        raise UserError(f"{file}: has no person with joints and a box among {len(persons)} entries")
+    if on_error == "stop":
+        require_pictures([images[number] for number in image_ids[keep]], file)
+    return Annotations(
+        skeleton=COCO,
+        file=file,
+        fingerprint=fingerprint,
+        images=images,
+        sizes=sizes,
+        ids=ids[keep],
+        image_ids=image_ids[keep],
+        boxes=boxes[keep],
+        joints=joints[keep],
+        head_sizes=np.empty(0),
+        dropped=dropped,
+    )
+
+
+def read_boxes(
+    path: Path, annotations: Annotations, threshold: float, on_error: str = "stop"
+) -> Boxes:
+    """Persons of a detector's file: a list of image_id, category_id, bbox (x, y, w, h), score.
+
+    Boxes below the threshold, of no area or outside the picture are left out and counted. Boxes in
+    pictures that the annotations do not have are an error: the file is another data set's.
+    """
+    content, fingerprint = read_json(path)
+    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
+        raise UserError(f"{path}: is not a box file, which is a list of image_id, bbox and score")
+    try:
+        rows = [
+            (entry["image_id"], entry["score"], *entry["bbox"])
+            for entry in content
+            if entry["category_id"] == PERSON
+        ]
+        table = np.array(rows, dtype=np.float64).reshape(-1, 6)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(
+            f"{path}: a box lacks or garbles image_id, bbox or score ({error})"
+        ) from None
+    image_ids = table[:, 0].astype(np.int64)
+    _require_own_pictures(image_ids, path, annotations)
+    finite = finite_rows(table)
+    require_finite(finite, image_ids, path, on_error)
+    sizes = np.array([annotations.sizes[number] for number in image_ids]).reshape(-1, 2)
+    # Unlike annotated boxes, the published code does not clip detected ones to the picture.
+    _, inside = _clean(table[:, 2:], sizes)
+    confident = table[:, 1] >= threshold
+    keep = finite & inside & confident
+    if not keep.any():
+        raise UserError(f"{path}: has no box of a person with a score of {threshold} or more")
+    return Boxes(
+        file=path,
+        fingerprint=fingerprint,
+        image_ids=image_ids[keep],
+        boxes=table[keep, 2:],
+        scores=table[keep, 1],
+        dropped={
+            "of other categories": len(content) - len(table),
+            "with numbers that are not finite": int((~finite).sum()),
+            f"with a score below {threshold}": int((finite & ~confident).sum()),
+            "of no area or outside the picture": int((finite & confident & ~inside).sum()),
+        },
+    )
+
+
+def _require_own_pictures(
+    image_ids: NDArray[np.int64], path: Path, annotations: Annotations
+) -> None:
+    foreign = set(image_ids.tolist()) - annotations.images.keys()
+    if foreign:
+        part = "all" if len(foreign) == len(set(image_ids.tolist())) else f"{len(foreign):,}"
+        raise UserError(
+            f"{path}: is the box file of another data set: {part} of its pictures (first id "
+            f"{min(foreign)}) are not in {annotations.file}; give the boxes of this split"
+        )
+
+
+def _pictures(content: Any, file: Path) -> dict[int, dict[str, Any]]:
+    """Entries of `images` by id."""
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), list) for key in ("images", "annotations")
+    ):
+        raise UserError(f"{file}: is not a COCO file: it has no lists 'images' and 'annotations'")
+    entries = content["images"]
+    for key in ("id", "file_name", "width", "height"):
+        if any(key not in entry for entry in entries):
+            raise DamagedFile(f"{file}: an entry of 'images' has no '{key}'")
+    require_once((entry["id"] for entry in entries), file, "picture id")
+    require_once((entry["file_name"] for entry in entries), file, "picture")
+    return {entry["id"]: entry for entry in entries}
+
+
+def _persons(content: Any, file: Path, pictures: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of `annotations` that are persons."""
+    entries = content["annotations"]
+    for key in ("id", "image_id", "category_id", "bbox"):
+        if any(key not in entry for entry in entries):
+            raise DamagedFile(f"{file}: an entry of 'annotations' has no '{key}'")
+    require_once((entry["id"] for entry in entries), file, "annotation id")
+    persons = [entry for entry in entries if entry["category_id"] == PERSON]
+    if not persons:
+        raise UserError(
+            f"{file}: has no persons (category_id {PERSON}) among {len(entries)} entries"
+        )
+    for entry in persons:
+        if entry["image_id"] not in pictures:
+            raise DamagedFile(
+                f"{file}: annotation {entry['id']} is of picture {entry['image_id']}, "
+                "which is not in 'images'"
+            )
+        if "keypoints" not in entry:
+            raise UserError(
+                f"{file}: annotation {entry['id']} has no 'keypoints'; "
+                "the file wanted is person_keypoints_*.json, not instances_*.json"
+            )
+    return persons
+
+
+def _numbers(
+    persons: list[dict[str, Any]], key: str, length: int, meaning: str, file: Path
+) -> NDArray[np.float64]:
+    """Numbers (N, length) of one key, NaN where the file has null."""
+    for person in persons:
+        found = len(person[key]) if isinstance(person[key], list) else 0
+        if found != length:
+            raise DamagedFile(
+                f"{file}: annotation {person['id']} has {found} numbers in '{key}', expected "
+                f"{meaning} {length}; is this file in COCO's format?"
+            )
+    try:
+        return np.array([person[key] for person in persons], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DamagedFile(f"{file}: not all '{key}' are numbers ({error})") from None
+
+
+def _selection(
+    persons: list[dict[str, Any]],
+    joints: NDArray[np.float64],
+    finite: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Which of N persons the published code trains and scores on, and why not the others."""
+    single = np.array([not person.get("iscrowd", 0) for person in persons])
+    labelled = single & (joints[:, :, 2] > 0).any(axis=1)
+    dropped = {
+        "crowds": ~single,
+        "without joints": single & ~labelled,
+        "with numbers that are not finite": labelled & ~finite,
+        "with a box of no area or outside the picture": labelled & finite & ~inside,
+    }
+    counts = {reason: int(np.count_nonzero(rows)) for reason, rows in dropped.items()}
+    return labelled & finite & inside, counts
+
+
+def _clean(
+    boxes: NDArray[np.float64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Boxes (N, 4) clipped to pictures of (N, 2) width and height, and whether anything is left."""
+    last = sizes - 1
+    first_corner = np.maximum(boxes[:, :2], 0)
+    second_corner = np.minimum(first_corner + np.maximum(boxes[:, 2:] - 1, 0), last)
+    extent = second_corner - first_corner
+    # The published code keeps a box of a single pixel, which has no crop.
+    inside = (boxes[:, 2:] > 0).all(axis=1) & (extent >= 0).all(axis=1) & (extent > 0).any(axis=1)
+    inside &= (boxes[:, :2] + boxes[:, 2:] > 0).all(axis=1)
+    return np.concatenate([first_corner, extent], axis=1), inside
+
+
+def _annotation_file(root: Path, split: str) -> Path:
+    """The annotation file, or an error that says what the folder looks like instead."""
+    name = f"annotations/person_keypoints_{split}.json"
+    if (root / name).is_file():
+        return root / name
+    if not root.is_dir():
+        raise UserError(f"--data.root {root}: no such folder")
+    raise UserError(f"--data.root {root}: has no {name}; {_hint(root, name)}")
+
+
+def _hint(root: Path, name: str) -> str:
+    above = [folder for folder in (root.parent, root.parent.parent) if (folder / name).is_file()]
+    below = [folder for folder in sorted(root.iterdir()) if (folder / name).is_file()]
+    for folder in above + below:
+        return f"{folder} has it: say --data.root {folder}"
+    archives = sorted({*root.glob("*annotations*.zip"), *root.glob("annotations/*.zip")})
+    if archives:
+        return f"{archives[0]} is there but not unpacked: unzip it in {root}"
+    splits = sorted(
+        path.stem.removeprefix("person_keypoints_")
+        for path in root.glob("annotations/person_keypoints_*.json")
+    )
+    if splits:
+        return f"its splits are {', '.join(splits)}: say --data.train_split and --data.val_split"
+    found = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
+    return f"the folder of a COCO data set has annotations/ and images/, this one has {found}"
+
+
+def _picture_folder(root: Path, split: str) -> Path:
+    for folder in (root / "images" / split, root / split):
+        if folder.is_dir():
+            return folder
+    for archive in (root / "images" / f"{split}.zip", root / f"{split}.zip"):
+        if archive.is_file():
+            raise UserError(f"{archive}: is there but not unpacked: unzip it in {archive.parent}")
+    raise UserError(
+        f"--data.root {root}: has no folder images/{split} or {split} with the pictures"
+    )

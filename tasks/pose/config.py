@@ -1,0 +1,152 @@
+"""Everything that can be set on the pose commands; the defaults are the run on sample data."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from common.config import LoaderConfig
+from common.engine import EngineConfig
+from common.errors import UserError
+from common.optim import OptimizerConfig
+
+STRIDE = 4
+"""Input pixels per heat map pixel: the backbone's 32 over three doublings in the head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is read, how persons are cut out, and how training varies them."""
+
+    root: Path | None = None
+    """Folder of the data set; none means the generated sample set."""
+    format: Literal["coco", "mpii"] = "coco"
+    """coco (person_keypoints_SPLIT.json, 17 joints) or mpii (annot/SPLIT.json, 16 joints)."""
+    train_split: str = "train2017"
+    """Split that is learnt: train2017 for COCO, train for MPII."""
+    val_split: str = "val2017"
+    """Split that is scored: val2017 for COCO, valid for MPII."""
+    input_size: tuple[int, int] = (128, 96)
+    """Height and width of a person's crop in pixels, multiples of 32."""
+    sigma: float = 1.5
+    """Spread of the target Gaussians in heat map pixels."""
+    colour: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels: BGR for published pose weights, RGB for ImageNet ones."""
+    coding: Literal["published", "unbiased"] = "published"
+    """Crop and heat map coordinates: as in published models, or unbiased (UDP)."""
+    boxes: Path | None = None
+    """A detector's box file for evaluation; none means the annotated boxes."""
+    box_threshold: float = 0.0
+    """Least score of a detector's box."""
+    scale_factor: float = 0.3
+    """Crops vary in size by this standard deviation and at most this much, below 1."""
+    rotation: float = 40.0
+    """Standard deviation of the rotation in degrees; at most twice of it."""
+    rotation_probability: float = 0.6
+    """Share of the samples that are rotated."""
+    flip_probability: float = 0.5
+    """Share of the samples that are mirrored."""
+    half_body_probability: float = 0.0
+    """Share of the samples that show the upper or lower body only."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """On a damaged picture or annotation: stop with its name, or skip, count and list it."""
+
+    @property
+    def input_wh(self) -> tuple[int, int]:
+        """Width and height of the crop."""
+        return self.input_size[1], self.input_size[0]
+
+    @property
+    def heatmap_wh(self) -> tuple[int, int]:
+        """Width and height of the heat maps."""
+        return self.input_size[1] // STRIDE, self.input_size[0] // STRIDE
+
+    @property
+    def aspect(self) -> float:
+        """Width over height of the crop."""
+        return self.input_size[1] / self.input_size[0]
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether crops and heat maps are coded as in UDP."""
+        return self.coding == "unbiased"
+
+    def __post_init__(self) -> None:
+        if any(side <= 0 or side % 32 for side in self.input_size):
+            raise UserError(
+                f"--data.input_size is {list(self.input_size)}; height and width must be positive "
+                "multiples of 32, such as [256, 192]"
+            )
+        if self.sigma <= 0:
+            raise UserError(f"--data.sigma is {self.sigma}; it must be above 0")
+        if not 0 <= self.scale_factor < 1:
+            raise UserError(f"--data.scale_factor is {self.scale_factor}; it must be in [0, 1)")
+        if self.rotation < 0:
+            raise UserError(f"--data.rotation is {self.rotation}; it must be 0 or more degrees")
+        for flag, probability in (
+            ("rotation_probability", self.rotation_probability),
+            ("flip_probability", self.flip_probability),
+            ("half_body_probability", self.half_body_probability),
+        ):
+            if not 0 <= probability <= 1:
+                raise UserError(f"--data.{flag} is {probability}; it must be from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The head on the backbone."""
+
+    head_channels: tuple[int, ...] = (256, 256, 256)
+    """Channels of the three deconvolutions."""
+
+    def __post_init__(self) -> None:
+        if len(self.head_channels) != 3 or any(count <= 0 for count in self.head_channels):
+            raise UserError(
+                f"--model.head_channels is {list(self.head_channels)}; it takes three positive "
+                "numbers, such as [256, 256, 256]"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestConfig:
+    """How heat maps become scored persons."""
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    flip: bool = True
+    """Average the heat maps with those of the mirrored crop."""
+    shift: bool = True
+    """Shift mirrored heat maps by a pixel, as published models need; unbiased coding does not."""
+    nms: Literal["hard", "soft", "none"] = "hard"
+    """How detections of one person are thinned out."""
+    nms_threshold: float = 0.9
+    """Object keypoint similarity above which two detections are one person."""
+    joint_threshold: float = 0.2
+    """Least score of a joint that counts for its person's score."""
+
+    def __post_init__(self) -> None:
+        for flag, threshold in (
+            ("nms_threshold", self.nms_threshold),
+            ("joint_threshold", self.joint_threshold),
+        ):
+            if not 0 <= threshold <= 1:
+                raise UserError(f"--test.{flag} is {threshold}; it must be from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Pose estimation: with no flag at all, a small network on generated sample data."""
+
+    out: Path = Path("runs/pose")
+    """Run directory."""
+    resume: bool = False
+    """Continue the run in the run directory."""
+    backbone: str = "res2net26_14w_4s"
+    """A name of `python -m backbone.table`."""
+    weights: str | None = None
+    """Initial weights of the backbone: a published name, a file or a run directory."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loader: LoaderConfig = field(default_factory=LoaderConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    test: TestConfig = field(default_factory=TestConfig)

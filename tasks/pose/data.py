@@ -1,0 +1,147 @@
+"""Data sets of single persons: a crop of a picture with its targets, or with the way back."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from common import image as pictures
+from common.errors import DamagedFile
+from tasks.pose.annotations import Annotations, Boxes
+from tasks.pose.coco import read_boxes, read_coco
+from tasks.pose.config import DataConfig
+from tasks.pose.mpii import read_mpii
+from tasks.pose.transforms import (
+    Augmentation,
+    Pose,
+    augment,
+    box_to_crop,
+    crop,
+    gaussian_heatmaps,
+)
+
+__all__ = ["FORMATS", "Annotations", "Boxes", "TestSet", "TrainSet", "read_boxes", "read_coco"]
+
+FORMATS: dict[str, Callable[..., Annotations]] = {"coco": read_coco, "mpii": read_mpii}
+"""Readers (root, split, on_error) by the name of --data.format."""
+
+
+class TrainSet:
+    """Persons of an annotation file as training samples; common.sampling draws from it."""
+
+    def __init__(self, annotations: Annotations, config: DataConfig) -> None:
+        self.annotations = annotations
+        self.config = config
+        self.augmentation = Augmentation(
+            scale_factor=config.scale_factor,
+            rotation=config.rotation,
+            rotation_probability=config.rotation_probability,
+            flip_probability=config.flip_probability,
+            half_body_probability=config.half_body_probability,
+        )
+
+    def __len__(self) -> int:
+        """Number of persons."""
+        return len(self.annotations)
+
+    def sample(self, index: int, generator: np.random.Generator) -> dict[str, Any]:
+        """Image (3, H, W) bytes, heatmaps (J, h, w), weights (J,), index.
+
+        Raises DamagedFile when the picture cannot be read or is not the annotated one.
+        """
+        annotations, config = self.annotations, self.config
+        picture = _read(annotations, int(annotations.image_ids[index]), config.colour)
+        joints = annotations.joints[index]
+        center, extent = box_to_crop(annotations.boxes[index], config.aspect)
+        pose = augment(
+            Pose(joints[:, :2], joints[:, 2], center, extent),
+            picture.shape[1],
+            config.aspect,
+            annotations.skeleton,
+            self.augmentation,
+            generator,
+        )
+        image, points = crop(picture, pose, config.input_wh, config.unbiased)
+        heatmaps, weights = gaussian_heatmaps(
+            points, pose.visible, config.heatmap_wh, config.input_wh, config.sigma, config.unbiased
+        )
+        return {"image": _planes(image), "heatmaps": heatmaps, "weights": weights, "index": index}
+
+
+class TestSet(Dataset[dict[str, Any] | None]):
+    """Upright crops of annotated persons, or of a detector's boxes, for evaluation.
+
+    A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
+    """
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    def __init__(
+        self, annotations: Annotations, config: DataConfig, boxes: Boxes | None = None
+    ) -> None:
+        self.annotations = annotations
+        self.config = config
+        self.image_ids = annotations.image_ids if boxes is None else boxes.image_ids
+        self.boxes = annotations.boxes if boxes is None else boxes.boxes
+        # With annotated boxes the published code scores a person by its joints alone.
+        self.scores = np.ones(len(annotations)) if boxes is None else boxes.scores
+        self.annotated = boxes is None
+
+    def __len__(self) -> int:
+        """Number of boxes."""
+        return len(self.boxes)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        """Image (3, H, W) bytes, center (2,) and extent (2,) of the crop, score, ids.
+
+        `annotation` is the row of the annotations, -1 for a detector's box.
+        """
+        image_id = int(self.image_ids[index])
+        try:
+            picture = _read(self.annotations, image_id, self.config.colour)
+        except DamagedFile as error:
+            if self.config.on_error == "stop":
+                raise
+            print(f"skipped: {error}", file=sys.stderr, flush=True)
+            return None
+        center, extent = box_to_crop(self.boxes[index], self.config.aspect)
+        nothing = np.empty((0, 2))
+        pose = Pose(nothing, nothing[:, 0], center, extent)
+        image, _ = crop(picture, pose, self.config.input_wh, self.config.unbiased)
+        return {
+            "image": _planes(image),
+            "center": center,
+            "extent": extent,
+            "score": float(self.scores[index]),
+            "image_id": image_id,
+            "annotation": index if self.annotated else -1,
+            "index": index,
+        }
+
+
+def _read(annotations: Annotations, image_id: int, colour: pictures.Colour) -> NDArray[np.uint8]:
+    """Picture (H, W, 3), in the size that its annotation says."""
+    path = annotations.images[image_id]
+    picture = pictures.read(path, colour)
+    height, width = picture.shape[:2]
+    annotated = annotations.sizes.get(image_id, (width, height))
+    if annotated != (width, height):
+        turned = annotated == (height, width)
+        reason = "it was turned after it was annotated" if turned else "it was scaled or replaced"
+        raise DamagedFile(
+            f"{path}: has {width}x{height} pixels, {annotations.file} says "
+            f"{annotated[0]}x{annotated[1]}: {reason}, and its boxes and joints do not fit"
+        )
+    return picture
+
+
+def _planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Picture (3, H, W) of one (H, W, 3)."""
+    planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
+    # Four times as fast as a transposed copy.
+    cv2.split(image, list(planes))
+    return planes
