@@ -1,18 +1,27 @@
 """Res2Net and its relatives as trunks: a picture in, a pyramid of features out, no classifier."""
 
+from backbone.detect import detect
 from backbone.dla import DLA
+from backbone.errors import WeightsError
 from backbone.res2net import Bottle2neck, Bottleneck, ResNet
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS, res2net, resnet
+from backbone.weights import WEIGHTS, Loaded, Weights, load
 
 __all__ = [
     "DLA",
     "MODELS",
+    "WEIGHTS",
     "Bottle2neck",
     "Bottleneck",
+    "Loaded",
     "Pyramid",
     "ResNet",
     "Trunk",
+    "Weights",
+    "WeightsError",
+    "detect",
+    "load",
     "res2net",
     "resnet",
 ]

@@ -1,7 +1,6 @@
 """What all trunks share: the pyramid of features, the rules of strides and dilations, the start."""
 
-from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
@@ -29,7 +28,10 @@ class Trunk(nn.Module):
     in_channels: int
     channels: Pyramid[int]
     strides: Pyramid[int]
-    __call__: Callable[[Tensor], Pyramid[Tensor]]
+
+    if TYPE_CHECKING:  # the type of a call; nn.Module declares it as Any
+
+        def __call__(self, x: Tensor) -> Pyramid[Tensor]: ...
 
 
 def first_dilations(strides: PerStage, dilations: PerStage, dilate_first: bool) -> PerStage:

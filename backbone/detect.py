@@ -1,0 +1,86 @@
+"""Tell which variant a state dict was made for, from its keys and shapes alone."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from backbone.errors import WeightsError
+
+DEPTHS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+def detect(state: Mapping[str, Tensor]) -> str:
+    """Name the variant that the weights of a trunk belong to.
+
+    Returns:
+        A name in MODELS, or a description where the net is none of these: `res2net50_20w_5s`,
+        `resnet18`, `res2net26_14w_4s of width 32`. Strides and dilations leave no trace in weights.
+
+    Raises:
+        WeightsError: these are not the weights of a ResNet, Res2Net or DLA.
+    """
+    if "base_layer.0.weight" in state:
+        return _dla(state)
+    if not {"layer1.0.conv1.weight", "layer4.0.conv1.weight", "bn1.weight"} <= state.keys():
+        raise WeightsError("these are not the weights of a ResNet, Res2Net or DLA")
+    width = len(state["bn1.weight"])
+    stem = state["conv1.0.weight" if "conv1.0.weight" in state else "conv1.weight"]
+    name = _res2net(state) if "layer1.0.convs.0.weight" in state else _resnet(state)
+    if width != 64:
+        name += f" of width {width}"
+    if stem.shape[1] != 3:
+        name += f" for input of {stem.shape[1]} channel{'s'[: stem.shape[1] - 1]}"
+    return name
+
+
+def _res2net(state: Mapping[str, Tensor]) -> str:
+    base_width, scale, cardinality = _hierarchy(state, "layer1.0", 4)
+    numbers = f"_{base_width}w_{scale}s"
+    family, suffix = "res2net", numbers
+    if cardinality > 1:
+        known = (base_width, scale, cardinality) == (4, 4, 8)
+        family, suffix = "res2next", "" if known else f"{numbers}_{cardinality}c"
+    if "conv1.0.weight" in state:
+        suffix = "_v1b" + ("" if suffix == "_26w_4s" else suffix)
+    attention = "se_" if "layer1.0.se.fc1.weight" in state else ""
+    return f"{attention}{family}{_layers(state, 3)}{suffix}"
+
+
+def _resnet(state: Mapping[str, Tensor]) -> str:
+    deep = "d" if "conv1.0.weight" in state else ""
+    if "layer1.0.conv3.weight" not in state:
+        return f"resnet{_layers(state, 2)}{deep}"
+    outer, inner = state["layer1.0.conv2.weight"].shape[:2]
+    widened = "" if outer == inner == len(state["bn1.weight"]) else f" with {outer // inner} groups"
+    return f"resnet{_layers(state, 3)}{deep}{widened}"
+
+
+def _dla(state: Mapping[str, Tensor]) -> str:
+    if "level2.tree1.convs.0.weight" not in state:
+        return "a DLA without Res2Net blocks"
+    numbers = _hierarchy(state, "level2.tree1", 2)
+    known = {(28, 4, 1): "dla60_res2net", (4, 4, 8): "dla60_res2next"}
+    base_width, scale, cardinality = numbers
+    return known.get(numbers, f"a DLA with {base_width}w_{scale}s_{cardinality}c blocks")
+
+
+def _hierarchy(state: Mapping[str, Tensor], block: str, expansion: int) -> tuple[int, int, int]:
+    """Read base width, scale and cardinality off the first block."""
+    outer, inner = state[f"{block}.convs.0.weight"].shape[:2]
+    # Not the number of convolutions: a single one makes both scale 1 and scale 2.
+    scale = len(state[f"{block}.conv1.weight"]) // outer
+    planes = len(state[f"{block}.conv3.weight"]) // expansion
+    cardinality = outer // inner
+    base_width = -(-inner * 64 // planes)
+    return base_width, scale, cardinality
+
+
+def _layers(state: Mapping[str, Tensor], per_block: int) -> str:
+    """Count layers as the names of nets do: convolutions of all blocks, stem and classifier."""
+    depths = tuple(
+        len({key.split(".")[1] for key in state if key.startswith(f"layer{index}.")})
+        for index in range(1, 5)
+    )
+    layers = per_block * sum(depths) + 2
+    usual = per_block == 2 or DEPTHS.get(layers) == depths
+    return str(layers) if usual else f"{layers} with {'-'.join(map(str, depths))} blocks"

@@ -1,0 +1,104 @@
+"""Read weights from a file, whoever wrote it, without ever running code from it."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from backbone.errors import WeightsError
+
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Read the state dict in a `.safetensors` file or in anything that `torch.save` wrote.
+
+    Unwraps what surrounds it: `state_dict` (the official training code), `model` or `ema` (a
+    checkpoint of this project, the averaged weights first), the prefix `module.` (DataParallel).
+    Of a whole task's model only the part under `backbone.` is taken.
+
+    Raises:
+        WeightsError: no such file, cut short, no checkpoint, or it would run code.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    content = _safetensors(path) if path.suffix == ".safetensors" else _pickle(path)
+    state = _unwrap(content)
+    wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if wrong or not state:
+        found = f"its entry {wrong[0]!r} is no tensor" if wrong else f"a {type(content).__name__}"
+        raise WeightsError(
+            f"{path}: holds no state dict ({found}); needed: a dict from names to tensors, bare or "
+            "under 'state_dict' or 'model'"
+        )
+    if all(key.startswith("module.") for key in state):
+        state = _under("module.", state)
+    if any(key.startswith("backbone.") for key in state):
+        state = _under("backbone.", state)
+    return dict(state)
+
+
+def sha256(path: Path) -> str:
+    """Give the file's hash as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = load_file(path)
+        return state
+    except (SafetensorError, OSError) as error:
+        reason = _one_line(error)
+        raise WeightsError(
+            f"{path}: is cut short or not a safetensors file ({path.stat().st_size} bytes; "
+            f"{reason}); fetch it again"
+        ) from error
+
+
+def _pickle(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start != ZIP and not start.startswith(PICKLE):
+        raise WeightsError(
+            f"{path}: is not a checkpoint: it begins with {start!r}; needed: a .safetensors file "
+            "or one that torch.save wrote"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # cut at the wrong byte, a pickle fails in a dozen different ways
+        # With weights_only, torch names the function or class that the pickle asks to call.
+        names = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if names:
+            raise WeightsError(
+                f"{path}: refused, because reading it would run code ({names[1]}); needed: a file "
+                "of plain tensors. If you trust its source, save its state_dict alone there"
+            ) from error
+        raise WeightsError(
+            f"{path}: is cut short or damaged ({path.stat().st_size} bytes; {_one_line(error)}); "
+            "fetch it again"
+        ) from error
+
+
+def _unwrap(content: Any) -> Mapping[str, Any]:
+    if not isinstance(content, Mapping):
+        return {}
+    for name in ("ema", "state_dict", "model"):
+        inner = content.get(name)
+        if isinstance(inner, Mapping):
+            return inner
+    return content
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:100]
