@@ -26,7 +26,7 @@ from common.evaluation import to_device
 from common.finite import FiniteWatch
 from common.optim import Average
 from common.sampling import Batches, Counted
-from common.stop import StopRequest
+from common.stop import Stopped, StopRequest
 from common.task import Progress, Task, TrainData
 
 # What a train command needs, from one place.
@@ -144,11 +144,13 @@ class Engine:
             terms = self._step()
             log_due = self.progress.step % config.log_every == 0
             save_due = config.save_every > 0 and self.progress.step % config.save_every == 0
-            self._check_step(log_due or save_due or self.progress.samples == length)
+            stop = self._must_stop(log_due or save_due or self.progress.samples == length)
             if log_due:
                 self._log_step(terms)
-            if save_due:
+            if save_due or stop:
                 self._save()
+            if stop:
+                raise self._stopped()
 
     def _step(self) -> Tensor:
         """One optimizer step over a global batch; returns this rank's mean loss terms (T,)."""
@@ -196,22 +198,24 @@ class Engine:
             self.skipped += [line for text in batch.pop("skipped") for line in text.splitlines()]
         return to_device(batch, self.world.device, self.config.channels_last)
 
-    def _check_step(self, look: bool) -> None:
-        """Stop the run if a loss was not finite or a signal came; all ranks decide alike.
+    def _must_stop(self, look: bool) -> bool:
+        """Whether a signal came to any rank; raises if a loss was not finite on any.
 
         Looking at the loss waits for the GPU, so there it is done when something is due anyway;
         always before a checkpoint, which so never holds weights from after a bad step.
         """
         bad = (look or self.world.device.type == "cpu") and self.watch.bad()
         if not distributed.any_true(bad or self.stop.requested, self.world):
-            return
+            return False
         self.watch.raise_first(self.world)
-        self._save()
+        return True
+
+    def _stopped(self) -> Stopped:
         self.log.say(
             f"stopped by a signal after step {self.progress.step}; saved in {self.run.last}. "
             f"--resume goes on from there"
         )
-        raise self.stop.stopped()
+        return self.stop.stopped()
 
     def _log_step(self, terms: Tensor) -> None:
         values = distributed.mean(terms, self.world).tolist()

@@ -1,16 +1,20 @@
 """What a run says: log.jsonl, TensorBoard where it is installed, and the terminal."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
+
+from common.errors import UserError
 
 
 class Log:
@@ -26,6 +30,7 @@ class Log:
     """
 
     def __init__(self, path: Path, speaks: bool, total: int, done: int) -> None:
+        self.path = path
         self.speaks = speaks
         self.total = total
         self.done = done
@@ -33,6 +38,7 @@ class Log:
         if speaks:
             self._file = path.open("a")
             self._events = _event_writer(path.parent)
+            self._skipped: set[str] = set()
             self._bar: tqdm[Any] = tqdm(
                 total=total, initial=done, unit=" samples", disable=not self._terminal
             )
@@ -75,11 +81,15 @@ class Log:
             self.say(f"epoch {epoch} finished: {scores}")
 
     def skipped(self, step: int, epoch: int, reasons: list[str]) -> None:
-        """Write which damaged files were replaced by other samples."""
-        if self.speaks and reasons:
-            self._write({"step": step, "epoch": epoch, "skipped": reasons})
-            for reason in reasons:
-                self.say(f"skipped: {reason}")
+        """Write which damaged files were replaced by other samples, each once."""
+        if not self.speaks:
+            return
+        new = [reason for reason in dict.fromkeys(reasons) if reason not in self._skipped]
+        self._skipped.update(new)
+        if new:
+            self._write({"step": step, "epoch": epoch, "skipped": new})
+        for reason in new:
+            self.say(f"skipped: {reason}")
 
     def say(self, text: str) -> None:
         """Print a line without tearing the progress bar."""
@@ -99,19 +109,32 @@ class Log:
     ) -> None:
         if self.speaks:
             self._bar.close()
-            self._file.close()
-            if self._events is not None:
-                self._events.close()
+            with self._disk():
+                self._file.close()
+                if self._events is not None:
+                    self._events.close()
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        with self._disk():
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
 
     def _scalars(self, step: int, values: dict[str, Any]) -> None:
         if self._events is not None:
-            for name, value in values.items():
-                if name not in ("step", "epoch", "samples"):
-                    self._events.add_scalar(name, value, step)
+            with self._disk():
+                for name, value in values.items():
+                    if name not in ("step", "epoch", "samples"):
+                        self._events.add_scalar(name, value, step)
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: the log cannot be written: {error.strerror}. "
+                f"Make room there, then go on with --resume"
+            ) from error
 
 
 def _event_writer(folder: Path) -> Any | None:

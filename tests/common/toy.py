@@ -1,0 +1,205 @@
+"""A toy task with everything that makes exact resuming hard, and jobs that run it."""
+
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from common import checkpoint, distributed, optim
+from common.checkpoint import RunDirectory
+from common.engine import Engine, EngineConfig, Progress, TrainData
+from common.errors import DamagedFile
+from common.evaluation import infer
+
+ENGINE = {
+    "epochs": 3,
+    "batch_size": 8,
+    "accumulate": 2,
+    "ema": 0.9,
+    "clip": 1.0,
+    "log_every": 1,
+    "save_every": 2,
+    "device": "cpu",
+}
+
+TOY = {
+    "workers": 0,
+    "norm": True,
+    "dropout": 0.3,
+    "poison": 0,
+    "length": 36,
+    "damaged": (),
+    "on_error": "stop",
+    "optimizer": "sgd",
+    "order": None,
+}
+
+
+class ToySet:
+    """Bright left half or bright right half, under noise and a random flip up or down."""
+
+    def __init__(self, length: int, damaged: tuple[int, ...] = ()):
+        self.length = length
+        self.damaged = damaged
+
+    def __len__(self):
+        return self.length
+
+    def sample(self, index, generator):
+        if index in self.damaged:
+            raise DamagedFile(f"image{index}.png: cannot be read")
+        image = generator.integers(0, 180, (3, 8, 8), dtype=np.uint8)
+        half = slice(0, 4) if index % 2 else slice(4, 8)
+        image[:, :, half] += np.uint8(20)
+        if generator.random() < 0.5:
+            image = image[:, ::-1].copy()
+        return {"image": image, "label": index % 2}
+
+    def __getitem__(self, index):
+        if index in self.damaged:
+            return None
+        return self.sample(index, np.random.default_rng(index)) | {"index": index}
+
+
+class ToyModel(nn.Module):
+    def __init__(self, norm: bool, dropout: float):
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.BatchNorm2d(6) if norm else nn.Identity(),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.BatchNorm2d(6) if norm else nn.Identity(),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(6 * 64, 2)
+
+    def forward(self, images):
+        return self.head(self.backbone(images.float() / 255 - 0.5).flatten(1))
+
+
+class ToyTask:
+    watch = "error"
+    higher_is_better = False
+
+    def __init__(self, world, poison: int):
+        self.world, self.poison = world, poison
+        self.validation = ToySet(10)
+
+    def loss(self, model, batch, progress):
+        outputs = model(batch["image"])
+        entropy = nn.functional.cross_entropy(outputs, batch["label"])
+        if progress.step + 1 == self.poison and self.world.rank == self.world.size - 1:
+            entropy = entropy * float("nan")
+        return {"entropy": entropy, "size": 1e-3 * outputs.square().mean()}
+
+    def evaluate(self, model):
+        assert not model.training
+
+        def step(batch):
+            right = model(batch["image"]).softmax(1).gather(1, batch["label"][:, None])
+            return (1 - right[:, 0]).tolist()
+
+        errors = infer(
+            self.validation, step, batch_size=4, workers=0, world=self.world, title="toy"
+        )
+        return distributed.share({"error": float(np.mean(errors or [0.0]))}, self.world)
+
+
+def build(out: Path, world, **settings: Any) -> Engine:
+    """An engine on the toy task; settings are EngineConfig's fields and those of TOY."""
+    options = {**TOY, **settings}
+    given = {name: value for name, value in settings.items() if name not in TOY}
+    config = EngineConfig(**{**ENGINE, **given})
+    torch.manual_seed(config.seed)
+    model = ToyModel(options["norm"], options["dropout"])
+    rule = optim.OptimizerConfig(name=options["optimizer"], learning_rate=0.05, warmup_epochs=0.5)
+    text = json.dumps({"engine": vars(config), "length": options["length"]})
+    return Engine(
+        config=config,
+        world=world,
+        run=RunDirectory(out, text),
+        model=model,
+        optimizer=optim.build(model, rule),
+        schedule=optim.schedule(rule, options["length"] // config.batch_size, 10),
+        task=ToyTask(world, options["poison"]),
+        data=TrainData(
+            ToySet(options["length"], tuple(options["damaged"])),
+            options["order"],
+            options["workers"],
+            options["on_error"],
+        ),
+    )
+
+
+def train(out: str, resume: bool = False, **settings: Any) -> Progress:
+    """Job: train the toy task."""
+    world = distributed.start("cpu")
+    progress = build(Path(out), world, **settings).fit(resume)
+    distributed.stop()
+    return progress
+
+
+def train_dying(out: str, resume: bool, write: int, where: str, **settings: Any) -> None:
+    """Job: train and be killed in the n-th write of a checkpoint: half, whole, or renamed."""
+    calls = []
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        original(descriptor)
+        calls.append(descriptor)  # two a write: the file's, then the folder's
+        if len(calls) == 2 * write - (where != "renamed"):
+            if where == "half":
+                os.truncate(descriptor, os.fstat(descriptor).st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.fsync = fsync
+    train(out, resume, **settings)
+
+
+def train_full(out: str, write: int, limit: int, **settings: Any) -> None:
+    """Job: train until, from the n-th write of a checkpoint on, a file can have no more bytes."""
+    calls = []
+    original = checkpoint.save
+
+    def save(path, payload):
+        calls.append(path)
+        if len(calls) == write:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        original(path, payload)
+
+    checkpoint.save = save
+    train(out, **settings)
+
+
+def collectives(out: str, lengths: list[int]) -> None:
+    """Job: every collective once, and inference over data sets of several lengths."""
+    world = distributed.start("cpu")
+    module = nn.BatchNorm1d(2)
+    module.running_mean.fill_(world.rank + 1.0)
+    distributed.share_buffers(module, world)
+    results = {
+        "gather": distributed.gather([world.rank, "x"], world),
+        "share": distributed.share({"rank": world.rank}, world),
+        "any": distributed.any_true(world.rank == world.size - 1, world),
+        "none": distributed.any_true(False, world),
+        "mean": distributed.mean(torch.tensor([float(world.rank)]), world).tolist(),
+        "buffer": module.running_mean.tolist(),
+        "infer": [_infer(length, world) for length in lengths],
+    }
+    Path(out, f"{world.rank}.json").write_text(json.dumps(results))
+    distributed.stop()
+
+
+def _infer(length, world):
+    return infer(
+        ToySet(length), lambda batch: batch["index"].tolist(),
+        batch_size=3, workers=0, world=world, title="toy",
+    )  # fmt: skip
