@@ -170,7 +170,7 @@ def _trunk(body: Body, look: Look) -> list[Limb]:
         skirt = [(*point[:2], 0.06 * look.build) for point in (*hips, *hem)]
         limbs.append(Limb((Part(_SKIRT, np.array(skirt), look.trousers),), -0.001))
     else:
-        pelvis = _bone(_PELVIS, look.trousers, *hips, (0.056 * look.build, 0.056 * look.build))
+        pelvis = _bone(_PELVIS, look.trousers, hips[0], hips[1], [0.056 * look.build] * 2)
         limbs.append(Limb((pelvis,), -0.2))
     if look.long_hair:
         ends = body.head + (chest - body.head) * 0.75
@@ -258,7 +258,8 @@ def _scalp() -> Floats:
     points = points[np.abs(np.linalg.norm(points, axis=1) - 1) < 0.2]
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     _, y, z = points.T
-    return points[(y < -0.6) | ((z < -0.1) & (y < 0.75))] * 0.85
+    grown: Floats = points[(y < -0.6) | ((z < -0.1) & (y < 0.75))]
+    return grown * 0.85
 
 
 _SCALP = _scalp()

@@ -21,7 +21,7 @@ from tasks.pose.skeleton import COCO
 VERSION = 1
 """Rises when the same seed gives other pictures, so that nobody trains on a stale cache."""
 
-TRAIN_PICTURES, VAL_PICTURES = 480, 80
+TRAIN_PICTURES, VAL_PICTURES = 440, 80
 
 Picture = NDArray[np.uint8]
 
@@ -148,14 +148,14 @@ def _places(people: int, generator: np.random.Generator) -> NDArray[np.float64]:
 def _cut(texture: Picture, generator: np.random.Generator) -> Picture:
     """A texture from a random place on, so that no two people wear the same piece."""
     down, right = generator.integers(0, 200, 2)
-    return texture[down:, right:]
+    return np.asarray(texture[down:, right:])
 
 
 def _tint(grey: Picture, generator: np.random.Generator) -> Picture:
     """A grey texture in a dull colour."""
     colour = generator.uniform(0.65, 1.15) * generator.uniform(0.88, 1.12, 3)
     table = np.clip(np.arange(256)[:, None] * colour, 0, 255).astype(np.uint8)
-    return cv2.LUT(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), table[None])
+    return np.asarray(cv2.LUT(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), table[None]), np.uint8)
 
 
 def _crop(photograph: Picture, width: int, height: int, generator: np.random.Generator) -> Picture:
@@ -167,14 +167,15 @@ def _crop(photograph: Picture, width: int, height: int, generator: np.random.Gen
     top = int(generator.uniform(0, photograph.shape[0] - rows))
     left = int(generator.uniform(0, photograph.shape[1] - columns))
     part = photograph[top : top + int(rows), left : left + int(columns)]
-    return cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
 
 
 def _backdrop(scenery: Scenery, width: int, height: int, generator: np.random.Generator) -> Picture:
     """A photograph or a wall, mostly with a floor in front."""
     if generator.random() < 0.6:
         choice = scenery.photographs[generator.integers(len(scenery.photographs))]
-        picture = cv2.GaussianBlur(_crop(choice, width, height, generator), (0, 0), 1.2)
+        picture: Picture = cv2.GaussianBlur(_crop(choice, width, height, generator), (0, 0), 1.2)
     else:
         wall = scenery.walls[generator.integers(len(scenery.walls))]
         picture = _tint(_crop(wall, width, height, generator), generator)
@@ -249,14 +250,17 @@ def _photograph(picture: Picture, noise: Picture, generator: np.random.Generator
     height, width = picture.shape[:2]
     down, right = generator.integers(0, 100, 2)
     grain = cv2.cvtColor(noise[down : down + height, right : right + width], cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(soft, generator.uniform(0.85, 1.1), grain, 0.07, -9.0)
+    exposure = generator.uniform(0.85, 1.1)
+    return np.asarray(cv2.addWeighted(soft, exposure, grain, 0.07, -9.0), np.uint8)
 
 
 def _annotate(person: Painting, mask: NDArray[np.bool_]) -> dict[str, Any]:
     """COCO's fields of a person whose visible pixels are the mask (H, W)."""
     height, width = mask.shape
     joints = np.zeros((COCO.joints, 3))
-    for joint, ((x, y), flag) in enumerate(zip(person.joints, person.visible, strict=True)):
+    for joint, ((x, y), flag) in enumerate(
+        zip(person.joints.tolist(), person.visible.tolist(), strict=True)
+    ):
         if flag and -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5:
             # An ear's or a hand's edge may round to a pixel beside the person.
             around = mask[max(round(y) - 1, 0) : round(y) + 2, max(round(x) - 1, 0) : round(x) + 2]
