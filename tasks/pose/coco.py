@@ -35,7 +35,6 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
     persons = _persons(content, file, pictures)
     images = {number: folder / entry["file_name"] for number, entry in pictures.items()}
     sizes = {number: (entry["width"], entry["height"]) for number, entry in pictures.items()}
-
     ids = np.array([person["id"] for person in persons], dtype=np.int64)
     image_ids = np.array([person["image_id"] for person in persons], dtype=np.int64)
     joints = _numbers(persons, "keypoints", COCO.joints * 3, f"{COCO.joints} joints * 3 =", file)
@@ -74,19 +73,7 @@ def read_boxes(
     pictures that the annotations do not have are an error: the file is another data set's.
     """
     content, fingerprint = read_json(path)
-    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
-        raise UserError(f"{path}: is not a box file, which is a list of image_id, bbox and score")
-    try:
-        rows = [
-            (entry["image_id"], entry["score"], *entry["bbox"])
-            for entry in content
-            if entry["category_id"] == PERSON
-        ]
-        table = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedFile(
-            f"{path}: a box lacks or garbles image_id, bbox or score ({error})"
-        ) from None
+    table = _detections(content, path)
     image_ids = table[:, 0].astype(np.int64)
     _require_own_pictures(image_ids, path, annotations)
     finite = finite_rows(table)
@@ -111,6 +98,23 @@ def read_boxes(
             "of no area or outside the picture": int((finite & confident & ~inside).sum()),
         },
     )
+
+
+def _detections(content: Any, path: Path) -> NDArray[np.float64]:
+    """Persons (N, 6) of a box file: image id, score, x, y, width, height."""
+    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
+        raise UserError(f"{path}: is not a box file, which is a list of image_id, bbox and score")
+    try:
+        rows = [
+            (entry["image_id"], entry["score"], *entry["bbox"])
+            for entry in content
+            if entry["category_id"] == PERSON
+        ]
+        return np.array(rows, dtype=np.float64).reshape(-1, 6)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(
+            f"{path}: a box lacks or garbles image_id, category_id, bbox or score ({error})"
+        ) from None
 
 
 def _require_own_pictures(

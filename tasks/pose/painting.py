@@ -159,7 +159,8 @@ def _trunk(body: Body, look: Look) -> list[Limb]:
     torso = [*((*point[:2], 0.044) for point in inner)]
     torso += [(*point[:2], 0.054 * look.build) for point in belt]
     neck = _bone(_NECK, look.skin, 0.8 * chest + 0.2 * body.neck, body.head, (0.034, 0.03))
-    head = Part(_HEAD, _ball(body.head, 0.056, 0.068), look.skin)
+    rise = np.array([0, 0.012, 0])
+    head = _bone(_HEAD, look.skin, body.head - rise, body.head + rise, (0.056, 0.056))
     limbs = [
         Limb((Part(_TORSO, np.array(torso), look.shirt),), 0.0),
         Limb((neck,), 0.001),
@@ -177,12 +178,6 @@ def _trunk(body: Body, look: Look) -> list[Limb]:
         hair = _bone(_HAIR, look.hair, body.head, ends, (0.066, 0.06))
         limbs.append(Limb((hair,), -0.02 if body.turn[2, 2] > 0 else 0.06))
     return limbs
-
-
-def _ball(middle: Floats, across: float, down: float) -> Floats:
-    """Circles (2, 3) whose hull is a head."""
-    rise = down - across
-    return np.array([[middle[0], middle[1] - rise, across], [middle[0], middle[1] + rise, across]])
 
 
 def _fill(
@@ -253,8 +248,7 @@ _FEATURES = np.concatenate([FACE, [[0.24, 0.55, 0.82], [-0.24, 0.55, 0.82]]])
 
 def _scalp() -> Floats:
     """Directions (K, 3) of the part of a head that hair grows on."""
-    grid = np.linspace(-1, 1, 6)
-    points = np.stack(np.meshgrid(grid, grid, grid), axis=-1).reshape(-1, 3)
+    points = np.stack(np.meshgrid(*[np.linspace(-1, 1, 6)] * 3), axis=-1).reshape(-1, 3)
     points = points[np.abs(np.linalg.norm(points, axis=1) - 1) < 0.2]
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     _, y, z = points.T
