@@ -9,7 +9,9 @@ evaluated.
 import io
 import os
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,18 @@ from common.errors import UserError
 FORMAT = 1
 
 _PARTS = ("model", "ema", "progress", "config")
+
+# What zipfile and torch.load raise for files with damage here or there.
+_FAULTS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 # What may change between the parts of one run: none of it changes what is learnt per sample.
 _FREE = ("engine.epochs", "engine.log_every", "engine.device", "loader.workers", "out", "resume")
@@ -71,13 +85,15 @@ def read(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
-    if not zipfile.is_zipfile(path):  # a zip file's index stands at its end
-        raise UserError(_damaged(path, "is cut short or not a checkpoint"))
     try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        payload = _load(path)
+    except zipfile.BadZipFile as error:
+        raise UserError(_damaged(path, "is cut short or not a checkpoint")) from error
     except pickle.UnpicklingError as error:
         raise UserError(_damaged(path, "is not a checkpoint of this project")) from error
-    except (RuntimeError, OSError, EOFError, LookupError, TypeError, ValueError) as error:
+    except PermissionError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except _FAULTS as error:
         raise UserError(_damaged(path, "is damaged")) from error
     if not isinstance(payload, dict) or any(part not in payload for part in _PARTS):
         raise UserError(_damaged(path, "is not a checkpoint of this project"))
@@ -87,6 +103,15 @@ def read(path: Path) -> dict[str, Any]:
             f"this version reads format {FORMAT}"
         )
     return payload
+
+
+def _load(path: Path) -> Any:
+    # torch.load does not compare the archive's checksums, and would return a damaged weight.
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise ValueError(f"wrong checksum in {broken}")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _damaged(path: Path, what: str) -> str:

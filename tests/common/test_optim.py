@@ -1,0 +1,131 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from common import optim
+from common.errors import UserError
+from common.optim import Average, OptimizerConfig
+
+
+def factors(epochs=10, steps=10, **settings):
+    factor = optim.schedule(OptimizerConfig(**settings), steps, epochs)
+    return [factor(step) for step in range(epochs * steps)]
+
+
+def test_constant():
+    assert factors(schedule="constant") == [1.0] * 100
+
+
+def test_multistep():
+    values = factors(schedule="multistep", milestones=(3, 7), gamma=0.1)
+    assert values == pytest.approx([1.0] * 30 + [0.1] * 40 + [0.01] * 30)
+
+
+def test_cosine():
+    values = factors(schedule="cosine")
+    assert values == pytest.approx([(1 + math.cos(math.pi * s / 100)) / 2 for s in range(100)])
+
+
+def test_poly():
+    values = factors(schedule="poly", power=0.9)
+    assert values == pytest.approx([(1 - s / 100) ** 0.9 for s in range(100)])
+
+
+def test_warmup_then_the_whole_curve():
+    values = factors(schedule="cosine", warmup_epochs=2.5, warmup_factor=0.2)
+    assert values[:25] == pytest.approx([0.2 + 0.8 * s / 25 for s in range(25)])
+    assert values[25:] == pytest.approx([(1 + math.cos(math.pi * s / 75)) / 2 for s in range(75)])
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "poly"])
+def test_training_longer_than_planned_is_no_error(name):
+    factor = optim.schedule(OptimizerConfig(schedule=name), 10, 10)
+    assert 0 <= factor(10_000) <= 1
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.head = nn.Linear(4, 2)
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+
+def settings_of(model, optimizer):
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_groups(name):
+    model = Net()
+    config = OptimizerConfig(name=name, learning_rate=1.0, weight_decay=0.5, backbone_factor=0.1)
+    optimizer = optim.build(model, config)
+    assert type(optimizer).__name__.lower() == name
+    assert settings_of(model, optimizer) == {
+        "backbone.0.weight": (0.1, 0.5),
+        "backbone.0.bias": (0.1, 0),
+        "backbone.1.weight": (0.1, 0),
+        "backbone.1.bias": (0.1, 0),
+        "head.weight": (1.0, 0.5),
+        "head.bias": (1.0, 0),
+    }
+
+
+def test_everything_decays_if_asked():
+    model = Net()
+    config = OptimizerConfig(weight_decay=0.5, decay_norm_and_bias=True)
+    assert {decay for _, decay in settings_of(model, optim.build(model, config)).values()} == {0.5}
+
+
+def test_nothing_to_learn():
+    with pytest.raises(UserError, match="everything is frozen"):
+        optim.build(nn.Linear(2, 2).requires_grad_(False), OptimizerConfig())
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag"),
+    [
+        ({"learning_rate": 0.0}, "--optimizer.learning_rate 0.0"),
+        ({"learning_rate": math.nan}, "--optimizer.learning_rate nan"),
+        ({"weight_decay": -1.0}, "--optimizer.weight_decay -1.0"),
+        ({"warmup_factor": 1.5}, "--optimizer.warmup_factor 1.5"),
+        ({"schedule": "multistep"}, "--optimizer.milestones"),
+        ({"milestones": (5, 3)}, "--optimizer.milestones .5, 3."),
+    ],
+)
+def test_bad_settings_name_their_flag(settings, flag):
+    with pytest.raises(UserError, match=flag):
+        OptimizerConfig(**settings)
+
+
+def test_average_follows_parameters_and_buffers():
+    model = nn.BatchNorm1d(1)
+    average = Average(model, decay=0.5)
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+        model.running_var.fill_(5.0)
+        model.num_batches_tracked.fill_(7)
+    average.update(model, step=100)
+    assert average.module.weight.item() == 2.0
+    assert average.module.running_var.item() == 3.0
+    assert average.module.num_batches_tracked.item() == 7
+    assert not average.module.training
+    assert not average.module.weight.requires_grad
+    assert model.weight.item() == 3.0
+
+
+def test_average_leaves_the_start_quickly():
+    """At step 1 the decay is 2 / 11, however near to 1 it ends."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    average = Average(model, decay=0.9999)
+    nn.init.ones_(model.weight)
+    average.update(model, step=1)
+    assert average.module.weight.item() == pytest.approx(9 / 11)
