@@ -6,11 +6,12 @@ equal.
 """
 
 import dataclasses
+import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast, get_type_hints
+from typing import Any, NoReturn, TypeVar, cast, get_origin, get_type_hints
 
 import jsonargparse
 import yaml
@@ -54,14 +55,11 @@ def parse(
         SystemExit: after ``--help`` or ``--print_config``.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    bare: list[str] = []
     if positional is not None:
-        bare, words = _split_bare(words)
+        words = _flag_bare(words, positional, get_type_hints(kind)[positional])
     parser = _parser(kind)
     namespace = parser.parse_args(_configs_first(_spell_out_switches(words, _switches(kind))))
     namespace.pop("config", None)
-    if positional is not None and bare:
-        namespace[positional] = tuple(Path(word) for word in bare)
     try:
         return _build(parser, kind, namespace)
     except ValueError as error:
@@ -121,14 +119,18 @@ def _configs_first(words: list[str]) -> list[str]:
     return files + flags
 
 
-def _split_bare(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split the words before the first flag (and after ``--``) from flags and their values."""
+def _flag_bare(words: list[str], field: str, hint: Any) -> list[str]:
+    """Turn the words before the first flag, and those after ``--``, into the flag of `field`."""
     first_flag = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
     bare, flags = words[:first_flag], words[first_flag:]
     if "--" in flags:
         at = flags.index("--")
         bare, flags = bare + flags[at + 1 :], flags[:at]
-    return bare, flags
+    if not bare:
+        return flags
+    if get_origin(hint) is tuple:
+        return [*flags, f"--{field}", json.dumps(bare)]
+    return [*flags, f"--{field}", *bare]
 
 
 def _switches(kind: type, prefix: str = "--") -> set[str]:

@@ -81,6 +81,20 @@ def test_bare_words_before_flags_or_after_two_dashes():
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Needed:
+    """A field without a default."""
+
+    out: Path
+
+
+def test_a_single_bare_word():
+    assert config.parse(Needed, ["some where"], positional="out") == Needed(out=Path("some where"))
+    for words in ([], ["a", "b"]):
+        with pytest.raises(UserError):
+            config.parse(Needed, words, positional="out")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
