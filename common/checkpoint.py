@@ -60,10 +60,10 @@ def save(path: Path, payload: Mapping[str, Any]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        size = content.getbuffer().nbytes / 2**20
+        size = content.getbuffer().nbytes
         kept = "the previous one is kept" if path.exists() else "there is no previous one"
         raise UserError(
-            f"{path}: the checkpoint ({size:.1f} MiB) cannot be written: {error.strerror}; {kept}. "
+            f"{path}: the checkpoint ({size:,} bytes) cannot be written: {error.strerror}; {kept}. "
             f"Make room there, then go on with --resume"
         ) from error
 

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class ToySet:
             raise DamagedFile(f"image{index}.png: cannot be read")
         image = generator.integers(0, 180, (3, 8, 8), dtype=np.uint8)
         half = slice(0, 4) if index % 2 else slice(4, 8)
-        image[:, :, half] += np.uint8(20)
+        image[:, :, half] += np.uint8(60)
         if generator.random() < 0.5:
             image = image[:, ::-1].copy()
         return {"image": image, "label": index % 2}
@@ -203,3 +204,7 @@ def _infer(length, world):
         ToySet(length), lambda batch: batch["index"].tolist(),
         batch_size=3, workers=0, world=world, title="toy",
     )  # fmt: skip
+
+
+if __name__ == "__main__":
+    train(sys.argv[1], "--resume" in sys.argv, epochs=100, save_every=0)

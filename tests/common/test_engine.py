@@ -1,0 +1,465 @@
+import copy
+import itertools
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from common import checkpoint, sampling
+from common.checkpoint import RunDirectory
+from common.distributed import World
+from common.engine import Engine, EngineConfig, TrainData
+from common.errors import DamagedFile, UserError
+from common.finite import FiniteWatch
+from common.stop import StopRequest
+from tests.common import toy
+
+PLAIN = {"norm": False, "dropout": 0.0, "ema": 0.0}
+
+
+def engine(folder, **settings) -> Engine:
+    return toy.build(folder / "run", World(), **settings)
+
+
+def log_of(folder, run="run"):
+    return [json.loads(line) for line in (folder / run / "log.jsonl").read_text().splitlines()]
+
+
+def losses(folder, run="run"):
+    return [line["loss"] for line in log_of(folder, run) if "loss" in line]
+
+
+def weights(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+# --- what a run leaves behind ---
+
+
+def test_log_and_checkpoints(tmp_path):
+    progress = engine(tmp_path).fit(resume=False)
+    assert (progress.epoch, progress.samples, progress.step) == (3, 0, 12)
+    lines = log_of(tmp_path)
+    steps = [line for line in lines if "loss" in line]
+    assert [(line["step"], line["epoch"], line["samples"]) for line in steps] == [
+        (epoch * 4 + k + 1, epoch, 8 * k + 8) for epoch in range(3) for k in range(4)
+    ]
+    for line in steps:
+        assert line["loss"] == pytest.approx(line["entropy"] + line["size"])
+        assert line["samples_per_second"] > 0
+    assert [line["epoch"] for line in lines if "metrics" in line] == [0, 1, 2]
+    last = checkpoint.read(tmp_path / "run" / "last.pt")
+    best = checkpoint.read(tmp_path / "run" / "best.pt")
+    assert last["progress"] == vars(progress)
+    assert last["optimizer"]["param_groups"]
+    assert "optimizer" not in best
+    assert best["metrics"] == {"error": progress.best}
+    assert progress.best == min(line["metrics"]["error"] for line in lines if "metrics" in line)
+
+
+def test_best_holds_the_averaged_weights_that_were_evaluated(tmp_path):
+    engine(tmp_path).fit(resume=False)
+    last = checkpoint.read(tmp_path / "run" / "last.pt")
+    best = checkpoint.read(tmp_path / "run" / "best.pt")
+    assert best["progress"]["epoch"] == 3  # the toy task learns in every epoch
+    assert best["ema"] is None
+    for name, value in best["model"].items():
+        assert torch.equal(value, last["ema"][name])
+    assert not torch.equal(last["ema"]["head.weight"], last["model"]["head.weight"])
+
+
+def test_learning_rate_follows_the_schedule(tmp_path):
+    trainer = engine(tmp_path)
+    trainer.fit(resume=False)
+    rates = [line["learning_rate"] for line in log_of(tmp_path) if "loss" in line]
+    assert rates == pytest.approx([0.05 * trainer.schedule(step) for step in range(12)])
+
+
+# --- the arithmetic, against a loop written out ---
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_same_weights_as_a_plain_loop(tmp_path, accumulate):
+    trainer = engine(tmp_path, accumulate=accumulate, clip=0.0, ema=0.0, epochs=2)
+    model, data = copy.deepcopy(trainer.model), toy.ToySet(36)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimizer.param_groups[0]["weight_decay"] = 0.0
+    step = 0
+    for epoch in range(2):
+        order = sampling.order(0, epoch, 36)
+        for begin in range(0, 32, 8):
+            optimizer.param_groups[0]["lr"] = 0.05 * trainer.schedule(step)
+            optimizer.zero_grad()
+            size = 8 // accumulate
+            for k in range(accumulate):
+                chosen = order[begin + k * size : begin + (k + 1) * size]
+                samples = [data.sample(i, sampling.generator_for(0, epoch, i)) for i in chosen]
+                images = torch.tensor(np.stack([sample["image"] for sample in samples]))
+                labels = torch.tensor([sample["label"] for sample in samples])
+                sampling.seed_all(sampling.seed_for(0, epoch, begin // 8 * accumulate + k))
+                outputs = model.train()(images)
+                loss = nn.functional.cross_entropy(outputs, labels)
+                ((loss + 1e-3 * outputs.square().mean()) / accumulate).backward()
+            for parameter in model.parameters():  # weight decay as SGD adds it
+                if parameter.ndim > 1:
+                    parameter.grad += 1e-4 * parameter.detach()
+            optimizer.step()
+            step += 1
+    trainer.fit(resume=False)
+    assert torch.allclose(weights(trainer.model), weights(model), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_accumulation_follows_the_whole_batch(tmp_path, accumulate):
+    toy.build(tmp_path / "one", World(), accumulate=1, **PLAIN).fit(resume=False)
+    toy.build(tmp_path / "parts", World(), accumulate=accumulate, **PLAIN).fit(resume=False)
+    assert losses(tmp_path, "parts") == pytest.approx(losses(tmp_path, "one"), rel=1e-4)
+
+
+def test_clipping_limits_the_step(tmp_path):
+    """SGD's first step is the learning rate times the clipped gradient."""
+    trainer = engine(tmp_path, clip=1e-3, epochs=1, length=8, **PLAIN)
+    for group in trainer.optimizer.param_groups:
+        group["weight_decay"] = 0.0
+    before = weights(trainer.model)
+    trainer.schedule = lambda step: 2.0
+    trainer.fit(resume=False)
+    moved = (weights(trainer.model) - before).norm().item()
+    assert moved == pytest.approx(2.0 * 0.05 * 1e-3, rel=1e-2)
+
+
+def test_factor_zero_moves_nothing(tmp_path):
+    trainer = engine(tmp_path, epochs=1)
+    before = weights(trainer.model)
+    trainer.schedule = lambda step: 0.0
+    trainer.fit(resume=False)
+    assert torch.equal(before, weights(trainer.model))
+
+
+def test_bf16_is_used_and_differs_little(tmp_path):
+    for precision in ("fp32", "bf16"):
+        toy.build(tmp_path / precision, World(), precision=precision).fit(resume=False)
+    exact, rounded = losses(tmp_path, "fp32"), losses(tmp_path, "bf16")
+    assert exact != rounded
+    assert rounded == pytest.approx(exact, rel=0.1)
+
+
+def test_channels_last_reaches_the_model(tmp_path):
+    trainer = engine(tmp_path, channels_last=True, epochs=1)
+    seen = []
+    trainer.model.register_forward_pre_hook(
+        lambda _, inputs: seen.append(
+            inputs[0].is_contiguous(memory_format=torch.channels_last)
+            and inputs[0].dtype == torch.uint8
+        )
+    )
+    trainer.fit(resume=False)
+    assert seen[:8] == [True] * 8
+    assert trainer.model.backbone[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.slow
+def test_compiled_model_has_plain_names(tmp_path):
+    compiled = toy.build(tmp_path / "compiled", World(), compile=True, dropout=0.0)
+    compiled.fit(resume=False)
+    plain = toy.build(tmp_path / "plain", World(), dropout=0.0)
+    plain.fit(resume=False)
+    names = [checkpoint.read(e.run.last)["model"].keys() for e in (compiled, plain)]
+    assert names[0] == names[1]
+    assert losses(tmp_path, "compiled") == pytest.approx(losses(tmp_path, "plain"), rel=1e-3)
+
+
+# --- order and samples ---
+
+
+def test_order_of_a_task_is_kept(tmp_path):
+    trainer = engine(tmp_path, order=lambda epoch: [epoch, 5, 4, 5] * 4 + [9])
+    seen, sample = [], trainer.data.dataset.sample
+    trainer.data.dataset.sample = lambda index, generator: (
+        seen.append(index) or sample(index, generator)
+    )
+    assert trainer.fit(resume=False).step == 6
+    assert seen == [0, 5, 4, 5] * 4 + [1, 5, 4, 5] * 4 + [2, 5, 4, 5] * 4
+
+
+def test_workers_change_nothing(zygote, tmp_path):
+    for workers in (0, 1, 3):
+        run = tmp_path / str(workers)
+        assert zygote.run("train", tmp_path / "output", out=str(run), workers=workers) == [0]
+    contents = {(tmp_path / str(n) / "last.pt").read_bytes() for n in (0, 1, 3)}
+    assert len(contents) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_sample_stops(tmp_path, workers):
+    with pytest.raises(DamagedFile, match=r"^image3\.png: cannot be read$"):
+        engine(tmp_path, damaged=(3,), workers=workers).fit(resume=False)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_samples_are_skipped_and_logged_once(tmp_path, workers):
+    engine(tmp_path, damaged=(3, 5), on_error="skip", length=32, workers=workers).fit(resume=False)
+    lines = [line["skipped"] for line in log_of(tmp_path) if "skipped" in line]
+    assert sorted(itertools.chain(*lines)) == [
+        "image3.png: cannot be read",
+        "image5.png: cannot be read",
+    ]
+    assert len(losses(tmp_path)) == 12
+
+
+# --- evaluation ---
+
+
+class Scripted(toy.ToyTask):
+    """A task whose scores are written down."""
+
+    def __init__(self, values, higher):
+        super().__init__(World(), 0)
+        self.values, self.higher_is_better, self.calls = iter(values), higher, 0
+
+    def evaluate(self, model):
+        self.calls += 1
+        return {"error": next(self.values)}
+
+
+@pytest.mark.parametrize(
+    ("values", "higher", "best"),
+    [
+        ((0.3, 0.2, 0.4), False, 2),
+        ((0.3, 0.4, 0.2), True, 2),
+        ((0.3, 0.3, 0.3), True, 1),
+        ((math.nan, 0.3, 0.1), True, 2),
+        ((0.3, math.nan, 0.1), True, 1),
+    ],
+)
+def test_best_checkpoint(tmp_path, values, higher, best):
+    trainer = engine(tmp_path)
+    trainer.task = Scripted(values, higher)
+    progress = trainer.fit(resume=False)
+    assert progress.best == values[best - 1]
+    saved = checkpoint.read(tmp_path / "run" / "best.pt")
+    assert saved["progress"]["epoch"] == best
+    assert saved["metrics"] == {"error": values[best - 1]}
+
+
+def test_evaluation_every_other_epoch_and_at_the_end(tmp_path):
+    trainer = engine(tmp_path, epochs=5, evaluate_every=2)
+    trainer.task = Scripted((0.3, 0.2, 0.1), False)
+    trainer.fit(resume=False)
+    assert [line["epoch"] for line in log_of(tmp_path) if "metrics" in line] == [1, 3, 4]
+
+
+def test_training_mode_returns_after_evaluation(tmp_path):
+    trainer = engine(tmp_path, ema=0.0)
+    modes = []
+    trainer.model.register_forward_hook(lambda module, *_: modes.append(module.training))
+    trainer.fit(resume=False)
+    assert modes == ([True] * 8 + [False] * 3) * 3  # 4 steps of 2 micro-batches, 10 samples by 4
+
+
+def test_unknown_watched_metric(tmp_path):
+    trainer = engine(tmp_path)
+    trainer.task.watch = "AP"
+    with pytest.raises(ValueError, match=r"watched metric AP is not among \['error'\]"):
+        trainer.fit(resume=False)
+
+
+# --- stopping and resuming ---
+
+
+def test_loss_that_is_not_finite(tmp_path):
+    with pytest.raises(UserError) as error:
+        engine(tmp_path, poison=7).fit(resume=False)
+    assert str(error.value).startswith("step 7: the loss is not finite (entropy is nan).")
+    assert checkpoint.read(tmp_path / "run" / "last.pt")["progress"]["step"] == 6
+    assert len(losses(tmp_path)) == 6
+
+
+def test_watch_remembers_the_first_bad_step():
+    watch = FiniteWatch(torch.device("cpu"))
+    watch.name(("a", "b"))
+    for step, terms in enumerate([(1, 2), (math.inf, 2), (math.nan, math.nan), (1, 1)], start=1):
+        watch.note(step, torch.tensor(terms, dtype=torch.float32))
+    assert watch.bad()
+    with pytest.raises(UserError, match=r"^step 2: the loss is not finite \(a is inf\)"):
+        watch.raise_first(World())
+
+
+def test_watch_of_a_sound_run():
+    watch = FiniteWatch(torch.device("cpu"))
+    watch.note(1, torch.tensor([1.0]))
+    assert not watch.bad()
+    watch.raise_first(World())
+
+
+def test_loss_terms_may_not_change():
+    watch = FiniteWatch(torch.device("cpu"))
+    watch.name(("a",))
+    with pytest.raises(ValueError, match="loss terms changed"):
+        watch.name(("b",))
+
+
+def test_log_of_a_resumed_run_has_every_step_once(tmp_path):
+    """Stopped after step 7 with a checkpoint of step 5: the lines of 6 and 7 are written again."""
+    with pytest.raises(UserError):
+        engine(tmp_path, save_every=5, poison=8).fit(resume=False)
+    assert len(losses(tmp_path)) == 7
+    engine(tmp_path, save_every=5).fit(resume=True)
+    steps = [line["step"] for line in log_of(tmp_path) if "loss" in line]
+    assert steps == list(range(1, 13))
+    assert [line["epoch"] for line in log_of(tmp_path) if "metrics" in line] == [0, 1, 2]
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    engine(tmp_path).fit(resume=False)
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    assert engine(tmp_path).fit(resume=True).epoch == 3
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_a_run_may_be_made_longer(tmp_path):
+    engine(tmp_path).fit(resume=False)
+    assert engine(tmp_path, epochs=4).fit(resume=True).step == 16
+    toy.build(tmp_path / "whole", World(), epochs=4).fit(resume=False)
+    longer, whole = (checkpoint.read(tmp_path / n / "last.pt")["model"] for n in ("run", "whole"))
+    assert all(torch.equal(longer[name], whole[name]) for name in whole)
+
+
+def test_resuming_with_other_settings_lists_them(tmp_path):
+    engine(tmp_path).fit(resume=False)
+    with pytest.raises(UserError) as error:
+        engine(tmp_path, seed=1, batch_size=4, length=20).fit(resume=True)
+    for words in (
+        "engine.seed: the run has 0, now 1",
+        "engine.batch_size: the run has 8, now 4",
+        "length: the run has 36, now 20",
+    ):
+        assert words in str(error.value)
+
+
+def test_never_overwrites_and_never_resumes_from_nothing(tmp_path):
+    with pytest.raises(UserError, match="start without --resume"):
+        engine(tmp_path).fit(resume=True)
+    engine(tmp_path, epochs=1).fit(resume=False)
+    with pytest.raises(UserError, match="already holds a run"):
+        engine(tmp_path).fit(resume=False)
+
+
+def test_second_signal_acts_at_once():
+    with pytest.raises(KeyboardInterrupt), StopRequest(patient=False) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_signals_from_torchrun_come_twice():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest(patient=True) as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.stopped().code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# --- refused at the door ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_size": 40}, r"--engine\.batch_size 40: the training set does not fill one batch"),
+        ({"batch_size": 9}, r"--engine\.batch_size 9: must be a multiple of ranks x"),
+        ({"sync_batchnorm": True}, r"--engine\.sync_batchnorm: works on CUDA only"),
+        ({"epochs": 0}, r"--engine\.epochs 0: must be at least 1"),
+        ({"seed": -1}, r"--engine\.seed -1: must not be negative"),
+        ({"ema": 1.0}, r"--engine\.ema 1\.0: must be at least 0 and below 1"),
+        ({"clip": math.nan}, r"--engine\.clip nan"),
+    ],
+)
+def test_bad_settings(tmp_path, settings, words):
+    with pytest.raises(UserError, match=words):
+        engine(tmp_path, **settings)
+
+
+def test_defaults_are_sound():
+    assert EngineConfig().batch_size % EngineConfig().accumulate == 0
+    assert TrainData(toy.ToySet(1)).on_error == "stop"
+    assert RunDirectory(toy.Path("x"), "").last.name == "last.pt"
+
+
+# --- several ranks ---
+
+
+def run_ranks(zygote, folder, name, ranks, **settings):
+    statuses = zygote.run("train", folder / "output", ranks, out=str(folder / name), **settings)
+    assert statuses == [0] * ranks, (folder / "output").read_text()
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_ranks_follow_one(zygote, tmp_path, accumulate):
+    run_ranks(zygote, tmp_path, "one", 1, accumulate=accumulate, epochs=5, **PLAIN)
+    run_ranks(zygote, tmp_path, "two", 2, accumulate=accumulate, epochs=5, **PLAIN)
+    one, two = losses(tmp_path, "one"), losses(tmp_path, "two")
+    assert len(one) == 20
+    assert one[-1] < 0.8 * one[0]
+    assert two == pytest.approx(one, rel=1e-4)
+    scores = [[x["metrics"] for x in log_of(tmp_path, n) if "metrics" in x] for n in ("one", "two")]
+    for first, second in zip(*scores, strict=True):
+        assert second == pytest.approx(first, rel=1e-4)
+    names = [checkpoint.read(tmp_path / n / "last.pt")["model"].keys() for n in ("one", "two")]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_the_number_of_ranks_may_change_on_resume(zygote, tmp_path, before, after):
+    run_ranks(zygote, tmp_path, "whole", 1, **PLAIN)
+    output, run = tmp_path / "output", str(tmp_path / "changed")
+    stopped = zygote.run("train", output, before, out=run, poison=7, **PLAIN)
+    assert stopped == [2] * before
+    saved = checkpoint.read(tmp_path / "changed" / "last.pt")["progress"]
+    assert (saved["epoch"], saved["samples"], saved["step"]) == (1, 16, 6)
+    run_ranks(zygote, tmp_path, "changed", after, resume=True, **PLAIN)
+    assert losses(tmp_path, "changed") == pytest.approx(losses(tmp_path, "whole"), rel=1e-4)
+
+
+def test_one_bad_rank_stops_both_with_one_message(zygote, tmp_path):
+    output = tmp_path / "output"
+    assert zygote.run("train", output, 2, out=str(tmp_path / "run"), poison=3) == [2, 2]
+    errors = [line for line in output.read_text().splitlines() if line.startswith("error")]
+    assert len(errors) == 2
+    assert errors[0] == errors[1]
+    assert errors[0].startswith("error: step 3: the loss is not finite (entropy is nan)")
+
+
+@pytest.mark.slow
+def test_torchrun_saves_on_sigterm_and_resumes(tmp_path):
+    """As a cluster does it: the signal goes to torchrun, which passes it on."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "tests.common.toy", str(tmp_path / "run")),
+    ]
+    process = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (tmp_path / "run" / "best.pt").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    step = checkpoint.read(tmp_path / "run" / "last.pt")["progress"]["step"]
+    assert 4 <= step < 400
+    assert losses(tmp_path)[-1] == losses(tmp_path)[step - 1]
+    assert subprocess.run([*command, "--resume"], timeout=240).returncode == 0
+    assert len(losses(tmp_path)) == 400
+
+
+def test_only_rank_0_speaks(zygote, tmp_path):
+    run_ranks(zygote, tmp_path, "run", 2)
+    text = (tmp_path / "output").read_text().splitlines()
+    assert len([line for line in text if line.startswith("epoch 0 step 1 ")]) == 1
+    assert len(losses(tmp_path)) == 12
