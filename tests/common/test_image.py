@@ -120,7 +120,7 @@ def test_a_file_that_is_no_picture(tmp_path, content, reason):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-    with pytest.raises(DamagedFile, match="none.jpg: no such file"):
+    with pytest.raises(DamagedFile, match=r"none\.jpg: no such file"):
         pictures.read(tmp_path / "none.jpg")
     with pytest.raises(DamagedFile, match="cannot be read"):
         pictures.read(tmp_path)
