@@ -34,7 +34,7 @@ def detect(state: Mapping[str, Tensor]) -> str:
 
 
 def _res2net(state: Mapping[str, Tensor]) -> str:
-    base_width, scale, cardinality = _hierarchy(state, "layer1.0", 4)
+    base_width, scale, cardinality = _hierarchy(state, "layer4.0", 4)
     numbers = f"_{base_width}w_{scale}s"
     family, suffix = "res2net", numbers
     if cardinality > 1:
@@ -51,21 +51,25 @@ def _resnet(state: Mapping[str, Tensor]) -> str:
     if "layer1.0.conv3.weight" not in state:
         return f"resnet{_layers(state, 2)}{deep}"
     outer, inner = state["layer1.0.conv2.weight"].shape[:2]
-    widened = "" if outer == inner == len(state["bn1.weight"]) else f" with {outer // inner} groups"
-    return f"resnet{_layers(state, 3)}{deep}{widened}"
+    changed = ""
+    if outer != inner:
+        changed = f" with {outer // inner} groups"
+    elif outer != len(state["bn1.weight"]):
+        changed = f" with blocks of width {outer}"
+    return f"resnet{_layers(state, 3)}{deep}{changed}"
 
 
 def _dla(state: Mapping[str, Tensor]) -> str:
-    if "level2.tree1.convs.0.weight" not in state:
+    if "level5.tree1.convs.0.weight" not in state:
         return "a DLA without Res2Net blocks"
-    numbers = _hierarchy(state, "level2.tree1", 2)
+    numbers = _hierarchy(state, "level5.tree1", 2)
     known = {(28, 4, 1): "dla60_res2net", (4, 4, 8): "dla60_res2next"}
     base_width, scale, cardinality = numbers
     return known.get(numbers, f"a DLA with {base_width}w_{scale}s_{cardinality}c blocks")
 
 
 def _hierarchy(state: Mapping[str, Tensor], block: str, expansion: int) -> tuple[int, int, int]:
-    """Read base width, scale and cardinality off the first block."""
+    """Read base width, scale and cardinality off a block, best a wide one: widths were rounded."""
     outer, inner = state[f"{block}.convs.0.weight"].shape[:2]
     # Not the number of convolutions: a single one makes both scale 1 and scale 2.
     scale = len(state[f"{block}.conv1.weight"]) // outer

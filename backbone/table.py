@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from backbone.dla import DLA
 from backbone.trunk import Pyramid, Trunk
@@ -51,8 +51,7 @@ def measure(name: str) -> Row:
     with torch.device("meta"):
         trunk = MODELS[name]()
         picture = torch.empty(1, trunk.in_channels, SIZE, SIZE)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        trunk.eval()(picture)
+    macs = count_multiplications(trunk, picture)
     features = trunk.channels.c5
     parameters = sum(p.numel() for p in trunk.parameters()) + (features + 1) * CLASSES
     top1, top5 = published_errors().get(name, (None, None))
@@ -60,12 +59,32 @@ def measure(name: str) -> Row:
         name=name,
         parameters=parameters,
         published_parameters=parameters + unused(trunk),
-        macs=counter.get_total_flops() // 2 + features * CLASSES,
+        macs=macs + features * CLASSES,
         channels=trunk.channels,
         strides=trunk.strides,
         top1_error=top1,
         top5_error=top5,
     )
+
+
+def count_multiplications(trunk: Trunk, picture: Tensor) -> int:
+    """Count the multiply-accumulates of every convolution while the trunk runs on a picture."""
+    counted: list[int] = []
+
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d)
+        counted.append(output.numel() * module.weight[0].numel())
+
+    hooks = [
+        module.register_forward_hook(count)
+        for module in trunk.modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    with torch.no_grad():
+        trunk.eval()(picture)
+    for hook in hooks:
+        hook.remove()
+    return sum(counted)
 
 
 def published_errors() -> dict[str, Errors]:

@@ -29,9 +29,11 @@ class Trunk(nn.Module):
     channels: Pyramid[int]
     strides: Pyramid[int]
 
-    if TYPE_CHECKING:  # the type of a call; nn.Module declares it as Any
+    if TYPE_CHECKING:  # nn.Module says Any here
 
-        def __call__(self, x: Tensor) -> Pyramid[Tensor]: ...
+        def __call__(self, x: Tensor) -> Pyramid[Tensor]:
+            """Run `forward`."""
+            ...
 
 
 def first_dilations(strides: PerStage, dilations: PerStage, dilate_first: bool) -> PerStage:
