@@ -86,15 +86,15 @@ def paint(
     if look.striped:
         _stripes(colour, parts, look, period=max(6, int(0.045 * scale)))
     grain = cv2.cvtColor(fabric[: colour.shape[0], : colour.shape[1]], cv2.COLOR_GRAY2RGB)
-    colour = cv2.multiply(colour, grain, scale=1 / 128)
+    solid = cv2.inRange(parts, 1, 255)
+    # Eyes and hair may bulge out of a head by a pixel.
+    colour = cv2.multiply(cv2.copyTo(colour, solid), grain, scale=1 / 128)
     joints = body.joints[:, :2] * scale + origin
     visible = _visible(body, parts, joints)
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
     return Painting(
         colour=cv2.resize(colour, size, interpolation=cv2.INTER_AREA),
-        coverage=cv2.resize(
-            np.where(parts > 0, np.uint8(255), np.uint8(0)), size, interpolation=cv2.INTER_AREA
-        ),
+        coverage=cv2.resize(solid, size, interpolation=cv2.INTER_AREA),
         corner=(int(low[0]), int(low[1])),
         # The centre of a pixel of the picture lies between the canvas' pixels.
         joints=(joints - (SUPERSAMPLING - 1) / 2) / SUPERSAMPLING + low,

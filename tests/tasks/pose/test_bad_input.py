@@ -125,7 +125,7 @@ def test_checking_all_pictures_of_coco_is_quick(tmp_path, monkeypatch):
     pictures = [tmp_path / name for name in names]
     start = time.process_time()
     require_pictures(pictures, tmp_path / "annotations.json")
-    assert time.process_time() - start < 2  # 0.4 s on an idle core.
+    assert time.process_time() - start < 4  # 0.5 s on an idle core.
     assert listings == [str(tmp_path)]
 
 
