@@ -6,7 +6,6 @@ Coordinate Representation for Human Pose Estimation" (CVPR 2020).
 """
 
 import contextlib
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,9 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
+
+PERSON = 1
+"""COCO's category of persons."""
 
 COCO_STATISTICS = {"AP": 0, "AP50": 1, "AP75": 2, "APM": 3, "APL": 4, "AR": 5}
 PCKH_PARTS = {
@@ -197,10 +199,13 @@ def coco_scores(
     strange = sorted({result["image_id"] for result in results} - known)
     if strange:
         raise ValueError(f"results for pictures that the ground truth lacks, such as {strange[0]}")
+    persons = [one for one in ground_truth["annotations"] if one["category_id"] == PERSON]
     # pycocotools reports on stdout and writes into the dicts it is given.
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = _coco(ground_truth, ground_truth["annotations"])
-        found = _coco(ground_truth, [_measured(result) for result in sorted(results, key=_rank)])
+    with contextlib.redirect_stdout(None):
+        truth = _coco(ground_truth["images"], [_labelled(person) for person in persons])
+        found = _coco(
+            ground_truth["images"], [_measured(result) for result in sorted(results, key=_rank)]
+        )
         evaluation = COCOeval(truth, found, "keypoints")
         evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
         evaluation.evaluate()
@@ -222,15 +227,20 @@ def _measured(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "bbox": [left, top, width, height], "area": width * height}
 
 
-def _coco(ground_truth: dict[str, Any], annotations: list[dict[str, Any]]) -> COCO:
-    """A COCO index over copies of the annotations, numbered anew from 1."""
-    # An id of 0 would count as "no match" in pycocotools, so ids in files are not trusted.
-    numbered = [{**annotation, "id": number} for number, annotation in enumerate(annotations, 1)]
+def _labelled(annotation: dict[str, Any]) -> dict[str, Any]:
+    """An annotation with its area and count of labelled joints, which some data sets leave out."""
+    labelled = sum(visible > 0 for visible in annotation["keypoints"][2::3])
+    return {"area": 0, **annotation, "num_keypoints": labelled}
+
+
+def _coco(images: list[dict[str, Any]], persons: list[dict[str, Any]]) -> COCO:
+    """A COCO index over persons, numbered anew from 1."""
     index = COCO()
     index.dataset = {
-        "images": ground_truth["images"],
-        "categories": ground_truth["categories"],
-        "annotations": numbered,
+        "images": images,
+        "categories": [{"id": PERSON}],
+        # An id of 0 would count as "no match" in pycocotools, so ids in files are not trusted.
+        "annotations": [{**person, "id": number} for number, person in enumerate(persons, 1)],
     }
     index.createIndex()
     return index

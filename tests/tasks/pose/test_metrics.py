@@ -325,6 +325,31 @@ def test_annotation_ids_of_zero_or_listed_twice_do_not_change_the_score():
     assert coco_scores(truth, results, SIGMAS) == expected
 
 
+def test_other_categories_and_missing_counts_do_not_change_the_score():
+    truth = coco_truth([2, 2], 7)
+    results = results_from(truth, 10.0, 7)
+    expected = coco_scores(truth, results, SIGMAS)
+    for annotation in truth["annotations"]:
+        del annotation["num_keypoints"]
+    truth["categories"] = [{"id": 2, "name": "cat"}, {"id": 1, "name": "person"}]
+    truth["annotations"].append({"id": 99, "image_id": 0, "category_id": 2, "bbox": [0, 0, 9, 9]})
+    assert coco_scores(truth, results, SIGMAS) == expected
+
+
+def test_crowds_and_persons_without_joints_are_neither_wanted_nor_wrong():
+    truth = coco_truth([2, 2], 7)
+    results = results_from(truth)
+    crowd, unlabelled = truth["annotations"][0], truth["annotations"][3]
+    crowd["iscrowd"] = 1
+    unlabelled["keypoints"] = [0.0] * 51
+    # Without joints to compare, a person found within the box is forgiven.
+    x, y, width, height = unlabelled["bbox"]
+    results[3]["keypoints"] = [x + width / 2, y + height / 2, 1.0] * 17
+    scores = coco_scores(truth, results, SIGMAS)
+    assert scores["AP"] == pytest.approx(1)
+    assert scores["AR"] == pytest.approx(1)
+
+
 def test_results_for_an_unknown_picture_are_refused():
     truth = coco_truth([1])
     results = [{**result, "image_id": 77} for result in results_from(truth)]
