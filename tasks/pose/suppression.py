@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.pose.config import TestConfig
+
 Array = NDArray[np.floating[Any]]
 
 SOFT_KEPT = 20
@@ -98,3 +100,20 @@ def soft_oks_nms(
         lowered[left] *= np.exp(-(similarity[best, left] ** 2) / threshold)
     chosen = np.array(taken, dtype=np.intp)
     return chosen, lowered[chosen]
+
+
+def suppress(
+    points: Array, scores: Array, areas: Array, sigmas: Array, test: TestConfig
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Indices (K,) of the persons of one picture to report, best first, and their scores (K,).
+
+    Takes the method and threshold of --test.nms. Joints without known spreads (no sigmas, as in
+    MPII) cannot be compared: then everybody stays.
+    """
+    if test.nms == "none" or len(sigmas) == 0:
+        order = np.argsort(-scores, kind="stable")
+        return order, np.asarray(scores[order], dtype=np.float64)
+    if test.nms == "soft":
+        return soft_oks_nms(points, scores, areas, sigmas, test.nms_threshold)
+    kept = oks_nms(points, scores, areas, sigmas, test.nms_threshold)
+    return kept, np.asarray(scores[kept], dtype=np.float64)

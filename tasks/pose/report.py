@@ -1,0 +1,141 @@
+"""What an evaluation leaves behind: the result card, COCO's result file and pictures."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from common import card, image, plot
+from common.errors import UserError
+from tasks.pose.annotations import Annotations
+from tasks.pose.config import Config
+from tasks.pose.draw import draw_people
+from tasks.pose.inference import Checkpoint, TestedConfig
+
+PICTURES = 12
+"""Pictures on the sheet that the command writes."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one evaluation. Only rank 0 has the results."""
+
+    metrics: dict[str, float]
+    results: list[dict[str, Any]]
+    """Persons in COCO's result form, after rescoring and suppression."""
+    boxes: int
+    """Boxes that were to be estimated."""
+    skipped: int
+    """Boxes that were not, because their pictures cannot be read."""
+    box_source: str
+    """"ground truth" or the name of the detector's file."""
+    box_fingerprint: str | None
+    """sha256 of the detector's file."""
+
+
+def write(
+    config: TestedConfig,
+    evaluation: Evaluation,
+    annotations: Annotations,
+    model: nn.Module,
+    weights: Checkpoint,
+) -> None:
+    """Print the table; write metrics.json, the COCO result file and the pictures."""
+    one = result_card(config, evaluation, annotations, model, weights)
+    print(annotations.summary())
+    print(one.table())
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+        one.write(config.out / "metrics.json")
+        results = config.out / f"keypoints_{config.data.val_split}_results.json"
+        results.write_text(json.dumps(evaluation.results))
+        write_pictures(config.out / "pictures", evaluation.results, annotations, config)
+    except OSError as error:
+        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
+    print(f"wrote {config.out}/metrics.json, {results.name} and pictures/")
+
+
+def _protocol(config: TestedConfig, evaluation: Evaluation) -> dict[str, Any]:
+    """Everything that moves the score and is not the model, for the result card."""
+    data, test = config.data, config.test
+    suppression: dict[str, Any] = {"nms": test.nms}
+    if test.nms != "none":
+        suppression["nms_threshold"] = test.nms_threshold
+    if data.boxes is not None:
+        suppression |= {
+            "box_threshold": data.box_threshold,
+            "box_fingerprint": evaluation.box_fingerprint,
+        }
+    return {
+        "boxes": evaluation.box_source,
+        "flip_test": test.flip,
+        "flip_shift": test.flip and test.shift and not data.unbiased,
+        "input_size": list(data.input_size),
+        "colour": data.colour,
+        "coding": data.coding,
+        "joint_threshold": test.joint_threshold,
+        **(suppression if data.format == "coco" else {}),
+        "precision": config.precision,
+    }
+
+
+def result_card(
+    config: TestedConfig,
+    evaluation: Evaluation,
+    annotations: Annotations,
+    model: nn.Module,
+    weights: Checkpoint,
+) -> card.Card:
+    """The evaluation with its protocol, data, model and versions."""
+    device = next(model.parameters()).device
+    root = "generated sample data" if config.data.root is None else str(config.data.root)
+    return card.Card(
+        task="pose",
+        metrics=evaluation.metrics,
+        protocol=_protocol(config, evaluation),
+        data={
+            "root": root,
+            "split": config.data.val_split,
+            "images": len(annotations.images),
+            "boxes": evaluation.boxes,
+            "skipped": evaluation.skipped,
+            "fingerprint": annotations.fingerprint,
+        },
+        model={
+            "backbone": config.backbone,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "weights": config.weights,
+        },
+        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
+        versions=card.versions(("numpy", "opencv-python", "pycocotools")),
+        device=card.describe_device(device),
+    )
+
+
+def write_pictures(
+    folder: Path, results: Sequence[dict[str, Any]], annotations: Annotations, config: Config
+) -> None:
+    """Write a sheet of pictures, spread evenly over the split, with the persons found in them."""
+    people: dict[int, list[NDArray[np.float64]]] = {}
+    for result in results:
+        joints = np.array(result["keypoints"]).reshape(-1, 3)
+        people.setdefault(result["image_id"], []).append(joints)
+    numbers = sorted(people)
+    chosen = [numbers[place * len(numbers) // PICTURES] for place in range(PICTURES)]
+    pictures, titles = [], []
+    for number in dict.fromkeys(chosen if len(numbers) > PICTURES else numbers):
+        path = annotations.images[number]
+        picture = image.read(path)
+        joints = np.stack(people[number])
+        pictures.append(
+            draw_people(picture, joints, annotations.skeleton, config.test.joint_threshold)
+        )
+        titles.append(path.name)
+    if pictures:
+        folder.mkdir(parents=True, exist_ok=True)
+        plot.sheet(pictures, folder / "predictions.jpg", 4, titles, cell=(320, 320))
