@@ -32,7 +32,9 @@ def by_torch(name: str) -> int:
     return counter.get_total_flops() // 2
 
 
-@pytest.mark.parametrize("name", ["res2net50_26w_4s", "res2next50", "dla60_res2net", "se_res2net50_v1b"])
+@pytest.mark.parametrize(
+    "name", ["res2net50_26w_4s", "res2next50", "dla60_res2net", "se_res2net50_v1b"]
+)
 def test_multiplications_are_counted_right(name):
     assert measure(name).macs == by_torch(name)
 
