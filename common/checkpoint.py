@@ -168,8 +168,13 @@ class RunDirectory:
         """One JSON object a line: a line for each log step and each evaluation."""
         return self.path / "log.jsonl"
 
-    def open(self, resume: bool) -> None:
-        """Make the folder, or refuse: a run is never overwritten and never resumed from nothing.
+    @property
+    def config(self) -> Path:
+        """The config, as the other commands read it."""
+        return self.path / "config.yaml"
+
+    def check(self, resume: bool) -> None:
+        """Refuse what would overwrite a run, or resume one from nothing; writes nothing.
 
         Raises:
             UserError: there is a checkpoint and resume is False, or none and it is True.
@@ -182,12 +187,29 @@ class RunDirectory:
             )
         if resume and not self.last.exists():
             raise UserError(f"--resume: {self.last} does not exist; start without --resume")
+
+    def open(self, resume: bool) -> None:
+        """Check, make the folder, and remove what a run that was killed left half written.
+
+        Raises:
+            UserError: as `check` does, or the folder cannot be made.
+        """
+        self.check(resume)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--out {self.path}: cannot be made: {error.strerror}") from error
-        for unfinished in (self.last, self.best):  # of a run killed while it wrote
+        for unfinished in (self.last, self.best, self.log, self.config):
             unfinished.with_name(unfinished.name + ".tmp").unlink(missing_ok=True)
+
+    def write_config(self) -> None:
+        """Write config.yaml, whole or not at all."""
+        unfinished = self.config.with_name(self.config.name + ".tmp")
+        try:
+            unfinished.write_text(self.config_text)
+            unfinished.replace(self.config)
+        except OSError as error:
+            raise UserError(f"{self.config}: cannot be written: {error.strerror}") from error
 
     def require_same(self, saved: str) -> None:
         """Refuse to resume under another config.

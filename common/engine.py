@@ -123,6 +123,8 @@ class Engine:
         distributed.barrier(self.world)  # nobody writes before all have looked
         if resume:
             self._restore()
+        if self.world.main:
+            self.run.write_config()
         with self._open_log() as self.log, StopRequest(self.world.size > 1) as self.stop:
             if not resume:
                 self._save()  # a full disk is better found now than after an epoch

@@ -147,6 +147,8 @@ def test_run_directory_is_never_overwritten(last):
     run = RunDirectory(last.parent, "a: 1")
     with pytest.raises(UserError, match=r"already holds a run \(last.pt\).*--resume.*--out"):
         run.open(resume=False)
+    with pytest.raises(UserError, match="already holds a run"):
+        run.check(resume=False)
     run.open(resume=True)
     run.last.rename(run.best)
     with pytest.raises(UserError, match=r"already holds a run \(best.pt\)"):
@@ -157,6 +159,8 @@ def test_run_directory_is_never_overwritten(last):
 
 def test_run_directory_is_made_and_cleaned(tmp_path):
     run = RunDirectory(tmp_path / "deep" / "run", "")
+    run.check(resume=False)
+    assert not run.path.exists()
     run.open(resume=False)
     leftover = run.path / "last.pt.tmp"
     leftover.write_bytes(b"half")

@@ -57,6 +57,7 @@ def test_log_and_checkpoints(tmp_path):
     assert [line["epoch"] for line in lines if "metrics" in line] == [0, 1, 2]
     last = checkpoint.read(tmp_path / "run" / "last.pt")
     best = checkpoint.read(tmp_path / "run" / "best.pt")
+    assert (tmp_path / "run" / "config.yaml").read_text() == last["config"]
     assert last["progress"] == vars(progress)
     assert last["optimizer"]["param_groups"]
     assert "optimizer" not in best
@@ -334,8 +335,10 @@ def test_a_run_may_be_made_longer(tmp_path):
 
 def test_resuming_with_other_settings_lists_them(tmp_path):
     engine(tmp_path).fit(resume=False)
+    config = (tmp_path / "run" / "config.yaml").read_text()
     with pytest.raises(UserError) as error:
         engine(tmp_path, seed=1, batch_size=4, length=20).fit(resume=True)
+    assert (tmp_path / "run" / "config.yaml").read_text() == config
     for words in (
         "engine.seed: the run has 0, now 1",
         "engine.batch_size: the run has 8, now 4",
