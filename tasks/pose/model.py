@@ -23,6 +23,7 @@ HEAD_CHANNELS = (256, 256, 256)
 HEATMAP_STRIDE = 4
 
 _HEAD_PARTS = ("deconv_layers.", "final_layer.")
+_COUNT = "num_batches_tracked"
 _SHOWN = 2
 
 
@@ -136,8 +137,12 @@ def load_weights(model: PoseModel, state: Mapping[str, Tensor], source: str) -> 
     own = model.state_dict()
     # PyTorch before 0.4.1 kept no count of batches, so published files may lack it; it decides
     # nothing here.
-    counters = {key: own[key] for key in own if key.endswith(".num_batches_tracked")}
-    state = {**counters, **state}
+    counts = {
+        key: value
+        for key, value in own.items()
+        if key.endswith(_COUNT) and key.removesuffix(_COUNT) + "running_mean" in state
+    }
+    state = {**counts, **state}
     found = {key: value.shape for key, value in state.items()}
     wanted = {key: value.shape for key, value in own.items()}
     if found != wanted:

@@ -10,6 +10,9 @@ from tasks.pose.config import TestConfig
 Array = NDArray[np.floating[Any]]
 
 SOFT_KEPT = 20
+"""Persons of a picture that soft suppression keeps, as COCO counts no more."""
+
+_PAIRED_JOINTS = 1_000_000
 
 
 def oks(
@@ -29,15 +32,16 @@ def oks(
     Returns:
         Similarities (N, M) between 0 and 1.
     """
-    areas = (first_areas[:, None] + second_areas[None, :]) / 2 + np.spacing(1)
     spreads = (2 * np.asarray(sigmas)) ** 2
-    similarity = np.zeros((len(first), len(second)))
-    # Joint by joint, since all at once would need J times the memory of the answer.
-    for joint, spread in enumerate(spreads):
-        across = first[:, None, joint, 0] - second[None, :, joint, 0]
-        along = first[:, None, joint, 1] - second[None, :, joint, 1]
-        similarity += np.exp(-(across**2 + along**2) / (2 * spread * areas))
-    return similarity / len(spreads)
+    similarity = np.empty((len(first), len(second)))
+    # Few rows at a time: the joints of all pairs of a large crowd would not fit in the memory.
+    rows = max(1, _PAIRED_JOINTS // max(1, len(second) * len(spreads)))
+    for start in range(0, len(first), rows):
+        some = slice(start, start + rows)
+        squares = np.square(first[some, None] - second[None]).sum(axis=-1)
+        areas = (first_areas[some, None] + second_areas[None]) / 2 + np.spacing(1)
+        similarity[some] = np.exp(-squares / (2 * spreads * areas[..., None])).mean(axis=-1)
+    return similarity
 
 
 def oks_nms(

@@ -177,6 +177,8 @@ def test_weights_for_other_joints_are_refused(res2net):
 def test_weights_of_another_backbone_are_refused_and_it_is_named(res2net):
     message = refusal(build("resnet50", joints=17), from_published(res2net.state))
     assert "--backbone res2net50_26w_4s" in message
+    message = refusal(build("resnet101", joints=17), from_published(res2net.state))
+    assert "--backbone res2net50_26w_4s" in message
 
 
 def test_missing_and_unexpected_keys_are_listed(res2net):

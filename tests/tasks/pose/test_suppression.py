@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.pose.suppression import oks, oks_nms, soft_oks_nms
+from tasks.pose.config import TestConfig
+from tasks.pose.suppression import oks, oks_nms, soft_oks_nms, suppress
 
 JOINTS = 5
 SIGMAS = np.array([0.03, 0.05, 0.07, 0.09, 0.11])
@@ -119,3 +120,34 @@ def test_soft_nms_keeps_twenty_at_most():
     assert len(set(chosen.tolist())) == 20
     assert (lowered <= scores[chosen]).all()
     assert (np.diff(lowered) <= 0).all()
+
+
+def test_a_crowd_is_compared_in_parts_of_the_memory(monkeypatch):
+    points, _, areas = persons(3, 40)
+    whole = oks(points, points, areas, areas, SIGMAS)
+    monkeypatch.setattr("tasks.pose.suppression._PAIRED_JOINTS", 7 * 40 * JOINTS)
+    np.testing.assert_array_equal(oks(points, points, areas, areas, SIGMAS), whole)
+
+
+@pytest.mark.parametrize("method", ["hard", "soft", "none"])
+def test_suppress_takes_the_method_of_the_config(method):
+    points, scores, areas = persons(4, 9)
+    config = TestConfig(nms=method, nms_threshold=0.5)
+    kept, rest = suppress(points, scores, areas, SIGMAS, config)
+    if method == "hard":
+        assert kept.tolist() == slow_nms(points, scores, areas, 0.5)
+    if method == "soft":
+        assert kept.tolist() == [
+            index for index, _ in slow_soft_nms(points, scores, areas, 0.5, 20)
+        ]
+        assert not np.array_equal(rest, scores[kept])
+    else:
+        np.testing.assert_array_equal(rest, scores[kept])
+    if method == "none":
+        assert kept.tolist() == sorted(range(9), key=lambda person: -scores[person])
+
+
+def test_joints_without_spreads_cannot_be_compared_so_everybody_stays():
+    points, scores, areas = persons(4, 9)
+    kept, _ = suppress(points, scores, areas, np.zeros(0), TestConfig())
+    assert sorted(kept.tolist()) == list(range(9))

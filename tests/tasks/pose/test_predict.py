@@ -1,0 +1,201 @@
+"""Skeletons on people's own pictures: what is written, and what is refused."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from common import image
+from common.errors import DamagedFile, UserError
+from tasks.pose import predict
+from tasks.pose.config import DataConfig
+from tasks.pose.predict import Box, PredictConfig, find_people
+from tests.tasks.pose import small
+from tests.tasks.pose.oracle import tiny_config, write_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    write_run(folder)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(("a.png", "b.jpg")):
+        small.picture(seed).save(folder / name)
+    return folder
+
+
+def run_command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, words)])
+    predict.main()
+
+
+def people_in(out):
+    return json.loads((out / "keypoints.json").read_text())["people"]
+
+
+def test_a_folder_without_boxes_takes_each_picture_as_one_person(
+    run, pictures, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "out"
+    run_command(monkeypatch, pictures, "--run", run, "--out", out)
+    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.jpg", "keypoints.json"]
+    people = people_in(out)
+    assert [person["file_name"] for person in people] == ["a.png", "b.jpg"]
+    assert [person["drawn"] for person in people] == ["a.jpg", "b.jpg"]
+    assert people[0]["box"] == [0, 0, small.WIDTH, small.HEIGHT]
+    assert np.shape(people[0]["keypoints"]) == (17, 3)
+    content = json.loads((out / "keypoints.json").read_text())
+    assert content["joints"][0] == "nose"
+    drawn, plain = image.read(out / "b.jpg"), image.read(pictures / "b.jpg")
+    assert drawn.shape == plain.shape
+    assert "2 people in 2 pictures" in capsys.readouterr().out
+
+
+def test_boxes_from_a_file_and_pictures_without(run, pictures, tmp_path, monkeypatch, capsys):
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"a.png": [[10, 10, 60, 80], [90, 20, 50, 90]]}))
+    out = tmp_path / "out"
+    words = [pictures / "a.png", pictures / "b.jpg", "--run", run, "--out", out]
+    run_command(monkeypatch, *words, "--boxes", boxes)
+    assert {person["file_name"] for person in people_in(out)} == {"a.png"}
+    assert len(people_in(out)) == 2
+    assert "1 of the pictures have no box" in capsys.readouterr().out
+    untouched = image.read(out / "b.jpg").astype(int) - image.read(pictures / "b.jpg")
+    assert abs(untouched).max() < 30, "saved again, but nothing drawn"
+
+
+def test_the_default_folder_is_in_the_run(run, pictures, monkeypatch):
+    run_command(monkeypatch, pictures / "a.png", "--run", run)
+    assert (run / "predictions" / "a.jpg").is_file()
+
+
+def test_equal_names_do_not_overwrite_each_other(run, pictures, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    small.picture(5).save(other / "a.png")
+    out = tmp_path / "out"
+    run_command(monkeypatch, pictures / "a.png", other / "a.png", "--run", run, "--out", out)
+    assert [person["drawn"] for person in people_in(out)] == ["a.jpg", "a_2.jpg"]
+    assert (out / "a_2.jpg").is_file()
+
+
+def test_joints_follow_the_exif_rotation_that_people_see(run, tmp_path, monkeypatch):
+    upright = small.picture(3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
+    stored = upright.transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "turned.jpg", exif=exif, quality=100, subsampling=0)
+    out = tmp_path / "out"
+    run_command(monkeypatch, tmp_path / "turned.jpg", "--run", run, "--out", out)
+    assert image.read(out / "turned.jpg").shape == (small.HEIGHT, small.WIDTH, 3)
+    assert people_in(out)[0]["box"] == [0, 0, small.WIDTH, small.HEIGHT]
+
+
+class Bright(torch.nn.Module):
+    """Heat maps that are the brightness of one colour channel."""
+
+    def __init__(self, channel):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.channel = channel
+
+    def forward(self, images):
+        channel = images[:, self.channel, None].float() / 255
+        return torch.nn.functional.avg_pool2d(channel, 4).expand(-1, 17, -1, -1)
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+def test_joints_are_found_in_the_picture_in_the_recipes_colour_order(colour):
+    picture = np.zeros((120, 160, 3), dtype=np.uint8)
+    cv2.circle(picture, (100, 50), 4, (255, 0, 0), -1)  # red
+    data = DataConfig(colour=colour, input_size=(256, 192))
+    config = PredictConfig(data=data)
+    boxes = [Box((60.0, 10.0, 60.0, 80.0), 0.8), Box((0.0, 60.0, 50.0, 50.0), 0.8)]
+    found = find_people(Bright(0 if colour == "RGB" else 2), picture, boxes, config)
+    assert found.boxes[0] == boxes[0]
+    assert np.abs(found.joints[0, :, :2] - (100, 50)).max() < 3
+    assert found.scores[0] == pytest.approx(0.8 * found.joints[0, 0, 2])
+    assert found.scores[1] == 0
+
+
+def test_a_person_boxed_twice_is_reported_once():
+    picture = np.zeros((120, 160, 3), dtype=np.uint8)
+    cv2.circle(picture, (100, 50), 4, (255, 0, 0), -1)
+    config = PredictConfig(data=DataConfig(input_size=(256, 192)))
+    boxes = [Box((60.0, 10.0, 60.0, 80.0), 0.7), Box((61.0, 10.0, 60.0, 80.0), 0.8)]
+    found = find_people(Bright(0), picture, boxes, config)
+    assert found.boxes == [boxes[1]]
+
+
+def test_more_boxes_than_a_batch_holds():
+    picture = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    boxes = [Box((5.0 * k, 4.0 * k, 30.0, 50.0), 1.0) for k in range(7)]
+    whole = tiny_config()
+    config = PredictConfig(data=whole.data)
+    found = find_people(Bright(0), picture, boxes, config)
+    small_batches = PredictConfig(
+        data=whole.data, engine=type(whole.engine)(batch_size=3, device="cpu")
+    )
+    in_parts = find_people(Bright(0), picture, boxes, small_batches)
+    np.testing.assert_allclose(in_parts.joints, found.joints)
+
+
+def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run_command(monkeypatch, "--run", run, "--sample", 2, "--out", out)
+    assert len(list(out.glob("*.jpg"))) == 2
+    assert len(people_in(out)) >= 2
+
+
+def refusal(monkeypatch, *words):
+    with pytest.raises(UserError) as caught:
+        run_command(monkeypatch, *words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_missing_is_told_in_one_line(run, pictures, tmp_path, monkeypatch):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = ("--run", run, "--out", tmp_path / "out")
+    assert "no input given" in refusal(monkeypatch, *words)
+    assert "none.jpg: no such file" in refusal(monkeypatch, tmp_path / "none.jpg", *words)
+    assert "no pictures in this folder" in refusal(monkeypatch, empty, *words)
+    assert "--run is missing" in refusal(monkeypatch, pictures)
+    assert "would overwrite" in refusal(
+        monkeypatch, pictures / "b.jpg", "--run", run, "--out", pictures
+    )
+    assert "--sample" in refusal(monkeypatch, pictures, *words, "--sample", 3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
+    damaged = pictures / "aa.jpg"
+    damaged.write_bytes((pictures / "b.jpg").read_bytes()[:900])
+    words = (pictures, "--run", run, "--out", tmp_path / "out")
+    with pytest.raises(DamagedFile, match=r"aa\.jpg"):
+        run_command(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    assert len(people_in(tmp_path / "out")) == 2
+    printed = capsys.readouterr()
+    assert "1 pictures could not be read" in printed.out
+    assert "aa.jpg" in printed.err
+
+
+def test_a_box_outside_its_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch):
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"a.png": [[500, 10, 60, 80], [10, 10, 60, 80]]}))
+    words = (pictures / "a.png", "--run", run, "--out", tmp_path / "out", "--boxes", boxes)
+    assert "outside its 160x120 pixels" in refusal(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    assert len(people_in(tmp_path / "out")) == 1
