@@ -9,8 +9,8 @@ resumed ends with the weights of one that was not.
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from common import checkpoint, distributed, log, placement, sampling
 from common.checkpoint import RunDirectory
+from common.config import EngineConfig
 from common.distributed import World
 from common.errors import UserError
 from common.evaluation import to_device
@@ -31,51 +32,6 @@ from common.task import Progress, Task, TrainData
 
 # What a train command needs, from one place.
 __all__ = ["Engine", "EngineConfig", "Progress", "RunDirectory", "Task", "TrainData"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineConfig:
-    """How to train, whatever the task."""
-
-    epochs: int = 10
-    """Passes over the training set."""
-    batch_size: int = 32
-    """Samples of one optimizer step, over all ranks and micro-batches."""
-    accumulate: int = 1
-    """Micro-batches of one optimizer step: more of them need less memory."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of the forward pass in training; weights and evaluation stay in fp32."""
-    compile: bool = False
-    """Train through torch.compile."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes a GPU where there is one."""
-    seed: int = 0
-    """Seed of all randomness."""
-    ema: float = 0.0
-    """Decay of the averaged weights that are then evaluated, such as 0.999; 0 turns them off."""
-    clip: float = 0.0
-    """Largest norm of the gradient; 0 turns clipping off."""
-    sync_batchnorm: bool = False
-    """Take BatchNorm statistics over all GPUs."""
-    channels_last: bool = False
-    """Memory layout of 4-D tensors that tensor cores prefer."""
-    log_every: int = 20
-    """Steps between log lines."""
-    save_every: int = 0
-    """Steps between checkpoints within an epoch; 0 saves at the ends of epochs only."""
-    evaluate_every: int = 1
-    """Epochs between evaluations; the last epoch is always evaluated."""
-
-    def __post_init__(self) -> None:
-        """Check ranges; messages name the flag."""
-        for name in ("epochs", "batch_size", "accumulate", "log_every", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--engine.{name} {getattr(self, name)}: must be at least 1")
-        for name in ("seed", "save_every", "clip"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"--engine.{name} {getattr(self, name)}: must not be negative")
-        if not 0 <= self.ema < 1:
-            raise UserError(f"--engine.ema {self.ema}: must be at least 0 and below 1")
 
 
 class Engine:
