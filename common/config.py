@@ -6,6 +6,7 @@ equal.
 """
 
 import dataclasses
+import itertools
 import json
 import re
 import sys
@@ -19,6 +20,8 @@ import yaml
 from common.errors import UserError
 
 Config = TypeVar("Config")
+
+_VALUELESS = {"-h", "--help", "--print_config"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,11 +102,12 @@ def parse(
         UserError: an unknown flag or key, a wrong type, or a value that the dataclass refuses.
         SystemExit: after ``--help`` or ``--print_config``.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    words = _spell_out_switches(given, _switches(kind))
     if positional is not None:
         words = _flag_bare(words, positional, get_type_hints(kind)[positional])
     parser = _parser(kind)
-    namespace = parser.parse_args(_configs_first(_spell_out_switches(words, _switches(kind))))
+    namespace = parser.parse_args(_configs_first(words))
     namespace.pop("config", None)
     try:
         return _build(parser, kind, namespace)
@@ -165,12 +169,19 @@ def _configs_first(words: list[str]) -> list[str]:
 
 
 def _flag_bare(words: list[str], field: str, hint: Any) -> list[str]:
-    """Turn the words before the first flag, and those after ``--``, into the flag of `field`."""
-    first_flag = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
-    bare, flags = words[:first_flag], words[first_flag:]
-    if "--" in flags:
-        at = flags.index("--")
-        bare, flags = bare + flags[at + 1 :], flags[:at]
+    """Turn the words that are no flag and no flag's value into the flag of `field`."""
+    bare: list[str] = []
+    flags: list[str] = []
+    stream = iter(words)
+    for word in stream:
+        if word == "--":
+            bare += stream
+        elif not word.startswith("-"):
+            bare.append(word)
+        elif "=" in word or word in _VALUELESS:
+            flags.append(word)
+        else:
+            flags += [word, *itertools.islice(stream, 1)]
     if not bare:
         return flags
     if get_origin(hint) is tuple:

@@ -54,7 +54,7 @@ class Checkpoint:
 
 
 def with_run_config(words: list[str], config: TestedConfig, out: Path) -> list[str]:
-    """The command's words with the run's config and a default --out put before its flags.
+    """The command's words with the run's config and a default --out put before them.
 
     Raises:
         UserError: neither a run nor a checkpoint file is given, or the run has no config.
@@ -70,9 +70,7 @@ def with_run_config(words: list[str], config: TestedConfig, out: Path) -> list[s
             found = "has no config.yaml" if config.run.is_dir() else "no such folder"
             raise UserError(f"--run {config.run}: {found}; give the folder that train wrote")
         defaults += ["--config", str(file)]
-    # Bare words stand before the flags, and flags win over what stands before them.
-    first_flag = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
-    return [*words[:first_flag], *defaults, *words[first_flag:]]
+    return [*defaults, *words]
 
 
 def find_checkpoint(config: TestedConfig) -> Checkpoint:

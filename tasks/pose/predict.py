@@ -1,4 +1,4 @@
-"""``python -m tasks.pose.predict INPUT... --run runs/pose --out DIR``: skeletons on one's pictures.
+"""``python -m tasks.pose.predict --run runs/pose INPUT... --out DIR``: skeletons on one's pictures.
 
 INPUT are pictures or folders of them. Their people are taken from ``--boxes FILE`` (a detector's
 result); without it each picture is taken as the crop of one person. Beside the pictures,
@@ -50,7 +50,7 @@ class PredictConfig(TestedConfig):
     """Draw skeletons on pictures, and write the joints as JSON."""
 
     inputs: tuple[Path, ...] = ()
-    """Pictures and folders of pictures; the bare words before the first flag."""
+    """Pictures and folders of pictures: the words that belong to no flag."""
     boxes: Path | None = None
     """JSON or CSV file with the boxes of the people; none takes each picture as one person."""
     sample: int = 0
@@ -135,7 +135,7 @@ def main() -> None:
             predict(config, pictures, boxes)
         return
     if not config.inputs:
-        raise UserError("no input given: name pictures or folders before the first flag")
+        raise UserError("no input given: name pictures or folders, such as predict --run runs/pose photos/")
     pictures = image.list_images(config.inputs)
     found = (
         read_picture_boxes(config.boxes, pictures, config.data.box_threshold, config.data.on_error)

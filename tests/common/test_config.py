@@ -73,12 +73,23 @@ def test_switches_stand_alone_or_with_a_value():
     assert config.parse(Outer, ["--inner.compile"]).inner.compile
 
 
-def test_bare_words_before_flags_or_after_two_dashes():
-    parsed = config.parse(Outer, ["a.jpg", "b", "--rate", "2"], positional="inputs")
-    assert parsed == Outer(inputs=(Path("a.jpg"), Path("b")), rate=2.0)
-    assert config.parse(Outer, ["--rate", "2", "--", "c"], positional="inputs").inputs == (
-        Path("c"),
-    )
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a.jpg", "b", "--rate", "2", "--resume"],
+        ["--rate", "2", "--resume", "a.jpg", "b"],
+        ["--rate=2", "a.jpg", "--resume", "true", "b"],
+        ["--resume", "--rate", "2", "--", "a.jpg", "b"],
+    ],
+)
+def test_bare_words_anywhere_among_the_flags(words):
+    parsed = config.parse(Outer, words, positional="inputs")
+    assert parsed == Outer(inputs=(Path("a.jpg"), Path("b")), rate=2.0, resume=True)
+
+
+def test_a_bare_word_after_two_dashes_may_look_like_a_flag():
+    parsed = config.parse(Outer, ["--rate", "2", "--", "--odd.jpg"], positional="inputs")
+    assert parsed == Outer(inputs=(Path("--odd.jpg"),), rate=2.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
