@@ -135,7 +135,9 @@ def main() -> None:
             predict(config, pictures, boxes)
         return
     if not config.inputs:
-        raise UserError("no input given: name pictures or folders, such as predict --run runs/pose photos/")
+        raise UserError(
+            "no input given: name pictures or folders, such as predict --run runs/pose photos/"
+        )
     pictures = image.list_images(config.inputs)
     found = (
         read_picture_boxes(config.boxes, pictures, config.data.box_threshold, config.data.on_error)

@@ -235,13 +235,11 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
         read_checkpoint(tmp_path / "trap.pth")
 
 
-def test_the_run_config_stands_before_the_flags_and_behind_bare_words(tmp_path):
-    write_run(tmp_path / "run", data={"sigma": 2.5})
-    words = ["a.jpg", "--run", str(tmp_path / "run"), "--data.box_threshold", "0.3"]
-    given = parse(TestedConfig, words[1:])
-    merged = with_run_config(words, given, tmp_path / "out")
-    assert merged[0] == "a.jpg"
-    config = parse(TestedConfig, merged[1:])
+def test_flags_win_over_the_run_config(tmp_path):
+    write_run(tmp_path / "run", data={"sigma": 2.5, "box_threshold": 0.1})
+    words = ["--run", str(tmp_path / "run"), "--data.box_threshold", "0.3"]
+    merged = with_run_config(words, parse(TestedConfig, words), tmp_path / "out")
+    config = parse(TestedConfig, merged)
     assert config.data.sigma == 2.5
     assert config.data.box_threshold == 0.3
     assert config.out == tmp_path / "out"
