@@ -88,8 +88,11 @@ def load(trunk: nn.Module, source: str | Path) -> Loaded:
     weights, dropped = without_classifier(files.read(file))
     own = trunk.state_dict()
     check(own, weights, str(source))
+    loaded = Loaded(
+        str(source), file, files.sha256(file), _described(weights), dropped=dropped, card=card
+    )
     trunk.load_state_dict({**own, **weights})
-    return Loaded(str(source), file, files.sha256(file), detect(weights), dropped, card)
+    return loaded
 
 
 def fetch(card: Weights) -> Path:
