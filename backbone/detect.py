@@ -14,7 +14,7 @@ def detect(state: Mapping[str, Tensor]) -> str:
 
     Returns:
         A name in MODELS, or a description where the net is none of these: `res2net50_20w_5s`,
-        `resnet18`, `res2net26_14w_4s of width 32`. Strides and dilations leave no trace in weights.
+        `resnet18`, `res2net26_14w_4s of width 16`. Strides and dilations leave no trace in weights.
 
     Raises:
         WeightsError: these are not the weights of a ResNet, Res2Net or DLA.
@@ -26,7 +26,9 @@ def detect(state: Mapping[str, Tensor]) -> str:
     width = len(state["bn1.weight"])
     stem = state["conv1.0.weight" if "conv1.0.weight" in state else "conv1.weight"]
     name = _res2net(state) if "layer1.0.convs.0.weight" in state else _resnet(state)
-    if width != 64:
+    if (name, width) == ("res2net26_14w_4s", 32):
+        name += "_half"
+    elif width != 64:
         name += f" of width {width}"
     if stem.shape[1] != 3:
         name += f" for input of {stem.shape[1]} channel{'s'[: stem.shape[1] - 1]}"

@@ -60,7 +60,7 @@ class EngineConfig:
     """Largest norm of the gradient; 0 turns clipping off."""
     sync_batchnorm: bool = False
     """Take BatchNorm statistics over all GPUs."""
-    channels_last: bool = False
+    channels_last: bool = True
     """Memory layout of 4-D tensors that tensor cores prefer."""
     log_every: int = 20
     """Steps between log lines."""

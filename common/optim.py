@@ -84,7 +84,8 @@ def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     if config.name == "sgd":
         return SGD(settings, lr=config.learning_rate, momentum=config.momentum)
     kind = Adam if config.name == "adam" else AdamW
-    return kind(settings, lr=config.learning_rate)
+    # One kernel for all parameters: on a small network the plain loop costs a tenth of the step.
+    return kind(settings, lr=config.learning_rate, fused=True)
 
 
 def schedule(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> Callable[[int], float]:

@@ -140,7 +140,7 @@ class Config:
     """Run directory."""
     resume: bool = False
     """Continue the run in the run directory."""
-    backbone: str = "res2net26_14w_4s"
+    backbone: str = "res2net26_14w_4s_half"
     """A name of `python -m backbone.table`."""
     weights: str | None = None
     """Initial weights of the backbone: a published name, a file or a run directory."""

@@ -120,13 +120,13 @@ def dress(generator: np.random.Generator) -> Look:
         shorts=bool(generator.random() < 0.3),
         skirt=bool(generator.random() < 0.15),
         long_hair=bool(generator.random() < 0.35),
-        build=float(generator.uniform(0.9, 1.18)),
+        build=float(generator.uniform(1.2, 1.5)),
     )
 
 
 def pose(generator: np.random.Generator) -> Body:
     """A random person on its feet: seen from the front, the back or half from the side."""
-    facing = generator.choice([0.0, 180.0], p=[0.75, 0.25]) + generator.normal(0, 28)
+    facing = generator.choice([0.0, 180.0], p=[0.96, 0.04]) + generator.normal(0, 18)
     stand = _rotation("z", generator.normal(0, 4)) @ _rotation("y", facing)
     bend = _rotation("z", generator.normal(0, 6)) @ _rotation("x", -abs(generator.normal(0, 7)))
     upper = stand @ bend
@@ -142,7 +142,7 @@ def pose(generator: np.random.Generator) -> Body:
         joints[[5 + row, 7 + row, 9 + row]] = shoulder, elbow, wrist
         joints[[11 + row, 13 + row, 15 + row]] = hip, knee, ankle
         hands[row], toes[row] = hand, toe
-    turn = upper @ _rotation("y", generator.normal(0, 14)) @ _rotation("z", generator.normal(0, 5))
+    turn = upper @ _rotation("y", generator.normal(0, 10)) @ _rotation("z", generator.normal(0, 5))
     head = neck + turn @ [0, -0.1, 0.01]
     size = np.array([0.056, 0.072, 0.06])
     for joint, direction in enumerate(FACE):
@@ -169,9 +169,9 @@ def _arm(
 ) -> tuple[Floats, Floats, Floats]:
     """Elbow, wrist and middle of the hand."""
     # Hanging, spread or raised.
-    low, high = ((4, 28), (30, 95), (95, 165))[generator.choice(3, p=[0.5, 0.32, 0.18])]
+    low, high = ((4, 28), (30, 95), (95, 165))[generator.choice(3, p=[0.65, 0.27, 0.08])]
     abduction, flexion = generator.uniform(low, high), generator.normal(8, 18)
-    bend, twist = generator.uniform(3, 110), generator.uniform(-70, 45)
+    bend, twist = generator.uniform(3, 65), generator.uniform(-60, 40)
     above = body @ _rotation("x", flexion) @ _rotation("z", -side * abduction)
     below = above @ _rotation("y", side * twist) @ _rotation("x", bend)
     elbow = shoulder + above @ [0, 0.168 * length, 0]
@@ -184,7 +184,7 @@ def _leg(
 ) -> tuple[Floats, Floats, Floats]:
     """Knee, ankle and toes."""
     flexion, bend = generator.normal(8, 16), abs(generator.normal(0, 18))
-    if generator.random() < 0.12:
+    if generator.random() < 0.08:
         # A lifted knee.
         flexion, bend = generator.uniform(40, 80), generator.uniform(50, 100)
     above = body @ _rotation("x", flexion) @ _rotation("z", -side * generator.uniform(0, 16))

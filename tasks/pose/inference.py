@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,12 @@ class Checkpoint:
     state: Mapping[str, Tensor]
     epoch: int | None
     """Epochs trained; None where the file does not say."""
+
+
+def finished_run(config: Config) -> TestedConfig:
+    """What scores the best checkpoint of a run that has just ended, under its own config."""
+    settings = {field.name: getattr(config, field.name) for field in fields(config)}
+    return TestedConfig(**settings, run=config.out)
 
 
 def with_run_config(words: list[str], config: TestedConfig, out: Path) -> list[str]:

@@ -1,9 +1,4 @@
-"""``python -m tasks.pose.train``: train a pose network; without flags, on generated sample data.
-
-Under torchrun the same command trains on many GPUs or machines.
-"""
-
-from dataclasses import fields
+"""``python -m tasks.pose.train``: train a pose network; without flags, on generated sample data."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +13,7 @@ from common.task import Progress, TrainData
 from tasks.pose import evaluate
 from tasks.pose.config import Config
 from tasks.pose.data import Annotations, TrainSet
-from tasks.pose.inference import TestedConfig
+from tasks.pose.inference import finished_run
 from tasks.pose.loss import heatmap_loss
 from tasks.pose.model import build
 
@@ -54,7 +49,7 @@ def train(config: Config, world: World) -> None:
     model = build(config.backbone, training.skeleton.joints, config.model.head_channels)
     if config.weights is not None:
         load(model.backbone, config.weights)
-    steps = len(training) // config.engine.batch_size
+    steps, on_error = len(training) // config.engine.batch_size, config.data.on_error
     engine = Engine(
         config=config.engine,
         world=world,
@@ -63,13 +58,10 @@ def train(config: Config, world: World) -> None:
         optimizer=optim.build(model, config.optimizer),
         schedule=optim.schedule(config.optimizer, steps, config.engine.epochs),
         task=PoseTask(config, validation, world),
-        data=TrainData(
-            TrainSet(training, config.data), None, config.loader.workers, config.data.on_error
-        ),
+        data=TrainData(TrainSet(training, config.data), None, config.loader.workers, on_error),
     )
     engine.fit(config.resume)
-    values = {field.name: getattr(config, field.name) for field in fields(config)}
-    evaluate.score(TestedConfig(**values, run=config.out), world)
+    evaluate.score(finished_run(config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

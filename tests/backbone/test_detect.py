@@ -36,7 +36,7 @@ def test_each_variant_is_refused_by_all_others(states):
 @pytest.mark.parametrize(
     ("build", "description"),
     [
-        (partial(MODELS["res2net26_14w_4s"], width=32), "res2net26_14w_4s of width 32"),
+        (partial(MODELS["res2net26_14w_4s"], width=16), "res2net26_14w_4s of width 16"),
         (
             partial(MODELS["res2net50_26w_4s"], in_channels=1),
             "res2net50_26w_4s for input of 1 channel",

@@ -10,7 +10,7 @@ from tasks.pose.data import TrainSet
 from tasks.pose.model import build
 from tests.tasks.pose import small
 
-BACKBONE = "res2net26_14w_4s"
+BACKBONE = "res2net26_14w_4s_half"
 CHANNELS = (8, 8, 8)
 
 

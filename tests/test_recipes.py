@@ -1,0 +1,32 @@
+"""Every shipped recipe parses, reads back equal, and names weights that fit its backbone."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from backbone import MODELS, WEIGHTS
+from common import config
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted(ROOT.glob("tasks/*/configs/*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
+def test_a_recipe_is_sound(path, tmp_path):
+    task = path.parts[-3]
+    kind = importlib.import_module(f"tasks.{task}.config").Config
+    recipe = config.read(kind, path)
+    config.save(recipe, tmp_path / "config.yaml")
+    assert config.read(kind, tmp_path / "config.yaml") == recipe
+    assert recipe.backbone in MODELS
+    assert WEIGHTS[recipe.weights].architecture == recipe.backbone
+    assert recipe.out == Path("runs") / task / path.stem
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
+def test_a_recipe_opens_with_its_command_and_its_published_score(path):
+    comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any(f"--config tasks/{path.parts[-3]}/configs/{path.name}" in line for line in comments)
+    assert any(line.startswith("# Published: ") for line in comments)
+    assert any(line.startswith("# Measured here: ") for line in comments)
