@@ -1,6 +1,6 @@
 """Everything that can be set on the pose commands; the defaults are the run on sample data."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -27,19 +27,19 @@ class DataConfig:
     """Split that is scored: val2017 for COCO, valid for MPII."""
     input_size: tuple[int, int] = (128, 96)
     """Height and width of a person's crop in pixels, multiples of 32."""
-    sigma: float = 1.5
+    sigma: float = 2.0
     """Spread of the target Gaussians in heat map pixels."""
     colour: Literal["RGB", "BGR"] = "RGB"
     """Order of the channels: BGR for published pose weights, RGB for ImageNet ones."""
-    coding: Literal["published", "unbiased"] = "published"
+    coding: Literal["published", "unbiased"] = "unbiased"
     """Crop and heat map coordinates: as in published models, or unbiased (UDP)."""
     boxes: Path | None = None
     """A detector's box file for evaluation; none means the annotated boxes."""
     box_threshold: float = 0.0
     """Least score of a detector's box."""
-    scale_factor: float = 0.3
+    scale_factor: float = 0.1
     """Crops vary in size by this standard deviation and at most this much, below 1."""
-    rotation: float = 40.0
+    rotation: float = 0.0
     """Standard deviation of the rotation in degrees; at most twice of it."""
     rotation_probability: float = 0.6
     """Share of the samples that are rotated."""
@@ -95,7 +95,7 @@ class DataConfig:
 class ModelConfig:
     """The head on the backbone."""
 
-    head_channels: tuple[int, ...] = (256, 256, 256)
+    head_channels: tuple[int, ...] = (128, 64, 64)
     """Channels of the three deconvolutions."""
 
     def __post_init__(self) -> None:
@@ -144,9 +144,11 @@ class Config:
     """A name of `python -m backbone.table`."""
     weights: str | None = None
     """Initial weights of the backbone: a published name, a file or a run directory."""
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    loader: LoaderConfig = field(default_factory=LoaderConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
-    test: TestConfig = field(default_factory=TestConfig)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        name="adam", learning_rate=0.01, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
+    )
+    loader: LoaderConfig = LoaderConfig(workers=1)
+    engine: EngineConfig = EngineConfig(epochs=10, batch_size=16, evaluate_every=5)
+    test: TestConfig = TestConfig()

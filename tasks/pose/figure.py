@@ -120,13 +120,13 @@ def dress(generator: np.random.Generator) -> Look:
         shorts=bool(generator.random() < 0.3),
         skirt=bool(generator.random() < 0.15),
         long_hair=bool(generator.random() < 0.35),
-        build=float(generator.uniform(1.2, 1.5)),
+        build=float(generator.uniform(1.35, 1.65)),
     )
 
 
 def pose(generator: np.random.Generator) -> Body:
     """A random person on its feet: seen from the front, the back or half from the side."""
-    facing = generator.choice([0.0, 180.0], p=[0.96, 0.04]) + generator.normal(0, 18)
+    facing = generator.choice([0.0, 180.0], p=[0.96, 0.04]) + generator.normal(0, 12)
     stand = _rotation("z", generator.normal(0, 4)) @ _rotation("y", facing)
     bend = _rotation("z", generator.normal(0, 6)) @ _rotation("x", -abs(generator.normal(0, 7)))
     upper = stand @ bend
@@ -169,7 +169,7 @@ def _arm(
 ) -> tuple[Floats, Floats, Floats]:
     """Elbow, wrist and middle of the hand."""
     # Hanging, spread or raised.
-    low, high = ((4, 28), (30, 95), (95, 165))[generator.choice(3, p=[0.65, 0.27, 0.08])]
+    low, high = ((4, 28), (30, 95), (95, 165))[generator.choice(3, p=[0.7, 0.24, 0.06])]
     abduction, flexion = generator.uniform(low, high), generator.normal(8, 18)
     bend, twist = generator.uniform(3, 65), generator.uniform(-60, 40)
     above = body @ _rotation("x", flexion) @ _rotation("z", -side * abduction)

@@ -40,7 +40,7 @@ class Oracle(nn.Module):
 def tiny_config(root=None, **changes):
     """The smallest pose config, without augmentation."""
     data = {"root": root, "scale_factor": 0, "rotation_probability": 0, "flip_probability": 0}
-    data |= {"input_size": (64, 64), **changes.pop("data", {})}
+    data |= {"input_size": (64, 64), "coding": "published", **changes.pop("data", {})}
     settings = {"data": DataConfig(**data), "model": ModelConfig(head_channels=CHANNELS)}
     return Config(backbone=BACKBONE, **{**settings, **changes})
 

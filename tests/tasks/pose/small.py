@@ -9,8 +9,8 @@ from scipy.io import savemat
 from tasks.pose.config import DataConfig
 
 WIDTH, HEIGHT = 160, 120
-PLAIN = DataConfig(scale_factor=0, rotation_probability=0, flip_probability=0)
-"""No augmentation."""
+PLAIN = DataConfig(coding="published", scale_factor=0, rotation_probability=0, flip_probability=0)
+"""Published coding, no augmentation."""
 
 
 def person(number, image_id, **changes):
