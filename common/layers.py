@@ -24,12 +24,3 @@ class Normalize(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised pictures (B, 3, H, W)."""
         return (images.to(self.mean.dtype) - self.mean) / self.std
-
-
-def freeze(module: nn.Module) -> nn.Module:
-    """Stop a module's parameters from learning and return it.
-
-    Batch norm still follows the batches in training mode; fixed statistics are a matter of how
-    the trunk is built.
-    """
-    return module.requires_grad_(False)

@@ -1,8 +1,7 @@
 import torch
-from torch import nn
 from torchvision.transforms.functional import normalize
 
-from common.layers import Normalize, freeze
+from common.layers import Normalize
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -23,10 +22,3 @@ def test_normalize_adds_nothing_to_checkpoints_and_follows_the_model():
 def test_normalize_keeps_channels_last():
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8).to(memory_format=torch.channels_last)
     assert Normalize(MEAN, STD)(images).is_contiguous(memory_format=torch.channels_last)
-
-
-def test_a_frozen_module_does_not_learn():
-    model = nn.Sequential(freeze(nn.Linear(2, 3)), nn.Linear(3, 1))
-    model(torch.ones(1, 2)).sum().backward()
-    assert all(parameter.grad is None for parameter in model[0].parameters())
-    assert all(parameter.grad is not None for parameter in model[1].parameters())
