@@ -150,5 +150,5 @@ class Config:
         name="adam", learning_rate=0.01, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=10, batch_size=16, evaluate_every=5)
+    engine: EngineConfig = EngineConfig(epochs=12, batch_size=16, evaluate_every=6)
     test: TestConfig = TestConfig()
