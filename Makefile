@@ -6,7 +6,7 @@ DEMO := runs/demo
 .PHONY: help install lint type test slow demo bench table
 
 help:
-	@echo "make demo    train, evaluate and predict the pose task on generated data (about 4 minutes)"
+	@echo "make demo    train, evaluate and predict the pose task on generated data (about 5 minutes)"
 	@echo "make test    lint, types and tests    make slow   the long proofs"
 	@echo "make bench   side-by-side benchmarks  make table  parameters and MACs of every backbone"
 
@@ -27,10 +27,10 @@ type: install
 	$(BIN)/mypy
 
 test: lint type
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 slow: install
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 demo: install
 	rm -rf $(DEMO)
