@@ -83,8 +83,8 @@ def _loss_curves(axes: Any, steps: list[dict[str, Any]]) -> None:
 def _metric_curves(axes: Any, epochs: list[dict[str, Any]]) -> None:
     for name in epochs[0]["metrics"] if epochs else []:
         values = [line["metrics"][name] for line in epochs]
-        axes.plot([line["epoch"] for line in epochs], values, label=name, marker=".")
-    axes.set(xlabel="epoch", ylabel="validation metrics")
+        axes.plot([line["epoch"] + 1 for line in epochs], values, label=name, marker=".")
+    axes.set(xlabel="epochs trained", ylabel="validation metrics")
     axes.grid(alpha=0.3)
     if epochs:
         axes.legend(fontsize="small")
