@@ -1,6 +1,6 @@
 """Res2Net and its relatives as trunks: a picture in, a pyramid of features out, no classifier."""
 
-from backbone.detect import detect
+from backbone.detect import detect, hint
 from backbone.dla import DLA
 from backbone.errors import WeightsError
 from backbone.res2net import Bottle2neck, Bottleneck, ResNet
@@ -21,6 +21,7 @@ __all__ = [
     "Weights",
     "WeightsError",
     "detect",
+    "hint",
     "load",
     "res2net",
     "resnet",

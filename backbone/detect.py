@@ -1,6 +1,6 @@
 """Tell which variant a state dict was made for, from its keys and shapes alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -33,6 +33,28 @@ def detect(state: Mapping[str, Tensor]) -> str:
     if stem.shape[1] != 3:
         name += f" for input of {stem.shape[1]} channel{'s'[: stem.shape[1] - 1]}"
     return name
+
+
+def hint(wrong: Sequence[str], state: Mapping[str, Tensor], prefix: str = "backbone.") -> str:
+    """What to add to a message about a whole model's weights that do not fit.
+
+    Args:
+        wrong: the keys that do not fit.
+        state: the model's weights.
+        prefix: of the trunk's keys among them.
+
+    Returns:
+        "; their backbone looks like --backbone NAME", or nothing where the backbone is not wrong.
+    """
+    if not any(key.startswith(prefix) for key in wrong):
+        return ""
+    trunk = {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+    }
+    try:
+        return f"; their backbone looks like --backbone {detect(trunk)}"
+    except WeightsError:
+        return "; their backbone is none that this project knows"
 
 
 def _res2net(state: Mapping[str, Tensor]) -> str:

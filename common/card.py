@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from common.errors import UserError
 
@@ -32,7 +33,8 @@ class Card:
     device: str
 
     def write(self, path: Path) -> None:
-        """Write the card as indented JSON."""
+        """Write the card as indented JSON; makes the folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
     def table(self) -> str:
@@ -70,6 +72,17 @@ def describe_checkpoint(path: Path, epoch: int | None) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"file": path.name, "sha256": digest, "epoch": epoch}
+
+
+def describe_model(model: nn.Module, backbone: str, weights: str | None) -> dict[str, Any]:
+    """The card's model entry: backbone, number of parameters, and the initial weights."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {"backbone": backbone, "parameters": parameters, "weights": weights}
+
+
+def describe_root(root: Path | None) -> str:
+    """The folder of a data set as the card names it; none is the generated sample set."""
+    return "generated sample data" if root is None else str(root)
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

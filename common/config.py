@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, cast, get_origin, get_type_hints
 
@@ -20,6 +20,7 @@ import yaml
 from common.errors import UserError
 
 Config = TypeVar("Config")
+Choice = TypeVar("Choice")
 
 _VALUELESS = {"-h", "--help", "--print_config"}
 
@@ -113,6 +114,17 @@ def parse(
         return _build(parser, kind, namespace)
     except ValueError as error:
         raise UserError(_one_line(str(error))) from error
+
+
+def choose(flag: str, name: str, table: Mapping[str, Choice]) -> Choice:
+    """The table's entry of that name.
+
+    Raises:
+        UserError: there is none; the message names the flag and lists the names.
+    """
+    if name not in table:
+        raise UserError(f"{flag} {name}: unknown; choose one of {', '.join(table)}")
+    return table[name]
 
 
 def read(kind: type[Config], path: Path) -> Config:

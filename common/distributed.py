@@ -5,6 +5,8 @@ torchrun, it reads its place from the environment (RANK, WORLD_SIZE, LOCAL_RANK)
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -51,6 +53,16 @@ def start(device: str = "auto") -> World:
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=_TIMEOUT)
     return World(rank, size, local_rank, chosen)
+
+
+@contextmanager
+def started(device: str = "auto") -> Iterator[World]:
+    """Start, and stop whatever happens."""
+    world = start(device)
+    try:
+        yield world
+    finally:
+        stop()
 
 
 def _device(name: str, local_rank: int) -> torch.device:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,24 @@ def curves(log: Path, path: Path) -> None:
     loss_axes, metric_axes = figure.subplots(1, 2)
     _loss_curves(loss_axes, steps)
     _metric_curves(metric_axes, epochs)
+    figure.savefig(path, dpi=110)
+
+
+def lines(
+    path: Path,
+    series: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw named lines (x values, y values) into one square diagram with a grid and a legend."""
+    figure = Figure(figsize=(5.6, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, (x, y) in series.items():
+        axes.plot(x, y, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    if series:
+        axes.legend(fontsize="small")
     figure.savefig(path, dpi=110)
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -68,3 +68,16 @@ def cached(name: str, version: int, write: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def new_folder(out: Sequence[Path], command: str) -> Path:
+    """The one folder that a sample command was given to write into.
+
+    Raises:
+        UserError: none or several were given, or it is not empty.
+    """
+    if len(out) != 1:
+        raise UserError(f"{command} takes one folder, found {len(out)}")
+    if out[0].exists() and (not out[0].is_dir() or any(out[0].iterdir())):
+        raise UserError(f"{out[0]}: is not empty; name a new folder")
+    return out[0]

@@ -8,7 +8,6 @@ detector's boxes instead of the annotated ones) and ``--test.flip false``.
 import sys
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,22 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backbone.errors import WeightsError
-from common import command, distributed
-from common.config import parse
+from common import command, distributed, trained
 from common.distributed import World
 from common.errors import UserError
 from common.evaluation import infer
 from tasks.pose import report, sample
 from tasks.pose.config import Config, TestConfig
 from tasks.pose.data import FORMATS, Annotations, Boxes, TestSet, read_boxes
-from tasks.pose.inference import (
-    TestedConfig,
-    estimate,
-    find_checkpoint,
-    restore,
-    with_run_config,
-)
+from tasks.pose.inference import TestedConfig, estimate, restore
 from tasks.pose.metrics import PERSON, coco_scores, pckh, rescore
+from tasks.pose.model import from_published
 from tasks.pose.report import Evaluation
 from tasks.pose.skeleton import Skeleton
 from tasks.pose.suppression import suppress
@@ -175,21 +168,15 @@ def _scores(
 
 def main() -> None:
     """Read the flags, score the model and write the card, the results and the pictures."""
-    words = sys.argv[1:]
-    given = parse(TestedConfig, words)
-    out = given.run or Path("runs") / Path(given.checkpoint).stem
-    config = parse(TestedConfig, with_run_config(words, given, out))
-    world = distributed.start(config.engine.device)
-    try:
+    config = trained.parse(TestedConfig, sys.argv[1:])
+    with distributed.started(config.engine.device) as world:
         score(config, world)
-    finally:
-        distributed.stop()
 
 
 def score(config: TestedConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     watched_metric(config)
-    weights = find_checkpoint(config)
+    weights = trained.find(config, from_published)
     annotations = read_annotations(config, config.data.val_split)
     model = restore(config, weights, world.device)
     low = config.precision == "bf16"

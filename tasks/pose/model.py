@@ -7,13 +7,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from backbone.detect import hint
 from backbone.variants import MODELS
-from backbone.weights import WeightsError, detect
-from common.errors import UserError
+from common.config import choose
 from common.layers import Normalize
+from common.trained import unwrapped
 
 # Given per position, not per colour: the published pose weights want BGR pictures and these
 # numbers in this very order.
@@ -23,8 +23,6 @@ HEAD_CHANNELS = (256, 256, 256)
 HEATMAP_STRIDE = 4
 
 _HEAD_PARTS = ("deconv_layers.", "final_layer.")
-_COUNT = "num_batches_tracked"
-_SHOWN = 2
 
 
 class PoseHead(nn.Module):
@@ -90,29 +88,25 @@ def build(backbone: str, joints: int, head_channels: Sequence[int] = HEAD_CHANNE
     Raises:
         UserError: no backbone has that name.
     """
-    if backbone not in MODELS:
-        raise UserError(f"--backbone {backbone}: unknown; choose one of {', '.join(MODELS)}")
-    trunk = MODELS[backbone]()
+    trunk = choose("--backbone", backbone, MODELS)()
     return PoseModel(
         trunk, PoseHead(trunk.channels.c5, joints, head_channels), Normalize(MEAN, STD)
     )
 
 
-def is_published(state: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint has the published layout, in which no key names backbone or head."""
-    return any(key.startswith(_HEAD_PARTS) for key in _unwrapped(state))
-
-
-def from_published(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A published checkpoint's weights under the names of `PoseModel`.
+def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A published checkpoint's weights under the names of `PoseModel`; None if it is no such.
 
     Takes what the official Res2Net and Microsoft's ResNet pose code write: the bare state dict
     of `model_best.pth`, and the dict of `checkpoint.pth`, whose "state_dict" carries the prefix
-    "module.".
+    "module.". No key names backbone or head there.
     """
+    state = unwrapped(content)
+    if not any(key.startswith(_HEAD_PARTS) for key in state):
+        return None
     return {
         ("head." if key.startswith(_HEAD_PARTS) else "backbone.") + key: value
-        for key, value in _unwrapped(state).items()
+        for key, value in state.items()
     }
 
 
@@ -123,75 +117,12 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def load_weights(model: PoseModel, state: Mapping[str, Tensor], source: str) -> None:
-    """Load a whole model's weights; nothing may be missing, left over or of another shape.
-
-    Args:
-        model: takes the weights; unchanged if they do not fit.
-        state: under the names of `PoseModel`.
-        source: the file, for the message.
-
-    Raises:
-        UserError: one line saying in what the weights and the model differ.
-    """
-    own = model.state_dict()
-    # PyTorch before 0.4.1 kept no count of batches, so published files may lack it; it decides
-    # nothing here.
-    counts = {
-        key: value
-        for key, value in own.items()
-        if key.endswith(_COUNT) and key.removesuffix(_COUNT) + "running_mean" in state
-    }
-    state = {**counts, **state}
-    found = {key: value.shape for key, value in state.items()}
-    wanted = {key: value.shape for key, value in own.items()}
-    if found != wanted:
-        raise UserError(f"{source}: {_difference(found, wanted, state)}")
-    model.load_state_dict(state)
-
-
-def _unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
-    weights: Mapping[str, Any] = state.get("state_dict", state)
-    return {key.removeprefix("module."): value for key, value in weights.items()}
-
-
-def _difference(
-    found: Mapping[str, torch.Size], wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor]
-) -> str:
-    """What to tell of weights that do not fit: the cause where it is known, else the keys."""
-    missing = [key for key in wanted if key not in found]
-    unexpected = [key for key in found if key not in wanted]
-    misshapen = [
-        f"{key} is {tuple(found[key])} and not {tuple(wanted[key])}"
-        for key in wanted
-        if key in found and found[key] != wanted[key]
-    ]
-    wrong = [*missing, *unexpected, *(text.split()[0] for text in misshapen)]
-    joints = "head.final_layer.bias"
-    if all(key.startswith("head.final_layer.") for key in wrong) and not missing:
+def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
+    """The likely cause when weights do not fit the model, for the message."""
+    if wrong and all(key.startswith("head.final_layer.") and key in state for key in wrong):
+        joints = len(state["head.final_layer.bias"])
         return (
-            f"made for {found[joints][0]} joints, but this data has {wanted[joints][0]}; "
-            "choose the data set (--data.format) that the weights were trained for"
+            f": they are for {joints} joints; choose the data set (--data.format) that they were "
+            "trained for"
         )
-    parts = [("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)]
-    listed = "; ".join(f"{len(keys)} {title}: {_shortened(keys)}" for title, keys in parts if keys)
-    return f"the weights do not fit the model{_variant(wrong, state)} ({listed})"
-
-
-def _variant(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
-    """A hint which backbone the weights were made for, if it is the backbone that differs."""
-    if not any(key.startswith("backbone.") for key in wrong):
-        return ""
-    trunk = {
-        key.removeprefix("backbone."): value
-        for key, value in state.items()
-        if key.startswith("backbone.")
-    }
-    try:
-        return f"; their backbone looks like --backbone {detect(trunk)}"
-    except WeightsError:
-        return "; their backbone is none that this project knows"
-
-
-def _shortened(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
+    return hint(wrong, state)

@@ -20,8 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 from backbone.errors import WeightsError
-from common import command, distributed, image
-from common.config import parse
+from common import command, distributed, image, outputs, trained
 from common.errors import DamagedFile, UserError
 from tasks.pose import sample
 from tasks.pose.boxes import Box, read_picture_boxes, whole_picture
@@ -31,11 +30,10 @@ from tasks.pose.inference import (
     SKELETONS,
     TestedConfig,
     estimate,
-    find_checkpoint,
     restore,
-    with_run_config,
 )
 from tasks.pose.metrics import rescore
+from tasks.pose.model import from_published
 from tasks.pose.suppression import suppress
 from tasks.pose.transforms import box_to_crop, crop_matrix, warp
 
@@ -125,10 +123,7 @@ def _estimate_batch(
 
 def main() -> None:
     """Read the flags, and draw."""
-    words = sys.argv[1:]
-    given = parse(PredictConfig, words, positional="inputs")
-    out = (given.run or Path("runs") / Path(given.checkpoint).stem) / "predictions"
-    config = parse(PredictConfig, with_run_config(words, given, out), positional="inputs")
+    config = trained.parse(PredictConfig, sys.argv[1:], folder="predictions", positional="inputs")
     if config.sample:
         with TemporaryDirectory() as folder:
             pictures, boxes = _sample(Path(folder), config.sample)
@@ -165,8 +160,8 @@ def predict(config: PredictConfig, pictures: Sequence[Path], boxes: Boxes | None
         pictures: the files to draw on.
         boxes: of each picture; None takes a whole picture as one box.
     """
-    weights = find_checkpoint(config)
-    targets = _targets(pictures, config.out)
+    weights = trained.find(config, from_published)
+    targets = outputs.targets(pictures, config.out, ".jpg")
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     people: list[dict[str, Any]] = []
@@ -235,34 +230,10 @@ def _entries(path: Path, drawn: Path, found: Found) -> list[dict[str, Any]]:
     ]
 
 
-def _targets(pictures: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Where each picture is written; equal names of two folders get a number."""
-    targets: dict[Path, Path] = {}
-    taken: set[Path] = set()
-    for path in pictures:
-        target, number = out / f"{path.stem}.jpg", 1
-        while target in taken:
-            number += 1
-            target = out / f"{path.stem}_{number}.jpg"
-        taken.add(target)
-        if target.resolve() == path.resolve():
-            raise UserError(f"--out {out}: would overwrite the input {path}; choose another folder")
-        targets[path] = target
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be made ({error.strerror})") from None
-    return targets
-
-
 def _write_json(config: PredictConfig, people: list[dict[str, Any]]) -> None:
     skeleton = SKELETONS[config.data.format]
     content = {"joints": skeleton.names, "limbs": skeleton.limbs, "people": people}
-    path = config.out / "keypoints.json"
-    try:
-        path.write_text(json.dumps(content))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    outputs.write_text(config.out / "keypoints.json", json.dumps(content))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from torch import nn
 
 from common import card, image, plot
 from common.errors import UserError
+from common.trained import Trained
 from tasks.pose.annotations import Annotations
 from tasks.pose.config import Config
 from tasks.pose.draw import draw_people
-from tasks.pose.inference import Checkpoint, TestedConfig
+from tasks.pose.inference import TestedConfig
 
 PICTURES = 12
 """Pictures on the sheet that the command writes."""
@@ -43,14 +44,13 @@ def write(
     evaluation: Evaluation,
     annotations: Annotations,
     model: nn.Module,
-    weights: Checkpoint,
+    weights: Trained,
 ) -> None:
     """Print the table; write metrics.json, the COCO result file and the pictures."""
     one = result_card(config, evaluation, annotations, model, weights)
     print(annotations.summary())
     print(one.table())
     try:
-        config.out.mkdir(parents=True, exist_ok=True)
         one.write(config.out / "metrics.json")
         results = config.out / f"keypoints_{config.data.val_split}_results.json"
         results.write_text(json.dumps(evaluation.results))
@@ -89,28 +89,23 @@ def result_card(
     evaluation: Evaluation,
     annotations: Annotations,
     model: nn.Module,
-    weights: Checkpoint,
+    weights: Trained,
 ) -> card.Card:
     """The evaluation with its protocol, data, model and versions."""
     device = next(model.parameters()).device
-    root = "generated sample data" if config.data.root is None else str(config.data.root)
     return card.Card(
         task="pose",
         metrics=evaluation.metrics,
         protocol=_protocol(config, evaluation),
         data={
-            "root": root,
+            "root": card.describe_root(config.data.root),
             "split": config.data.val_split,
             "images": len(annotations.images),
             "boxes": evaluation.boxes,
             "skipped": evaluation.skipped,
             "fingerprint": annotations.fingerprint,
         },
-        model={
-            "backbone": config.backbone,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "weights": config.weights,
-        },
+        model=card.describe_model(model, config.backbone, config.weights),
         checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
         versions=card.versions(("numpy", "opencv-python", "pycocotools")),
         device=card.describe_device(device),

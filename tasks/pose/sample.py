@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from common.command import run
 from common.config import parse
-from common.errors import UserError
 from common.image import write as write_picture
-from common.sample import cached
+from common.sample import cached, new_folder
 from tasks.pose.figure import dress, pose
 from tasks.pose.painting import Painting, paint
 from tasks.pose.scenery import (
@@ -174,11 +173,7 @@ class SampleConfig:
 def main() -> None:
     """Command."""
     config = parse(SampleConfig, positional="out")
-    if len(config.out) != 1:
-        raise UserError(f"python -m tasks.pose.sample takes one folder, found {len(config.out)}")
-    folder = config.out[0]
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder}: is not empty; name a new folder")
+    folder = new_folder(config.out, "python -m tasks.pose.sample")
     write(folder, config.seed, config.train, config.val)
     print(f"{folder}: {config.train} training and {config.val} held-out pictures in COCO's layout")
 

@@ -10,10 +10,11 @@ from common.config import parse, to_yaml
 from common.distributed import World
 from common.engine import Engine
 from common.task import Progress, TrainData
+from common.trained import finished_run
 from tasks.pose import evaluate
 from tasks.pose.config import Config
 from tasks.pose.data import Annotations, TrainSet
-from tasks.pose.inference import finished_run
+from tasks.pose.inference import TestedConfig
 from tasks.pose.loss import heatmap_loss
 from tasks.pose.model import build
 
@@ -61,7 +62,7 @@ def train(config: Config, world: World) -> None:
         data=TrainData(TrainSet(training, config.data), None, config.loader.workers, on_error),
     )
     engine.fit(config.resume)
-    evaluate.score(finished_run(config), world)
+    evaluate.score(finished_run(TestedConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 
@@ -69,11 +70,8 @@ def train(config: Config, world: World) -> None:
 def main() -> None:
     """Read the flags, train, and leave a scored run directory."""
     config = parse(Config)
-    world = distributed.start(config.engine.device)
-    try:
+    with distributed.started(config.engine.device) as world:
         train(config, world)
-    finally:
-        distributed.stop()
 
 
 if __name__ == "__main__":

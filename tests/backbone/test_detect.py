@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 
-from backbone import MODELS, WeightsError, detect, res2net, resnet
+from backbone import MODELS, WeightsError, detect, hint, res2net, resnet
 from backbone.weights import check
 
 
@@ -70,3 +70,15 @@ def test_what_is_no_trunk_is_refused():
         detect(torchvision.models.alexnet().state_dict())
     with pytest.raises(WeightsError, match="not the weights of"):
         detect({})
+
+
+def test_a_hint_for_weights_of_a_whole_model():
+    state = {f"backbone.{key}": value for key, value in MODELS["resnet50"]().state_dict().items()}
+    assert (
+        hint(["backbone.conv1.weight"], state) == "; their backbone looks like --backbone resnet50"
+    )
+    expected = "; their backbone looks like --backbone resnet50"
+    assert hint(["backbone.conv1.weight"], state) == expected
+    assert hint(["head.weight"], state) == ""
+    lone = {"backbone.x": state["backbone.bn1.bias"]}
+    assert "none that this project knows" in hint(["backbone.x"], lone)

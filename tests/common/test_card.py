@@ -1,7 +1,9 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
 from common import card, results
 from common.errors import UserError
@@ -63,3 +65,10 @@ def test_a_table_row_holds_the_scores_of_its_run():
     text = results.tables({"runs/a": make_card()})
     row = "| runs/a | res2net50_26w_4s | 34,141,785 | none | 0.7123 | 0.8000 |"
     assert row in text.splitlines()
+
+
+def test_a_model_and_a_root_are_described():
+    found = card.describe_model(torch.nn.Linear(2, 3), "net", None)
+    assert found == {"backbone": "net", "parameters": 9, "weights": None}
+    assert card.describe_root(None) == "generated sample data"
+    assert card.describe_root(Path("data/x")) == "data/x"

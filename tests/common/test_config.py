@@ -172,3 +172,9 @@ def test_help_shows_the_field_docstrings(capsys):
         config.parse(Outer, ["--help"])
     assert caught.value.code == 0
     assert "How many epochs." in capsys.readouterr().out
+
+
+def test_choose_names_flag_and_choices():
+    assert config.choose("--backbone", "b", {"a": 1, "b": 2}) == 2
+    with pytest.raises(UserError, match="--backbone c: unknown; choose one of a, b"):
+        config.choose("--backbone", "c", {"a": 1, "b": 2})

@@ -18,6 +18,11 @@ def test_curves_are_drawn_from_a_log(tmp_path):
     assert picture.std() > 5  # something is drawn
 
 
+def test_lines_are_drawn(tmp_path):
+    plot.lines(tmp_path / "a.png", {"one": ([0, 1], [0, 1]), "two": ([0, 1], [1, 0])}, "x", "y")
+    assert cv2.imread(str(tmp_path / "a.png")).std() > 5
+
+
 def test_curves_of_a_log_without_epochs_or_steps(tmp_path):
     (tmp_path / "log.jsonl").write_text("")
     plot.curves(tmp_path / "log.jsonl", tmp_path / "curves.png")

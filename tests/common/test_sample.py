@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.sample import backgrounds, cached
+from common.sample import backgrounds, cached, new_folder
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +92,14 @@ def test_a_cache_that_cannot_be_written(cache):
     cache.write_text("a file is in the way")
     with pytest.raises(UserError, match="RES2NET_CACHE"):
         cached("toy", 1, write)
+
+
+def test_sample_data_goes_into_one_new_folder(tmp_path):
+    assert new_folder([tmp_path / "new"], "sample") == tmp_path / "new"
+    for words in ([], [tmp_path, tmp_path]):
+        with pytest.raises(UserError, match="sample takes one folder, found"):
+            new_folder(words, "sample")
+    (tmp_path / "file").write_text("")
+    for taken in (tmp_path, tmp_path / "file"):
+        with pytest.raises(UserError, match="not empty"):
+            new_folder([taken], "sample")

@@ -9,15 +9,14 @@ import pytest
 import torch
 from pycocotools import coco, cocoeval
 
-from common import card, checkpoint
-from common.config import parse
+from common import card, checkpoint, trained
 from common.distributed import World
 from common.errors import UserError
 from tasks.pose import evaluate
 from tasks.pose.config import Config, DataConfig, TestConfig
 from tasks.pose.evaluate import Person, coco_results, watched_metric
-from tasks.pose.inference import TestedConfig, read_checkpoint, with_run_config
-from tasks.pose.model import to_published
+from tasks.pose.inference import TestedConfig
+from tasks.pose.model import from_published, to_published
 from tasks.pose.skeleton import COCO
 from tests.tasks.pose import small
 from tests.tasks.pose.oracle import Oracle, data_set, tiny_config, write_run
@@ -200,7 +199,7 @@ def test_averaged_weights_of_the_last_checkpoint_are_taken(tmp_path):
     payload = torch.load(file, weights_only=True)
     payload["ema"] = {key: value + 1 for key, value in model.state_dict().items()}
     checkpoint.save(file, payload)
-    loaded = read_checkpoint(file).state
+    loaded = trained.read(file, from_published).state
     key = "head.final_layer.bias"
     assert torch.equal(loaded[key], model.state_dict()[key] + 1)
 
@@ -232,14 +231,13 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
 
     torch.save({"deconv_layers.0.weight": Trap()}, tmp_path / "trap.pth")
     with pytest.raises(UserError, match="not a checkpoint of plain weights"):
-        read_checkpoint(tmp_path / "trap.pth")
+        trained.read(tmp_path / "trap.pth", from_published)
 
 
 def test_flags_win_over_the_run_config(tmp_path):
     write_run(tmp_path / "run", data={"sigma": 2.5, "box_threshold": 0.1})
     words = ["--run", str(tmp_path / "run"), "--data.box_threshold", "0.3"]
-    merged = with_run_config(words, parse(TestedConfig, words), tmp_path / "out")
-    config = parse(TestedConfig, merged)
+    config = trained.parse(TestedConfig, words, folder="out")
     assert config.data.sigma == 2.5
     assert config.data.box_threshold == 0.3
-    assert config.out == tmp_path / "out"
+    assert config.out == tmp_path / "run" / "out"

@@ -1,0 +1,45 @@
+"""Where the results of predict go: never onto an input, never two onto one file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import UserError
+
+
+def targets(inputs: Sequence[Path], out: Path, suffix: str) -> dict[Path, Path]:
+    """The file that is written for each input; equal names of two folders get a number.
+
+    Makes the folder `out`.
+
+    Raises:
+        UserError: the folder cannot be made, or an input would be overwritten.
+    """
+    found: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for path in inputs:
+        target, number = out / f"{path.stem}{suffix}", 1
+        while target in taken:
+            number += 1
+            target = out / f"{path.stem}_{number}{suffix}"
+        taken.add(target)
+        if target.resolve() == path.resolve():
+            raise UserError(f"--out {out}: would overwrite the input {path}; choose another folder")
+        found[path] = target
+    make_folder(out)
+    return found
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder that --out names."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror})") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,93 @@
+"""Pictures and their label maps on disk, paired by two folders or by a list file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from common.errors import UserError
+from common.image import SUFFIXES
+
+_NAMED = 3
+
+
+class Pair(NamedTuple):
+    """A picture and the label map that belongs to it."""
+
+    image: Path
+    label: Path
+
+
+def from_folders(images: Path, labels: Path) -> list[Pair]:
+    """Pairs of equal stems in two folders, sorted by name; files that are no pictures do not count.
+
+    Raises:
+        UserError: a folder is missing or empty, a picture has no label, or two files have one stem.
+    """
+    pictures, maps = _by_stem(images), _by_stem(labels)
+    missing = [path.name for stem, path in pictures.items() if stem not in maps]
+    if missing:
+        other_case = {stem.lower() for stem in maps}
+        hint = ""
+        if any(Path(name).stem.lower() in other_case for name in missing):
+            hint = "; some differ in upper and lower case only: rename them"
+        raise UserError(
+            f"{labels}: no label for {len(missing)} of the {len(pictures)} pictures in {images} "
+            f"({_some(missing)}){hint}"
+        )
+    return [Pair(path, maps[stem]) for stem, path in pictures.items()]
+
+
+def from_list(file: Path, root: Path) -> list[Pair]:
+    """Pairs of a list file: on each line a picture and its label, relative to `root`.
+
+    Raises:
+        UserError: the list is missing, empty or of another form, or names files that do not exist.
+    """
+    pairs: list[Pair] = []
+    for number, line in enumerate(_lines(file), start=1):
+        words = line.split()
+        if words and len(words) != 2:
+            raise UserError(
+                f"{file}, line {number}: needs a picture and its label, found {len(words)} words"
+            )
+        if words:
+            pairs.append(Pair(root / words[0].lstrip("/"), root / words[1].lstrip("/")))
+    if not pairs:
+        raise UserError(f"{file}: is empty")
+    missing = [str(path) for pair in pairs for path in pair if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"{file}: {len(missing)} of the files that it names do not exist ({_some(missing)}); "
+            f"its paths count from {root}"
+        )
+    return pairs
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise UserError(
+                f"{folder}: {found[path.stem].name} and {path.name} have one name; remove one"
+            )
+        found[path.stem] = path
+    if not found:
+        raise UserError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such list of pictures") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as a list of pictures ({error})") from None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -1,0 +1,212 @@
+"""From a run directory or a file to a trained model: what evaluate and predict begin with."""
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from common import checkpoint
+from common import config as configuration
+from common.errors import UserError
+
+_COUNT = "num_batches_tracked"
+_SHOWN = 2
+
+# What torch.load raises for a file that is cut short or none of its own.
+_UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, TypeError, ValueError,
+    AttributeError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedFlags:
+    """Which trained model a command takes, and in which precision."""
+
+    __test__ = False  # The name of a class built on it may begin with Test.
+
+    run: Path | None = None
+    """Run directory; its config is taken, and flags win over it."""
+    checkpoint: str = "best"
+    """best or last of the run, or a file: of this project, or in the published layout."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Precision of the forward pass."""
+
+
+class RunConfig(Protocol):
+    """A task's config: it says where its run is kept."""
+
+    @property
+    def out(self) -> Path:
+        """Run directory."""
+        ...
+
+
+Flags = TypeVar("Flags", bound=TrainedFlags)
+
+Translate = Callable[[Mapping[str, Any]], dict[str, Tensor] | None]
+"""A foreign checkpoint's content -> weights under this project's names, None if it is unknown."""
+
+Explain = Callable[[Sequence[str], Mapping[str, Tensor]], str]
+"""Keys that do not fit, and the weights -> the likely cause as "; ...", or nothing."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model's weights under the names of this project, and where they are from."""
+
+    file: Path
+    state: Mapping[str, Tensor]
+    epoch: int | None
+    """Epochs trained; None where the file does not say."""
+
+
+def finished_run(kind: type[Flags], config: RunConfig) -> Flags:
+    """What scores the best checkpoint of a run that has just ended, under its own config.
+
+    Args:
+        kind: the task's config class with the `TrainedFlags` added.
+        config: what was trained.
+    """
+    names = {field.name for field in fields(kind)} - {field.name for field in fields(TrainedFlags)}
+    return kind(**{name: getattr(config, name) for name in names}, run=config.out)
+
+
+def parse(
+    kind: type[Flags], words: Sequence[str], *, folder: str = "", positional: str | None = None
+) -> Flags:
+    """Read the words of evaluate or predict over the config of the run that they name.
+
+    Args:
+        kind: the task's config class with the `TrainedFlags` added.
+        words: of the command line.
+        folder: where in the run directory the results go, unless --out says otherwise.
+        positional: the field that takes the bare words.
+
+    Raises:
+        UserError: neither a run nor a checkpoint file is given, the run has no config, or a flag is
+            wrong.
+    """
+    given = configuration.parse(kind, words, positional)
+    out = (given.run or Path("runs") / Path(given.checkpoint).stem) / folder
+    return configuration.parse(kind, with_run_config(words, given, out), positional)
+
+
+def with_run_config(words: Sequence[str], flags: TrainedFlags, out: Path) -> list[str]:
+    """The command's words with the run's config and a default --out put before them."""
+    if flags.run is None and flags.checkpoint in ("best", "last"):
+        raise UserError(
+            "--run is missing: give a run directory, or --config RECIPE.yaml and --checkpoint FILE"
+        )
+    defaults = ["--out", str(out)]
+    if flags.run is not None:
+        file = flags.run / "config.yaml"
+        if not file.is_file():
+            found = "has no config.yaml" if flags.run.is_dir() else "no such folder"
+            raise UserError(f"--run {flags.run}: {found}; give the folder that train wrote")
+        defaults += ["--config", str(file)]
+    return [*defaults, *words]
+
+
+def find(flags: TrainedFlags, translate: Translate) -> Trained:
+    """Read the checkpoint that --run and --checkpoint name.
+
+    Raises:
+        UserError: it is missing, damaged or of no model of the task.
+    """
+    if flags.checkpoint not in ("best", "last"):
+        return read(Path(flags.checkpoint), translate)
+    if flags.run is None:
+        raise UserError(f"--checkpoint {flags.checkpoint}: needs --run, or give a file")
+    return _own(flags.run / f"{flags.checkpoint}.pt")
+
+
+def read(file: Path, translate: Translate) -> Trained:
+    """Read a checkpoint of this project or a foreign one, told apart by its content."""
+    if not file.is_file():
+        raise UserError(f"--checkpoint {file}: no such file; give best, last or a file")
+    try:
+        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise UserError(
+            f"--checkpoint {file}: is cut short or not a checkpoint of plain weights "
+            f"({file.stat().st_size:,} bytes); copy it again"
+        ) from error
+    if isinstance(content, dict) and "format" in content:
+        return _own(file)
+    state = translate(content) if isinstance(content, dict) else None
+    if state is None:
+        raise UserError(
+            f"--checkpoint {file}: holds no model of this task in a layout that is known; weights "
+            "of a backbone alone are given to train as --weights"
+        )
+    return Trained(file, state, None)
+
+
+def _own(file: Path) -> Trained:
+    payload = checkpoint.read(file)
+    # Of last.pt the averaged weights, if the run averages, are what training evaluates.
+    state = payload["model"] if payload["ema"] is None else payload["ema"]
+    return Trained(file, state, int(payload["progress"]["epoch"]))
+
+
+def unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A foreign checkpoint's weights without the wrappings of training code.
+
+    These are a dict around it (its "state_dict") and DataParallel's prefix "module.".
+    """
+    weights: Mapping[str, Any] = content.get("state_dict", content)
+    return {key.removeprefix("module."): value for key, value in weights.items()}
+
+
+def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
+    """Load a whole model's weights; nothing may be missing, left over or of another shape.
+
+    The model is unchanged if they do not fit.
+
+    Raises:
+        UserError: one line saying in what the weights and the model differ, and why if `explain`
+            knows it.
+    """
+    own = model.state_dict()
+    # PyTorch before 0.4.1 kept no count of batches, so published files may lack it; it decides
+    # nothing here.
+    counts = {
+        key: value
+        for key, value in own.items()
+        if key.endswith(_COUNT) and key.removesuffix(_COUNT) + "running_mean" in trained.state
+    }
+    state = {**counts, **trained.state}
+    found = {key: value.shape for key, value in state.items()}
+    wanted = {key: value.shape for key, value in own.items()}
+    if found != wanted:
+        wrong, listed = _differences(found, wanted)
+        cause = explain(wrong, state)
+        raise UserError(f"{trained.file}: the weights do not fit the model{cause} ({listed})")
+    model.load_state_dict(state)
+
+
+def ready(model: nn.Module, device: torch.device) -> None:
+    """Put a model on its device, in the memory layout and the mode of inference."""
+    model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def _differences(
+    found: Mapping[str, torch.Size], wanted: Mapping[str, torch.Size]
+) -> tuple[list[str], str]:
+    """The keys that do not fit, and a short text about them."""
+    missing = [key for key in wanted if key not in found]
+    unexpected = [key for key in found if key not in wanted]
+    misshapen = [key for key in wanted if key in found and found[key] != wanted[key]]
+    shapes = [f"{key} is {tuple(found[key])} and not {tuple(wanted[key])}" for key in misshapen]
+    parts = [("missing", missing), ("unexpected", unexpected), ("misshapen", shapes)]
+    listed = "; ".join(f"{len(keys)} {title}: {_shortened(keys)}" for title, keys in parts if keys)
+    return [*missing, *unexpected, *misshapen], listed
+
+
+def _shortened(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

@@ -1,0 +1,24 @@
+import pytest
+
+from common import outputs
+from common.errors import UserError
+
+
+def test_each_input_has_its_own_target(tmp_path):
+    inputs = [tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.png", tmp_path / "y.jpg"]
+    found = outputs.targets(inputs, tmp_path / "out", ".png")
+    assert [path.name for path in found.values()] == ["x.png", "x_2.png", "y.png"]
+    assert (tmp_path / "out").is_dir()
+
+
+def test_an_input_is_never_overwritten(tmp_path):
+    with pytest.raises(UserError, match="would overwrite the input"):
+        outputs.targets([tmp_path / "x.jpg"], tmp_path, ".jpg")
+
+
+def test_a_folder_or_file_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out .*cannot be made"):
+        outputs.make_folder(tmp_path / "file")
+    with pytest.raises(UserError, match="cannot be written"):
+        outputs.write_text(tmp_path / "none" / "a.txt", "text")

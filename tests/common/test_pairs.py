@@ -1,0 +1,71 @@
+"""Pictures paired with their labels."""
+
+import re
+
+import pytest
+
+from common import pairs
+from common.errors import UserError
+
+
+def touch(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_folders_pair_by_stem_and_skip_what_is_no_picture(tmp_path):
+    images = touch(tmp_path / "i", "b.JPG", "a.jpg", "Thumbs.db", "notes.txt", "._a.jpg")
+    labels = touch(tmp_path / "l", "a.png", "b.jpg", "c.png")
+    found = pairs.from_folders(images, labels)
+    assert found == [(images / "a.jpg", labels / "a.png"), (images / "b.JPG", labels / "b.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("image_names", "label_names", "message"),
+    [
+        (["a.jpg", "b.jpg"], ["a.png"], "no label for 1 of the 2 pictures .*b.jpg"),
+        (["A.jpg"], ["a.png"], "upper and lower case"),
+        (["a.jpg", "a.png"], ["a.png"], "a.jpg and a.png have one name"),
+        (["notes.txt"], ["a.png"], "no pictures in this folder"),
+        (["a.jpg"], [], "no pictures in this folder"),
+    ],
+)
+def test_folders_that_do_not_fit_are_told(tmp_path, image_names, label_names, message):
+    images, labels = touch(tmp_path / "i", *image_names), touch(tmp_path / "l", *label_names)
+    with pytest.raises(UserError, match=message):
+        pairs.from_folders(images, labels)
+
+
+def test_a_list_pairs_by_line(tmp_path):
+    touch(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png")
+    file = tmp_path / "list.txt"
+    file.write_text("b.jpg b.png\n\n/a.jpg /a.png\n")
+    found = pairs.from_list(file, tmp_path)
+    assert [pair.image.name for pair in found] == ["b.jpg", "a.jpg"]
+    assert found[1].label == tmp_path / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a.jpg\n", "line 1: needs a picture and its label, found 1 words"),
+        ("\n", "is empty"),
+        ("a.jpg b.png\n", "1 of the files .*b.png.*count from"),
+        (b"\xff\xfe\x00", "cannot be read as a list"),
+    ],
+)
+def test_a_wrong_list_is_told(tmp_path, content, message):
+    touch(tmp_path, "a.jpg")
+    file = tmp_path / "list.txt"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=re.compile(message)):
+        pairs.from_list(file, tmp_path)
+
+
+def test_missing_folders_and_lists_are_named(tmp_path):
+    with pytest.raises(UserError, match="no such list"):
+        pairs.from_list(tmp_path / "none.txt", tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        pairs.from_folders(tmp_path / "none", tmp_path)
