@@ -8,6 +8,9 @@ from backbone.errors import WeightsError
 
 DEPTHS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
+HALVED = ("res2net26_14w_4s", "res2net26_26w_4s", "resnet26")
+"""Variants that also exist with half the channels."""
+
 
 def detect(state: Mapping[str, Tensor]) -> str:
     """Name the variant that the weights of a trunk belong to.
@@ -26,7 +29,7 @@ def detect(state: Mapping[str, Tensor]) -> str:
     width = len(state["bn1.weight"])
     stem = state["conv1.0.weight" if "conv1.0.weight" in state else "conv1.weight"]
     name = _res2net(state) if "layer1.0.convs.0.weight" in state else _resnet(state)
-    if (name, width) == ("res2net26_14w_4s", 32):
+    if name in HALVED and width == 32:
         name += "_half"
     elif width != 64:
         name += f" of width {width}"

@@ -104,6 +104,12 @@ def res2net26_26w_4s(**variation: Unpack[Variation]) -> ResNet:
     return res2net(LAYERS_26, base_width=26, scale=4, **variation)
 
 
+def res2net26_26w_4s_half(**variation: Unpack[Variation]) -> ResNet:
+    """The same with half the channels everywhere: costs what `resnet26_half` costs."""
+    variation.setdefault("width", HALF_WIDTH)
+    return res2net(LAYERS_26, base_width=26, scale=4, **variation)
+
+
 def res2net50_48w_2s(**variation: Unpack[Variation]) -> ResNet:
     """Two chunks, at the cost of ResNet-50."""
     return res2net(LAYERS_50, base_width=48, scale=2, **variation)
@@ -195,6 +201,17 @@ def dla60_res2next(**variation: Unpack[DLAVariation]) -> DLA:
     return DLA(partial(Bottle2neck, base_width=4, scale=4, cardinality=8), **variation)
 
 
+def resnet26(**variation: Unpack[Variation]) -> ResNet:
+    """26 layers of plain bottlenecks: what the 26-layer Res2Nets compare with."""
+    return resnet(LAYERS_26, **variation)
+
+
+def resnet26_half(**variation: Unpack[Variation]) -> ResNet:
+    """The same with half the channels everywhere, for comparisons on CPUs."""
+    variation.setdefault("width", HALF_WIDTH)
+    return resnet(LAYERS_26, **variation)
+
+
 def resnet50(**variation: Unpack[Variation]) -> ResNet:
     """ResNet-50 as in torchvision, the baseline of every published table."""
     return resnet(LAYERS_50, **variation)
@@ -208,6 +225,7 @@ def resnet101(**variation: Unpack[Variation]) -> ResNet:
 MODELS: dict[str, Callable[..., Trunk]] = {
     "res2net26_14w_4s_half": res2net26_14w_4s_half,
     "res2net26_14w_4s": res2net26_14w_4s,
+    "res2net26_26w_4s_half": res2net26_26w_4s_half,
     "res2net26_26w_4s": res2net26_26w_4s,
     "res2net50_48w_2s": res2net50_48w_2s,
     "res2net50_26w_4s": res2net50_26w_4s,
@@ -227,6 +245,8 @@ MODELS: dict[str, Callable[..., Trunk]] = {
     "se_res2net50_v1b": se_res2net50_v1b,
     "dla60_res2net": dla60_res2net,
     "dla60_res2next": dla60_res2next,
+    "resnet26_half": resnet26_half,
+    "resnet26": resnet26,
     "resnet50": resnet50,
     "resnet101": resnet101,
 }
