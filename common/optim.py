@@ -24,11 +24,13 @@ class OptimizerConfig:
     """Base learning rate, of the whole batch: it is never scaled behind the user's back."""
     momentum: float = 0.9
     """Momentum of sgd; adam and adamw use 0.9 and 0.999."""
+    nesterov: bool = False
+    """sgd: look ahead along the momentum (Sutskever et al., ICML 2013)."""
     weight_decay: float = 1e-4
     """Weight decay."""
     decay_norm_and_bias: bool = False
     """Whether biases and normalisation parameters decay as well."""
-    schedule: Literal["constant", "multistep", "cosine", "poly"] = "cosine"
+    schedule: Literal["constant", "multistep", "cosine", "poly", "exponential"] = "cosine"
     """How the learning rate falls after the warm-up."""
     milestones: tuple[int, ...] = ()
     """multistep: epochs after which the rate is multiplied by gamma."""
@@ -36,6 +38,8 @@ class OptimizerConfig:
     """multistep: factor at each milestone."""
     power: float = 0.9
     """poly: exponent of (1 - progress)."""
+    final_rate: float = 0.0
+    """cosine, exponential: learning rate at the end of the run; exponential needs one above 0."""
     warmup_epochs: float = 0.0
     """Epochs over which the rate rises linearly to its base; fractions are allowed."""
     warmup_factor: float = 0.01
@@ -48,7 +52,7 @@ class OptimizerConfig:
         for name in ("learning_rate", "gamma", "power", "backbone_factor"):
             if not getattr(self, name) > 0:
                 raise UserError(f"--optimizer.{name} {getattr(self, name)}: must be above 0")
-        for name in ("weight_decay", "warmup_epochs"):
+        for name in ("weight_decay", "warmup_epochs", "final_rate"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--optimizer.{name} {getattr(self, name)}: must not be negative")
         for name in ("momentum", "warmup_factor"):
@@ -56,6 +60,12 @@ class OptimizerConfig:
                 raise UserError(f"--optimizer.{name} {getattr(self, name)}: must be from 0 to 1")
         if self.schedule == "multistep" and not self.milestones:
             raise UserError("--optimizer.milestones: the multistep schedule needs at least one")
+        if self.schedule == "exponential" and not self.final_rate:
+            raise UserError(
+                "--optimizer.final_rate 0.0: the exponential schedule needs one above 0"
+            )
+        if self.nesterov and (self.name != "sgd" or not self.momentum):
+            raise UserError("--optimizer.nesterov: is for sgd with a momentum above 0")
         if list(self.milestones) != sorted(self.milestones):
             raise UserError(f"--optimizer.milestones {list(self.milestones)}: must rise")
 
@@ -82,7 +92,12 @@ def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         for (backbone, decayed), parameters in groups.items()
     ]
     if config.name == "sgd":
-        return SGD(settings, lr=config.learning_rate, momentum=config.momentum)
+        return SGD(
+            settings,
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+        )
     kind = Adam if config.name == "adam" else AdamW
     # One kernel for all parameters: on a small network the plain loop costs a tenth of the step.
     return kind(settings, lr=config.learning_rate, fused=True)
@@ -91,12 +106,13 @@ def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
 def schedule(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> Callable[[int], float]:
     """The factor of the base learning rates at each optimizer step, counted from 0.
 
-    Milestones count from the start of the run; cosine and poly run from the end of the warm-up to
-    the end of the run, where they would reach 0.
+    Milestones count from the start of the run; the other curves run from the end of the warm-up to
+    the end of the run. There poly would reach 0, cosine and exponential the final rate.
     """
     warmup = round(config.warmup_epochs * steps_per_epoch)
     span = max(1, steps_per_epoch * epochs - warmup)
     milestones = [milestone * steps_per_epoch for milestone in config.milestones]
+    final = config.final_rate / config.learning_rate
 
     def factor(step: int) -> float:
         if step < warmup:
@@ -106,9 +122,11 @@ def schedule(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> Call
             case "multistep":
                 return float(config.gamma ** bisect.bisect_right(milestones, step))
             case "cosine":
-                return 0.5 * (1 + math.cos(math.pi * progress))
+                return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
             case "poly":
                 return float((1 - progress) ** config.power)
+            case "exponential":
+                return float(final**progress)
             case _:
                 return 1.0
 

@@ -33,6 +33,38 @@ def test_poly():
     assert values == pytest.approx([(1 - s / 100) ** 0.9 for s in range(100)])
 
 
+def test_exponential_falls_by_the_same_factor_at_every_step_to_the_final_rate():
+    values = factors(schedule="exponential", learning_rate=0.1, final_rate=5e-5)
+    assert values == pytest.approx([(5e-5 / 0.1) ** (s / 100) for s in range(100)])
+    warm = factors(schedule="exponential", learning_rate=0.1, final_rate=5e-5, warmup_epochs=4)
+    assert warm[40] == 1.0
+    factor = optim.schedule(
+        OptimizerConfig(schedule="exponential", learning_rate=0.1, final_rate=5e-5), 10, 10
+    )
+    assert 0.1 * factor(100) == pytest.approx(5e-5)
+    assert 0.1 * factor(500) == pytest.approx(5e-5)
+
+
+def test_cosine_to_a_final_rate():
+    values = factors(schedule="cosine", learning_rate=0.2, final_rate=0.02)
+    plain = factors(schedule="cosine", learning_rate=0.2)
+    assert values == pytest.approx([0.1 + 0.9 * value for value in plain])
+
+
+def test_nesterov_reaches_the_optimizer():
+    steps = []
+    for nesterov in (False, True):
+        config = OptimizerConfig(name="sgd", learning_rate=1.0, weight_decay=0, nesterov=nesterov)
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(model.weight)
+        optimizer = optim.build(model, config)
+        model.weight.grad = torch.ones(1, 1)
+        optimizer.step()
+        steps.append(model.weight.item())
+    # Momentum 0.9: the first look ahead adds 0.9 of the gradient.
+    assert steps == pytest.approx([-1.0, -1.9])
+
+
 def test_warmup_then_the_whole_curve():
     values = factors(schedule="cosine", warmup_epochs=2.5, warmup_factor=0.2)
     assert values[:25] == pytest.approx([0.2 + 0.8 * s / 25 for s in range(25)])
@@ -98,6 +130,10 @@ def test_nothing_to_learn():
         ({"warmup_factor": 1.5}, "--optimizer.warmup_factor 1.5"),
         ({"schedule": "multistep"}, "--optimizer.milestones"),
         ({"milestones": (5, 3)}, "--optimizer.milestones .5, 3."),
+        ({"schedule": "exponential"}, "--optimizer.final_rate 0.0"),
+        ({"final_rate": -1.0}, "--optimizer.final_rate -1.0"),
+        ({"nesterov": True}, "--optimizer.nesterov"),
+        ({"nesterov": True, "name": "sgd", "momentum": 0.0}, "--optimizer.nesterov"),
     ],
 )
 def test_bad_settings_name_their_flag(settings, flag):
