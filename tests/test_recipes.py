@@ -19,8 +19,10 @@ def test_a_recipe_is_sound(path, tmp_path):
     recipe = config.read(kind, path)
     config.save(recipe, tmp_path / "config.yaml")
     assert config.read(kind, tmp_path / "config.yaml") == recipe
-    assert recipe.backbone in MODELS
-    assert WEIGHTS[recipe.weights].architecture == recipe.backbone
+    own = importlib.import_module(f"tasks.{task}.model")
+    assert recipe.backbone in getattr(own, "BACKBONES", MODELS)  # a task may add trunks of its own
+    if task != "speaker":  # no trunk's weights are published for sound
+        assert WEIGHTS[recipe.weights].architecture == recipe.backbone
     assert recipe.out == Path("runs") / task / path.stem
 
 
