@@ -13,6 +13,7 @@ from common.errors import DamagedFile, UserError
 
 Picture = NDArray[np.uint8]
 Colour = Literal["RGB", "BGR"]
+Reduction = Literal[1, 2, 4, 8]
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -22,6 +23,14 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_OF_PICTURE = 0xD9
 _START_OF_SCAN = 0xDA
 
+# The names say grey, but beside a colour flag these bits mean the reduction alone.
+_REDUCED: dict[Reduction, int] = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+
 
 def read(path: Path | str, colour: Colour = "RGB", rotate: bool = False) -> Picture:
     """Picture (H, W, 3), 0..255, from any colour model and depth.
@@ -29,23 +38,43 @@ def read(path: Path | str, colour: Colour = "RGB", rotate: bool = False) -> Pict
     The EXIF orientation is ignored, because annotations count stored pixels; `rotate` obeys it, as
     viewers do. Raises DamagedFile for a file that is missing, cut short or not a picture.
     """
+    return decode(content(path), path, colour, rotate)
+
+
+def content(path: Path | str) -> NDArray[np.uint8]:
+    """Bytes of a file (N,). Raises DamagedFile for a file that is missing or cannot be read."""
     try:
-        content = np.fromfile(path, dtype=np.uint8)
+        return np.fromfile(path, dtype=np.uint8)
     except FileNotFoundError:
         raise DamagedFile(f"{path}: no such file") from None
     except OSError as error:
         raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from None
-    if content.size == 0:
-        raise DamagedFile(f"{path}: is empty (0 bytes)")
-    if _cut_short(content):
-        raise DamagedFile(f"{path}: the picture is cut short; copy the file again")
+
+
+def decode(
+    encoded: NDArray[np.uint8],
+    name: Path | str,
+    colour: Colour = "RGB",
+    rotate: bool = False,
+    reduction: Reduction = 1,
+) -> Picture:
+    """Picture (H, W, 3) of a file's bytes (N,), as `read` gives it; `name` is for messages.
+
+    A JPEG's `reduction` divides both sides, rounded up: its decoder then leaves out the fine part
+    of each 8x8 block, which takes less time and gives about the mean of the pixels.
+    """
+    if encoded.size == 0:
+        raise DamagedFile(f"{name}: is empty (0 bytes)")
+    if _cut_short(encoded):
+        raise DamagedFile(f"{name}: the picture is cut short; copy the file again")
     flags = cv2.IMREAD_COLOR_RGB if colour == "RGB" else cv2.IMREAD_COLOR_BGR
+    flags |= 0 if rotate else cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(content, flags if rotate else flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(encoded, flags | _REDUCED[reduction])
     except cv2.error as error:
-        raise DamagedFile(f"{path}: cannot be decoded ({error.err})") from None
+        raise DamagedFile(f"{name}: cannot be decoded ({error.err})") from None
     if image is None:
-        raise DamagedFile(f"{path}: is not a picture that OpenCV can decode")
+        raise DamagedFile(f"{name}: is not a picture that OpenCV can decode")
     return np.asarray(image, dtype=np.uint8)
 
 

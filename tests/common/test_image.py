@@ -154,3 +154,23 @@ def test_list_images_says_what_is_missing(tmp_path):
         pictures.list_images([tmp_path / "nowhere"])
     with pytest.raises(UserError, match="no pictures given"):
         pictures.list_images([])
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+def test_a_reduced_jpeg_is_about_the_mean_of_the_pixels(scene, colour, reduction):
+    encoded = np.frombuffer(jpeg(scene), np.uint8)
+    small = pictures.decode(encoded, "scene.jpg", colour, reduction=reduction)
+    blocks = scene[:, :, :: 1 if colour == "RGB" else -1].astype(float)
+    height, width = 48 // reduction, 64 // reduction
+    blocks = blocks.reshape(height, reduction, width, reduction, 3).mean(axis=(1, 3))
+    assert small.shape == (height, width, 3)
+    assert np.abs(small - blocks).mean() < 1.5
+
+
+def test_bytes_are_refused_under_the_name_that_is_given(scene):
+    encoded = np.frombuffer(jpeg(scene), np.uint8)
+    with pytest.raises(DamagedFile, match=r"^shard\.tar, a\.jpg: the picture is cut short"):
+        pictures.decode(encoded[:-200], "shard.tar, a.jpg")
+    with pytest.raises(DamagedFile, match=r"^a: is empty"):
+        pictures.decode(encoded[:0], "a")
