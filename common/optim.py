@@ -18,12 +18,13 @@ from common.errors import UserError
 class OptimizerConfig:
     """Optimizer and learning-rate schedule."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
-    """Optimizer; adam adds weight decay to the gradient, adamw to the weights."""
+    name: Literal["sgd", "adam", "adamw", "lamb"] = "adamw"
+    """Optimizer; adam adds weight decay to the gradient, adamw to the weights; lamb, which is timm's,
+    also clips the gradient to a norm of 1."""
     learning_rate: float = 1e-3
     """Base learning rate, of the whole batch: it is never scaled behind the user's back."""
     momentum: float = 0.9
-    """Momentum of sgd; adam and adamw use 0.9 and 0.999."""
+    """Momentum of sgd; the others use 0.9 and 0.999."""
     nesterov: bool = False
     """sgd: look ahead along the momentum (Sutskever et al., ICML 2013)."""
     weight_decay: float = 1e-4
@@ -98,6 +99,12 @@ def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
             momentum=config.momentum,
             nesterov=config.nesterov,
         )
+    if config.name == "lamb":
+        # You et al., ICLR 2020. Imported here: timm takes seconds that only its users should pay.
+        from timm.optim.lamb import Lamb
+
+        lamb: Optimizer = Lamb(settings, lr=config.learning_rate)
+        return lamb
     kind = Adam if config.name == "adam" else AdamW
     # One kernel for all parameters: on a small network the plain loop costs a tenth of the step.
     return kind(settings, lr=config.learning_rate, fused=True)

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -165,3 +167,52 @@ def test_average_leaves_the_start_quickly():
     nn.init.ones_(model.weight)
     average.update(model, step=1)
     assert average.module.weight.item() == pytest.approx(9 / 11)
+
+
+def test_lamb_scales_a_step_by_the_norm_of_the_weights():
+    """The first step of You et al., algorithm 2, by hand: Adam's direction, the trust ratio."""
+    model = nn.Linear(3, 2)
+    weight, bias = (p.detach().clone() for p in (model.weight, model.bias))
+    config = OptimizerConfig(name="lamb", learning_rate=0.1, weight_decay=0.01)
+    optimizer = optim.build(model, config)
+    gradient = torch.tensor([[0.1, -0.2, 0.3], [0.05, 0.0, -0.1]])
+    model.weight.grad, model.bias.grad = gradient, torch.tensor([0.2, -0.1])
+    optimizer.step()
+    direction = gradient / (gradient.abs() + 1e-6) + 0.01 * weight
+    expected = weight - 0.1 * weight.norm() / direction.norm() * direction
+    assert torch.allclose(model.weight, expected, atol=1e-6)
+    assert torch.allclose(model.bias, bias - 0.1 * torch.tensor([1.0, -1.0]), atol=1e-4)
+
+
+def test_lamb_goes_on_from_a_saved_state(tmp_path):
+    def steps(model, optimizer, count):
+        for _ in range(count):
+            optimizer.zero_grad()
+            model(torch.ones(1, 3)).square().sum().backward()
+            optimizer.step()
+
+    config = OptimizerConfig(name="lamb", learning_rate=0.1)
+    torch.manual_seed(0)
+    whole, stopped, resumed = nn.Linear(3, 2), nn.Linear(3, 2), nn.Linear(3, 2)
+    stopped.load_state_dict(whole.state_dict())
+    steps(whole, optim.build(whole, config), 4)
+    first = optim.build(stopped, config)
+    steps(stopped, first, 2)
+    torch.save([stopped.state_dict(), first.state_dict()], tmp_path / "state.pt")
+    weights, state = torch.load(tmp_path / "state.pt", weights_only=True)
+    resumed.load_state_dict(weights)
+    second = optim.build(resumed, config)
+    second.load_state_dict(state)
+    steps(resumed, second, 2)
+    assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_only_lamb_needs_timm():
+    program = (
+        "import sys; sys.modules['timm'] = None\n"
+        "from torch import nn\n"
+        "from common import optim\n"
+        "optim.build(nn.Linear(1, 1), optim.OptimizerConfig(name='adamw'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
