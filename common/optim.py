@@ -19,8 +19,8 @@ class OptimizerConfig:
     """Optimizer and learning-rate schedule."""
 
     name: Literal["sgd", "adam", "adamw", "lamb"] = "adamw"
-    """Optimizer; adam adds weight decay to the gradient, adamw to the weights; lamb, which is timm's,
-    also clips the gradient to a norm of 1."""
+    """Optimizer; adam adds weight decay to the gradient, adamw to the weights; lamb (timm's) also
+    clips the gradient to a norm of 1."""
     learning_rate: float = 1e-3
     """Base learning rate, of the whole batch: it is never scaled behind the user's back."""
     momentum: float = 0.9
