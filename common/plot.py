@@ -60,11 +60,20 @@ def sheet(
     titles: Sequence[str] = (),
     cell: tuple[int, int] = (256, 256),
 ) -> None:
-    """Write pictures as one grid, each fitted into its cell without changing its shape.
+    """Write pictures as one `grid` into a PNG or JPEG file."""
+    image.write(path, grid(pictures, columns, titles, cell))
+
+
+def grid(
+    pictures: Sequence[np.ndarray],
+    columns: int,
+    titles: Sequence[str] = (),
+    cell: tuple[int, int] = (256, 256),
+) -> image.Picture:
+    """Pictures as one grid (H, W, 3), each fitted into its cell without changing its shape.
 
     Args:
         pictures: uint8 (H, W, 3) RGB, of any sizes.
-        path: the PNG or JPEG file to write.
         columns: cells in a row.
         titles: one short text per picture, or none at all.
         cell: height and width of a cell in pixels.
@@ -80,7 +89,7 @@ def sheet(
         if titles:
             _write_title(canvas, titles[index], x, y, width)
         _paste_fitted(canvas[y + top : y + top + height, x : x + width], picture)
-    image.write(path, canvas)
+    return canvas
 
 
 def _loss_curves(axes: Any, steps: list[dict[str, Any]]) -> None:

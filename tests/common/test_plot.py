@@ -51,3 +51,11 @@ def test_titles_are_written_above_the_pictures(tmp_path):
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] == 64 + 22 + 2 * 6
     assert sheet[6:28].min() < 150  # dark letters on white
+
+
+def test_a_grid_is_what_a_sheet_writes(tmp_path):
+    pictures = list(np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8))
+    titles = ["one", "two", "three"]
+    plot.sheet(pictures, tmp_path / "sheet.png", columns=2, titles=titles)
+    grid = plot.grid(pictures, columns=2, titles=titles)
+    assert np.array_equal(cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1], grid)
