@@ -119,32 +119,43 @@ def find(flags: TrainedFlags, translate: Translate) -> Trained:
         UserError: it is missing, damaged or of no model of the task.
     """
     if flags.checkpoint not in ("best", "last"):
-        return read(Path(flags.checkpoint), translate)
+        return read("--checkpoint", Path(flags.checkpoint), translate)
     if flags.run is None:
         raise UserError(f"--checkpoint {flags.checkpoint}: needs --run, or give a file")
     return _own(flags.run / f"{flags.checkpoint}.pt")
 
 
-def read(file: Path, translate: Translate) -> Trained:
-    """Read a checkpoint of this project or a foreign one, told apart by its content."""
-    if not file.is_file():
-        raise UserError(f"--checkpoint {file}: no such file; give best, last or a file")
+def read(flag: str, path: Path, translate: Translate) -> Trained:
+    """Read a checkpoint of this project or a foreign one, told apart by its content.
+
+    Args:
+        flag: that names the path, for messages.
+        path: a file, or a run directory, of which the best checkpoint is taken.
+        translate: knows the foreign layouts.
+
+    Raises:
+        UserError: it is missing, damaged or of no model of the task.
+    """
+    if path.is_dir():
+        return _own(path / "best.pt")
+    if not path.is_file():
+        raise UserError(f"{flag} {path}: no such file")
     try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise UserError(
-            f"--checkpoint {file}: is cut short or not a checkpoint of plain weights "
-            f"({file.stat().st_size:,} bytes); copy it again"
+            f"{flag} {path}: is cut short or not a checkpoint of plain weights "
+            f"({path.stat().st_size:,} bytes); copy it again"
         ) from error
     if isinstance(content, dict) and "format" in content:
-        return _own(file)
+        return _own(path)
     state = translate(content) if isinstance(content, dict) else None
     if state is None:
         raise UserError(
-            f"--checkpoint {file}: holds no model of this task in a layout that is known; weights "
+            f"{flag} {path}: holds no model of this task in a layout that is known; weights "
             "of a backbone alone are given to train as --weights"
         )
-    return Trained(file, state, None)
+    return Trained(path, state, None)
 
 
 def _own(file: Path) -> Trained:

@@ -144,6 +144,8 @@ class Config:
     """A name of `python -m backbone.table`."""
     weights: str | None = None
     """Initial weights of the backbone: a published name, a file or a run directory."""
+    finetune: Path | None = None
+    """Start from a whole pose model, head included: a run directory or a checkpoint file."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
@@ -152,3 +154,7 @@ class Config:
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=12, batch_size=16, evaluate_every=6)
     test: TestConfig = TestConfig()
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.finetune is not None:
+            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")

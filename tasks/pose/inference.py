@@ -7,12 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import backbone
 from common import trained
 from common.errors import UserError
 from common.trained import Trained, TrainedFlags
 from tasks.pose.config import Config
 from tasks.pose.metrics import decode, flip_back
-from tasks.pose.model import PoseModel, build, explain
+from tasks.pose.model import PoseModel, build, explain, from_published
 from tasks.pose.skeleton import COCO, MPII, Skeleton
 from tasks.pose.transforms import to_image
 
@@ -23,6 +24,19 @@ SKELETONS: dict[str, Skeleton] = {"coco": COCO, "mpii": MPII}
 @dataclass(frozen=True, kw_only=True)
 class TestedConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
+
+
+def initialise(model: PoseModel, config: Config) -> None:
+    """Give a fresh model the weights that --weights or --finetune names, if any.
+
+    Raises:
+        UserError, WeightsError: they cannot be read or do not fit.
+    """
+    if config.weights is not None:
+        backbone.load(model.backbone, config.weights)
+    if config.finetune is not None:
+        source = trained.read("--finetune", config.finetune, from_published)
+        trained.load(model, source, explain)
 
 
 def restore(config: Config, weights: Trained, device: torch.device) -> PoseModel:

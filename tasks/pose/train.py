@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from backbone.weights import WeightsError, load
+from backbone import WeightsError
 from common import command, distributed, optim, plot
 from common.checkpoint import RunDirectory
 from common.config import parse, to_yaml
@@ -14,7 +14,7 @@ from common.trained import finished_run
 from tasks.pose import evaluate
 from tasks.pose.config import Config
 from tasks.pose.data import Annotations, TrainSet
-from tasks.pose.inference import TestedConfig
+from tasks.pose.inference import TestedConfig, initialise
 from tasks.pose.loss import heatmap_loss
 from tasks.pose.model import build
 
@@ -48,8 +48,7 @@ def train(config: Config, world: World) -> None:
         print(f"training on {training.summary()}; scoring on {validation.summary()}")
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, training.skeleton.joints, config.model.head_channels)
-    if config.weights is not None:
-        load(model.backbone, config.weights)
+    initialise(model, config)
     steps, on_error = len(training) // config.engine.batch_size, config.data.on_error
     engine = Engine(
         config=config.engine,

@@ -199,7 +199,7 @@ def test_averaged_weights_of_the_last_checkpoint_are_taken(tmp_path):
     payload = torch.load(file, weights_only=True)
     payload["ema"] = {key: value + 1 for key, value in model.state_dict().items()}
     checkpoint.save(file, payload)
-    loaded = trained.read(file, from_published).state
+    loaded = trained.read("--checkpoint", file, from_published).state
     key = "head.final_layer.bias"
     assert torch.equal(loaded[key], model.state_dict()[key] + 1)
 
@@ -231,7 +231,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
 
     torch.save({"deconv_layers.0.weight": Trap()}, tmp_path / "trap.pth")
     with pytest.raises(UserError, match="not a checkpoint of plain weights"):
-        trained.read(tmp_path / "trap.pth", from_published)
+        trained.read("--checkpoint", tmp_path / "trap.pth", from_published)
 
 
 def test_flags_win_over_the_run_config(tmp_path):

@@ -132,6 +132,32 @@ def test_the_command_ends_with_one_line_and_status_2(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_whole_model_can_be_fine_tuned(monkeypatch, data_root, trained, tmp_path):
+    """With a learning rate too small to move anything, the new run's model is the old one."""
+    run_train(
+        monkeypatch, data_root, tmp_path / "second", "--finetune", str(trained),
+        "--engine.epochs", "1", "--optimizer.learning_rate", "1e-30", "--optimizer.name", "sgd",
+        "--optimizer.weight_decay", "0",
+    )  # fmt: skip
+    old, new = (
+        torch.load(run / "best.pt", weights_only=True)["model"]
+        for run in (trained, tmp_path / "second")
+    )
+    learnt = [key for key in old if key.endswith("weight")]
+    assert "head.final_layer.weight" in learnt
+    assert all(torch.equal(old[key], new[key]) for key in learnt)
+
+
+def test_fine_tuning_from_what_is_no_model_is_refused(monkeypatch, data_root, tmp_path):
+    for flags, message in (
+        (("--finetune", str(tmp_path / "none")), "--finetune .*none: no such file"),
+        (("--finetune", str(data_root)), "best.pt: no such checkpoint"),
+        (("--finetune", "a", "--weights", "b"), "--weights and --finetune: give one"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run_train(monkeypatch, data_root, tmp_path / "run", *flags)
+
+
 @pytest.mark.slow
 def test_the_default_run_reaches_the_score_that_its_page_states(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["train", "--out", str(tmp_path / "run")])
