@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common import checkpoint
@@ -19,7 +21,7 @@ _SHOWN = 2
 # What torch.load raises for a file that is cut short or none of its own.
 _UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, TypeError, ValueError,
-    AttributeError,
+    AttributeError, SafetensorError,
 )  # fmt: skip
 
 
@@ -141,7 +143,11 @@ def read(flag: str, path: Path, translate: Translate) -> Trained:
     if not path.is_file():
         raise UserError(f"{flag} {path}: no such file")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except _UNREADABLE as error:
         raise UserError(
             f"{flag} {path}: is cut short or not a checkpoint of plain weights "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from common import checkpoint, config, trained
@@ -90,6 +91,16 @@ def test_best_last_and_files_are_found(tmp_path):
         trained.find(Tested(checkpoint=str(foreign)), no_layout)
     with pytest.raises(UserError, match="needs --run"):
         trained.find(Tested(checkpoint="last"), no_layout)
+
+
+def test_safetensors_are_foreign_checkpoints(tmp_path):
+    file = tmp_path / "model.safetensors"
+    save_file({"w": torch.ones(3)}, file)
+    found = trained.find(Tested(checkpoint=str(file)), trained.unwrapped)
+    assert torch.equal(found.state["w"], torch.ones(3))
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"model\.safetensors: is cut short"):
+        trained.find(Tested(checkpoint=str(file)), trained.unwrapped)
 
 
 def test_loading_is_strict_and_all_or_nothing():
