@@ -61,10 +61,10 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
     with torch.device("meta"):
         check(MODELS[variant]().state_dict(), weights, str(source))
     if target.suffix == ".pth":
-        _replace(target, lambda path: _save_pth(state, path))
+        replace_file(target, lambda path: _save_pth(state, path))
     else:
         card = json.dumps(make_card(file, variant), sort_keys=True)
-        _replace(target, lambda path: save_file(state, path, metadata={CARD: card}))
+        replace_file(target, lambda path: save_file(state, path, metadata={CARD: card}))
     return variant
 
 
@@ -98,7 +98,7 @@ def _save_pth(state: dict[str, Tensor], path: Path) -> None:
         torch.save(state, file)
 
 
-def _replace(target: Path, write: Callable[[Path], None]) -> None:
+def replace_file(target: Path, write: Callable[[Path], None]) -> None:
     """Write beside the target and rename, so that no half-written file ever has its name."""
     unfinished = target.with_name(target.name + ".tmp")
     try:

@@ -26,9 +26,7 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: no such file, cut short, no checkpoint, or it would run code.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
-    content = _safetensors(path) if path.suffix == ".safetensors" else _pickle(path)
+    content = contents(path)
     state = _unwrap(content)
     wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if wrong or not state:
@@ -42,6 +40,17 @@ def read(path: Path) -> dict[str, Tensor]:
     if any(key.startswith("backbone.") for key in state):
         state = _under("backbone.", state)
     return dict(state)
+
+
+def contents(path: Path) -> Any:
+    """Read all that is in a file: mostly a dict of tensors, or of a state dict and what is beside.
+
+    Raises:
+        WeightsError: no such file, cut short, no checkpoint, or it would run code.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    return _safetensors(path) if path.suffix == ".safetensors" else _pickle(path)
 
 
 def sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ def test_importing_needs_nothing_but_torch_and_safetensors_and_no_network():
         import torch, safetensors.torch, torch.utils.flop_counter
 
         before = packages()
-        import backbone, backbone.convert, backbone.table
+        import backbone, backbone.convert, backbone.export, backbone.table
 
         print(sorted(packages() - before - sys.stdlib_module_names))
         print("backbone.download" in sys.modules)
