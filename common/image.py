@@ -16,6 +16,7 @@ Colour = Literal["RGB", "BGR"]
 Reduction = Literal[1, 2, 4, 8]
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_OPAQUE = frozenset({".bmp", ".jpeg", ".jpg"})
 
 # In a JPEG's compressed data a marker is 0xFF and a byte that is neither a stuffed zero, a fill
 # byte nor a restart.
@@ -79,9 +80,16 @@ def decode(
 
 
 def write(path: Path | str, image: Picture) -> None:
-    """Write an RGB picture (H, W, 3); the file's suffix chooses the format."""
+    """Write a picture in RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W); the suffix says the format.
+
+    JPEG has no transparency: a fourth channel needs a PNG, TIFF or WebP file.
+    """
+    orders = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    if image.ndim == 3 and image.shape[2] == 4 and Path(path).suffix.lower() in _OPAQUE:
+        raise UserError(f"{path}: this format has no transparency; write a .png file")
     try:
-        written = cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        ordered = image if image.ndim == 2 else cv2.cvtColor(image, orders[image.shape[2]])
+        written = cv2.imwrite(str(path), ordered)
     except cv2.error as error:
         raise UserError(f"{path}: cannot be written ({error.err})") from None
     if not written:

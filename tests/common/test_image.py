@@ -132,6 +132,18 @@ def test_write_takes_rgb(tmp_path, scene):
         np.testing.assert_array_equal(np.asarray(stored), scene)
 
 
+def test_write_takes_transparency_and_grey(tmp_path, scene):
+    alpha = np.dstack([scene, scene[:, :, 0]])
+    pictures.write(tmp_path / "alpha.png", alpha)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "alpha.png")), alpha)
+    pictures.write(tmp_path / "grey.png", scene[:, :, 1])
+    written = Image.open(tmp_path / "grey.png")
+    assert written.mode == "L"
+    np.testing.assert_array_equal(np.asarray(written), scene[:, :, 1])
+    with pytest.raises(UserError, match=r"alpha\.jpg: this format has no transparency"):
+        pictures.write(tmp_path / "alpha.jpg", alpha)
+
+
 @pytest.mark.parametrize("name", ["nowhere/scene.png", "scene.unknown"])
 def test_write_says_when_it_cannot(tmp_path, scene, name):
     with pytest.raises(UserError, match=name):
