@@ -1,6 +1,6 @@
 """Pictures and their label maps on disk, paired by two folders or by a list file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +26,7 @@ def from_folders(images: Path, labels: Path) -> list[Pair]:
     pictures, maps = _by_stem(images), _by_stem(labels)
     missing = [path.name for stem, path in pictures.items() if stem not in maps]
     if missing:
-        other_case = {stem.lower() for stem in maps}
-        hint = ""
-        if any(Path(name).stem.lower() in other_case for name in missing):
-            hint = "; some differ in upper and lower case only: rename them"
+        hint = _case_hint((Path(name).stem for name in missing), maps)
         raise UserError(
             f"{labels}: no label for {len(missing)} of the {len(pictures)} pictures in {images} "
             f"({_some(missing)}){hint}"
@@ -37,8 +34,14 @@ def from_folders(images: Path, labels: Path) -> list[Pair]:
     return [Pair(path, maps[stem]) for stem, path in pictures.items()]
 
 
-def from_list(file: Path, root: Path) -> list[Pair]:
+def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> list[Pair]:
     """Pairs of a list file: on each line a picture and its label, relative to `root`.
+
+    Args:
+        file: the list.
+        root: what its paths count from.
+        other_suffixes: of a label that does not exist as the list has it, such as ".jpg": a mask
+            of DUTS-TR is circulated so.
 
     Raises:
         UserError: the list is missing, empty or of another form, or names files that do not exist.
@@ -51,16 +54,37 @@ def from_list(file: Path, root: Path) -> list[Pair]:
                 f"{file}, line {number}: needs a picture and its label, found {len(words)} words"
             )
         if words:
-            pairs.append(Pair(root / words[0].lstrip("/"), root / words[1].lstrip("/")))
+            image, label = (root / word.lstrip("/") for word in words)
+            pairs.append(Pair(image, _existing(label, other_suffixes)))
     if not pairs:
         raise UserError(f"{file}: is empty")
-    missing = [str(path) for pair in pairs for path in pair if not path.is_file()]
+    missing = [path for pair in pairs for path in pair if not path.is_file()]
     if missing:
+        folders = {path.parent for path in missing if path.parent.is_dir()}
+        there = [entry.name for folder in folders for entry in folder.iterdir()]
+        hint = _case_hint((path.name for path in missing), there)
         raise UserError(
-            f"{file}: {len(missing)} of the files that it names do not exist ({_some(missing)}); "
-            f"its paths count from {root}"
+            f"{file}: {len(missing)} of the files that it names do not exist "
+            f"({_some([str(path) for path in missing])}){hint}; its paths count from {root}"
         )
     return pairs
+
+
+def _existing(label: Path, other_suffixes: Sequence[str]) -> Path:
+    """The label, or the same name with one of the other suffixes if only that exists."""
+    if other_suffixes and not label.is_file():
+        for suffix in other_suffixes:
+            if label.with_suffix(suffix).is_file():
+                return label.with_suffix(suffix)
+    return label
+
+
+def _case_hint(missing: Iterable[str], present: Iterable[str]) -> str:
+    """What to say when names that are missing are there in another case."""
+    lowered = {name.lower() for name in present}
+    if any(name.lower() in lowered for name in missing):
+        return "; some differ in upper and lower case only: rename them"
+    return ""
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -64,6 +64,24 @@ def test_a_wrong_list_is_told(tmp_path, content, message):
         pairs.from_list(file, tmp_path)
 
 
+def test_a_list_that_differs_in_case_is_told_so(tmp_path):
+    touch(tmp_path, "a.JPG", "a.png")
+    file = tmp_path / "list.txt"
+    file.write_text("a.jpg a.png\n")
+    with pytest.raises(UserError, match="upper and lower case only"):
+        pairs.from_list(file, tmp_path)
+
+
+def test_a_label_is_found_under_another_suffix_only_if_asked_for(tmp_path):
+    touch(tmp_path, "a.jpg", "a_mask.jpg", "b.jpg", "b_mask.png", "b_mask.jpg")
+    file = tmp_path / "list.txt"
+    file.write_text("a.jpg a_mask.png\nb.jpg b_mask.png\n")
+    with pytest.raises(UserError, match=r"1 of the files .*a_mask\.png"):
+        pairs.from_list(file, tmp_path)
+    found = pairs.from_list(file, tmp_path, other_suffixes=(".jpg",))
+    assert [pair.label.name for pair in found] == ["a_mask.jpg", "b_mask.png"]
+
+
 def test_missing_folders_and_lists_are_named(tmp_path):
     with pytest.raises(UserError, match="no such list"):
         pairs.from_list(tmp_path / "none.txt", tmp_path)
