@@ -22,7 +22,9 @@ def test_a_recipe_is_sound(path, tmp_path):
     own = importlib.import_module(f"tasks.{task}.model")
     assert recipe.backbone in getattr(own, "BACKBONES", MODELS)  # a task may add trunks of its own
     if task != "speaker":  # no trunk's weights are published for sound
-        assert WEIGHTS[recipe.weights].architecture == recipe.backbone
+        fitting = {name for name, one in WEIGHTS.items() if one.architecture == recipe.backbone}
+        # 18w_6s is in the papers' tables, but its weights were never published.
+        assert recipe.weights in (fitting or {None})
     assert recipe.out == Path("runs") / task / path.stem
 
 
