@@ -1,0 +1,140 @@
+"""Everything that can be set on the saliency commands; the defaults are the run on sample data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.config import LoaderConfig
+from common.engine import EngineConfig
+from common.errors import UserError
+from common.optim import OptimizerConfig
+from tasks.salient.model import Normalisation
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is read, how pictures become inputs, and how training varies them.
+
+    A set of pictures is named in one of three ways: the name of a folder in --data.root (DUTS-TR,
+    ECSSD, ...), NAME=PICTURES:MASKS with two folders, or a list file (.lst, .txt) with a picture
+    and its mask on each line.
+    """
+
+    root: Path | None = None
+    """Folder that holds the data sets; none means the generated sample set."""
+    train_set: str = "DUTS-TR"
+    """Set that is learnt."""
+    test_sets: tuple[str, ...] = ("DUTS-TE",)
+    """Sets that are scored; the first one also chooses the best checkpoint."""
+    edge_set: str = "edges"
+    """Set of edge maps that the edge branch learns, if the model has one."""
+    fit: Literal["native", "stretch", "pad"] = "stretch"
+    """Size of the inputs: the picture's own, or input_size by stretching or by padding."""
+    input_size: tuple[int, int] = (112, 112)
+    """Height and width of the inputs unless they are native."""
+    colour: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels: BGR for Caffe's weights, RGB for the others."""
+    flip_probability: float = 0.5
+    """Share of the training pictures that are mirrored."""
+    least_crop: float = 1.0
+    """Training pictures are cut to this share of their sides at least; 1 leaves them whole."""
+    light: float = 0.0
+    """Training pictures vary in brightness and contrast by at most this share."""
+    allow_empty: bool = False
+    """Whether a mask may be black all over; otherwise it is taken for damaged."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """On a damaged picture or mask: stop with its name, or skip, count and list it."""
+
+    def __post_init__(self) -> None:
+        if any(side < 1 for side in self.input_size):
+            raise UserError(
+                f"--data.input_size is {list(self.input_size)}; height and width must be positive, "
+                "such as [320, 320]"
+            )
+        if not self.test_sets:
+            raise UserError("--data.test_sets is empty; name at least one, such as '[ECSSD]'")
+        if not 0 <= self.flip_probability <= 1:
+            raise UserError(
+                f"--data.flip_probability is {self.flip_probability}; it must be from 0 to 1"
+            )
+        if not 0 < self.least_crop <= 1:
+            raise UserError(f"--data.least_crop is {self.least_crop}; it must be in (0, 1]")
+        if not 0 <= self.light < 1:
+            raise UserError(f"--data.light is {self.light}; it must be in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The head on the backbone, and how it takes pixels."""
+
+    head_width: float = 0.125
+    """Factor on the published channels of the head (512, 512, 256, 256, 128)."""
+    edge: bool = False
+    """Whether there is an edge branch, trained with --data.edge_set."""
+    normalisation: Normalisation = "imagenet"
+    """imagenet (mean and deviation of 0..1) or caffe (mean of 0..255, for BGR)."""
+    freeze_batchnorm: bool = False
+    """Keep the backbone's BatchNorm as its weights say: needed with single pictures a batch."""
+
+    def __post_init__(self) -> None:
+        if not self.head_width > 0:
+            raise UserError(f"--model.head_width is {self.head_width}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What is minimised."""
+
+    reduction: Literal["sum", "mean"] = "mean"
+    """Cross entropies are summed over a picture's pixels, as published, or averaged."""
+    iou: float = 1.0
+    """Weight of 1 - intersection over union; 0 leaves it out."""
+    ssim: float = 0.0
+    """Weight of 1 - structural similarity; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        for flag, weight in (("iou", self.iou), ("ssim", self.ssim)):
+            if not weight >= 0:
+                raise UserError(f"--loss.{flag} is {weight}; it must be 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Salient object detection: with no flag at all, a small network on generated sample data."""
+
+    out: Path = Path("runs/salient")
+    """Run directory."""
+    resume: bool = False
+    """Continue the run in the run directory."""
+    backbone: str = "res2net26_14w_4s_half"
+    """A name of `python -m backbone.table`."""
+    weights: str | None = None
+    """Initial weights of the backbone: a published name, a file or a run directory."""
+    finetune: Path | None = None
+    """Start from a whole saliency model, head included: a run directory or a checkpoint file."""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        name="adam", learning_rate=0.003, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
+    )
+    loader: LoaderConfig = LoaderConfig(workers=1)
+    engine: EngineConfig = EngineConfig(epochs=12, batch_size=8, evaluate_every=6)
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.finetune is not None:
+            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+
+    def check(self, ranks: int) -> None:
+        """Refuse batches that cannot be: pictures of different sizes do not stack.
+
+        Raises:
+            UserError: inputs of native size in micro-batches of several.
+        """
+        single = self.engine.accumulate * ranks == self.engine.batch_size
+        if self.data.fit == "native" and not single:
+            raise UserError(
+                "--data.fit native: pictures of different sizes go through the network one by one; "
+                f"with --engine.batch_size {self.engine.batch_size} and {ranks} processes say "
+                f"--engine.accumulate {max(1, self.engine.batch_size // ranks)}"
+            )

@@ -1,0 +1,257 @@
+"""PoolNet: pyramid pooling on top of a backbone, whose global view guides the way back down.
+
+Liu, Hou, Cheng, Feng, Jiang: "A Simple Pooling-Based Design for Real-Time Salient Object
+Detection", CVPR 2019. Convolutions have no bias and there is no normalisation outside the backbone,
+as in the published code of PoolNet and Res2Net-PoolNet.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbone.trunk import Pyramid, Trunk
+from backbone.variants import MODELS
+from common.config import choose
+from common.layers import Normalize, freeze_batchnorm
+from tasks.salient.edge import EdgeBranch
+from tasks.salient.parts import convolution, resize
+
+Normalisation = Literal["imagenet", "caffe"]
+
+AGGREGATION_POOLS = (2, 4, 8)
+"""Sides of the averages that a step of the head looks at."""
+NORMALISATION: dict[Normalisation, tuple[Sequence[float], Sequence[float]]] = {
+    # ImageNet weights in RGB; Caffe's mean in BGR, whose values stay 0..255.
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": ((104.00699 / 255, 116.66877 / 255, 122.67892 / 255), (1 / 255, 1 / 255, 1 / 255)),
+}
+CHANNELS = Pyramid(128, 256, 256, 512, 512)
+"""Channels of the head at the stem and at the four stages, as published."""
+EDGE_CHANNELS = 16
+"""Channels of an edge map's features at each level, as published."""
+
+STRIDES, DILATIONS = (1, 2, 2, 1), (1, 1, 1, 2)
+
+
+class PyramidPooling(nn.Module):
+    """Features of the last stage beside their means over 1, 3 x 3 and 5 x 5 cells, merged."""
+
+    def __init__(self, in_channels: int, channels: int, cells: Sequence[int] = (1, 3, 5)) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.AdaptiveAvgPool2d(count), convolution(channels, channels, 1), nn.ReLU(True)
+            )
+            for count in cells
+        )
+        self.merge = nn.Sequential(
+            convolution((1 + len(cells)) * channels, channels, 3), nn.ReLU(True)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, in_channels, h, w) to (B, channels, h, w)."""
+        reduced = self.reduce(features)
+        levels = [reduced]
+        levels += [resize(branch(reduced), reduced.shape[2:]) for branch in self.branches]
+        merged: Tensor = self.merge(torch.cat(levels, dim=1))
+        return merged
+
+
+class DeepPool(nn.Module):
+    """Feature aggregation, and the step to the next level of the pyramid.
+
+    Args:
+        channels: of the features that come in.
+        out_channels: of the features that go out, and of the next level.
+        fuse: whether the next level and the global guidance are added.
+    """
+
+    def __init__(self, channels: int, out_channels: int, fuse: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(convolution(channels, channels, 3) for _ in AGGREGATION_POOLS)
+        self.conv_sum = convolution(channels, out_channels, 3)
+        self.conv_sum_c = convolution(out_channels, out_channels, 3) if fuse else None
+
+    def forward(self, features: Tensor, below: Tensor | None, guidance: Tensor | None) -> Tensor:
+        """Features (B, channels, h, w) to (B, out_channels, H, W).
+
+        `below`, the next level, and `guidance` are (B, out_channels, H, W); the last step has none
+        and keeps the size.
+        """
+        size = features.shape[2:]
+        total = features
+        for pool, convolve in zip(AGGREGATION_POOLS, self.convs, strict=True):
+            total = total + resize(convolve(F.avg_pool2d(features, pool)), size)
+        total = F.relu(total)
+        if self.conv_sum_c is None or below is None or guidance is None:
+            summed: Tensor = self.conv_sum(total)
+            return summed
+        fused: Tensor = self.conv_sum_c(
+            self.conv_sum(resize(total, below.shape[2:])) + below + guidance
+        )
+        return fused
+
+
+class PoolNetHead(nn.Module):
+    """From a backbone's pyramid to the logits of a saliency map.
+
+    Args:
+        in_channels: of the backbone's stem and stages.
+        channels: of the head at the same places.
+        edge_channels: of the edge branch's features; 0 builds the network without it.
+    """
+
+    def __init__(
+        self,
+        in_channels: Pyramid[int],
+        channels: Pyramid[int] = CHANNELS,
+        edge_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        first, *_, last = channels
+        self.pyramid = PyramidPooling(in_channels.c5, last)
+        self.guidance = nn.ModuleList(
+            nn.Sequential(convolution(last, count, 3), nn.ReLU(True))
+            for count in reversed(channels[:4])
+        )
+        self.convert = nn.ModuleList(
+            nn.Sequential(convolution(before, after, 1), nn.ReLU(True))
+            for before, after in zip(in_channels, channels, strict=True)
+        )
+        down = list(reversed(channels))
+        self.deep_pool = nn.ModuleList(
+            DeepPool(before, after, fuse=True) for before, after in itertools.pairwise(down)
+        )
+        self.deep_pool.append(DeepPool(first, first, fuse=False))
+        self.edge = EdgeBranch(down[1:], edge_channels, first) if edge_channels else None
+        # With the edges' features beside its own, the score looks around as well.
+        self.score = nn.Conv2d(2 * first, 1, 3, padding=1) if self.edge else nn.Conv2d(first, 1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def aggregate(self, features: Pyramid[Tensor]) -> list[Tensor]:
+        """The features of the four steps down, deepest first."""
+        levels = [layer(level) for layer, level in zip(self.convert, features, strict=True)]
+        everything = self.pyramid(features.c5)
+        merged, steps = levels.pop(), []
+        for step, guide in zip(self.deep_pool, self.guidance, strict=False):
+            below = levels.pop()
+            merged = step(merged, below, guide(resize(everything, below.shape[2:])))
+            steps.append(merged)
+        return steps
+
+    def forward(self, features: Pyramid[Tensor]) -> Tensor:
+        """Logits (B, 1, h, w) at the stem's resolution."""
+        steps = self.aggregate(features)
+        merged = self.deep_pool[-1](steps[-1], None, None)
+        if self.edge is not None:
+            # The saliency loss does not reach the edge branch.
+            merged = torch.cat([merged, self.edge.describe(steps, merged.shape[2:])], dim=1)
+        logits: Tensor = self.score(merged)
+        return logits
+
+    def edges(self, features: Pyramid[Tensor], size: torch.Size) -> Tensor:
+        """Logits (B, 5, H, W) of edge maps: the fused one and those of the four steps."""
+        if self.edge is None:
+            raise ValueError("this network was built without its edge branch")
+        edges: Tensor = self.edge(self.aggregate(features), size)
+        return edges
+
+
+class Logits(NamedTuple):
+    """What the network says of pictures; a sigmoid makes maps of it."""
+
+    saliency: Tensor
+    """(B, 1, H, W)"""
+    edges: Tensor | None
+    """(E, 5, h, w) of the edge pictures: the fused map, then those of the four steps."""
+
+
+class PoolNet(nn.Module):
+    """Pictures in, the logits of their saliency maps out.
+
+    Args:
+        backbone: gives features at strides 2, 4, 8, 16 and 16.
+        head: takes them.
+        normalize: takes the pictures.
+        least_side: pixels a side below which the pools of the head find nothing to average.
+    """
+
+    def __init__(
+        self, backbone: Trunk, head: PoolNetHead, normalize: nn.Module, least_side: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.normalize = normalize
+        self.least_side = least_side
+
+    def forward(self, images: Tensor, edge_images: Tensor | None = None) -> Logits:
+        """Logits of pictures (B, 3, H, W) and edge pictures (E, 3, h, w) of 0..255, of any size.
+
+        Both in one call, because gradients of several GPUs are averaged once a call. The colour
+        order is the recipe's.
+        """
+        prepared = self._prepare(images)
+        logits = resize(self.head(self.backbone(prepared)), prepared.shape[2:])
+        saliency = logits[..., : images.shape[2], : images.shape[3]]
+        if edge_images is None:
+            return Logits(saliency, None)
+        prepared = self._prepare(edge_images)
+        edges = self.head.edges(self.backbone(prepared), prepared.shape[2:])
+        return Logits(saliency, edges[..., : edge_images.shape[2], : edge_images.shape[3]])
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        """Normalised pictures; small ones are continued to the right and below by their border."""
+        normalized: Tensor = self.normalize(images)
+        height, width = images.shape[2:]
+        right, below = max(0, self.least_side - width), max(0, self.least_side - height)
+        if right or below:
+            normalized = F.pad(normalized, (0, right, 0, below), mode="replicate")
+        return normalized
+
+
+def scaled(width: float) -> Pyramid[int]:
+    """The published channels of the head times a factor."""
+    return Pyramid(*(max(1, round(width * count)) for count in CHANNELS))
+
+
+def build(
+    backbone: str,
+    head_width: float = 1.0,
+    *,
+    edge: bool = False,
+    normalisation: Normalisation = "imagenet",
+    freeze: bool = False,
+) -> PoolNet:
+    """A PoolNet with a fresh backbone of the given name, on the CPU.
+
+    Args:
+        backbone: a name in MODELS.
+        head_width: factor on the head's channels.
+        edge: whether to build the edge branch.
+        normalisation: of the pixels.
+        freeze: whether the backbone's BatchNorm stays as its weights say, as published.
+
+    Raises:
+        UserError: no backbone has that name.
+    """
+    make = choose("--backbone", backbone, MODELS)
+    # DLA has no pool behind its stem that could round up.
+    pool = {} if backbone.startswith("dla") else {"ceil_mode": True}
+    trunk = make(strides=STRIDES, dilations=DILATIONS, dilate_first=True, **pool)
+    edge_channels = max(1, round(head_width * EDGE_CHANNELS)) if edge else 0
+    head = PoolNetHead(trunk.channels, scaled(head_width), edge_channels)
+    if freeze:
+        freeze_batchnorm(trunk)
+    # Eight features are needed at stride 16. A pool that rounds up finds them in two pixels less.
+    least_side = 111 if pool else 113
+    return PoolNet(trunk, head, Normalize(*NORMALISATION[normalisation]), least_side)

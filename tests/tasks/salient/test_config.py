@@ -1,0 +1,60 @@
+import pytest
+
+from common.config import parse, read, save
+from common.errors import UserError
+from tasks.salient.config import Config
+
+
+def test_flags_reach_their_fields():
+    words = [
+        *("--data.root", "data", "--data.test_sets", "[ECSSD, mine=a:b]", "--data.fit", "native"),
+        *("--data.colour", "BGR", "--model.normalisation", "caffe", "--model.edge", "true"),
+        *("--loss.reduction", "sum", "--loss.ssim", "0.5"),
+    ]
+    config = parse(Config, words)
+    assert str(config.data.root) == "data"
+    assert config.data.test_sets == ("ECSSD", "mine=a:b")
+    assert config.data.fit == "native"
+    assert (config.data.colour, config.model.normalisation) == ("BGR", "caffe")
+    assert config.model.edge
+    assert (config.loss.reduction, config.loss.ssim) == ("sum", 0.5)
+
+
+def test_a_saved_config_reads_back_equal(tmp_path):
+    config = parse(Config, ["--data.test_sets", "[A, B]", "--data.input_size", "[64, 96]"])
+    save(config, tmp_path / "config.yaml")
+    assert read(Config, tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "allowed"),
+    [
+        ("--data.input_size", "[0, 32]", "must be positive"),
+        ("--data.test_sets", "[]", "at least one"),
+        ("--data.fit", "crop", "stretch"),
+        ("--data.colour", "GRB", "BGR"),
+        ("--data.flip_probability", "50", "from 0 to 1"),
+        ("--data.least_crop", "0", "(0, 1]"),
+        ("--data.light", "1", "[0, 1)"),
+        ("--model.head_width", "0", "above 0"),
+        ("--model.normalisation", "zero", "caffe"),
+        ("--loss.reduction", "none", "mean"),
+        ("--loss.iou", "-1", "0 or more"),
+        ("--loss.ssim", "-1", "0 or more"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_the_flag(flag, value, allowed):
+    with pytest.raises(UserError) as caught:
+        parse(Config, [flag, value])
+    assert flag in str(caught.value)
+    assert allowed in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_native_pictures_go_one_by_one():
+    words = ["--data.fit", "native", "--engine.batch_size", "12", "--engine.accumulate", "3"]
+    config = parse(Config, words)
+    config.check(ranks=4)
+    with pytest.raises(UserError, match=r"--data\.fit native: .* --engine\.accumulate 6"):
+        config.check(ranks=2)
+    parse(Config, ["--engine.batch_size", "12"]).check(ranks=1)
