@@ -1,0 +1,172 @@
+"""Data sets of pictures and masks: inputs with their targets, or with the mask to be scored by."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from common import image as pictures
+from common.errors import DamagedFile
+from common.pairs import Pair
+from tasks.salient import sets
+from tasks.salient.config import Config, DataConfig
+from tasks.salient.sets import PictureSet
+from tasks.salient.transforms import Augmentation, augment, fit, fit_edges, fit_mask, planes
+
+COLOUR_TOLERANCE = 16
+"""Levels by which the channels of a grey JPEG may differ."""
+UNLABELLED = 64
+"""Level of an edge map that is neither edge nor background: padding."""
+
+
+class TrainSet:
+    """Pictures with masks as training samples; common.sampling draws from it.
+
+    With an edge set, each sample also has a picture with its edge map. Both sets are gone through
+    side by side, the smaller one again and again, as published.
+    """
+
+    def __init__(
+        self, saliency: PictureSet, config: DataConfig, edges: PictureSet | None = None
+    ) -> None:
+        self.saliency, self.edges, self.config = saliency, edges, config
+        self.augmentation = Augmentation(config.flip_probability, config.least_crop, config.light)
+
+    def __len__(self) -> int:
+        """Number of pictures of the larger set."""
+        return max(len(self.saliency), len(self.edges or ()))
+
+    def sample(self, index: int, generator: np.random.Generator) -> dict[str, Any]:
+        """Image (3, H, W), mask and valid (1, H, W), all bytes; valid is 0 in the padding.
+
+        With an edge set also edge_image (3, h, w) and edge_map (1, h, w).
+
+        Raises DamagedFile for a picture or mask that cannot be read or used.
+        """
+        config = self.config
+        image, mask = read_pair(self.saliency.pairs[index % len(self.saliency)], config)
+        image, mask = augment(image, mask, self.augmentation, generator)
+        everywhere = np.full_like(mask, 1)
+        sample = {
+            "image": planes(fit(image, config.fit, config.input_size).image),
+            "mask": fit_mask(mask, config.fit, config.input_size)[None],
+            "valid": fit_mask(everywhere, config.fit, config.input_size)[None],
+            "index": index,
+        }
+        if self.edges is not None:
+            sample |= self._edges(self.edges.pairs[index % len(self.edges)])
+        return sample
+
+    def _edges(self, pair: Pair) -> dict[str, Any]:
+        config = self.config
+        image = pictures.read(pair.image, config.colour)
+        edges = read_mask(pair.label, allow_empty=True)
+        _require_same_size(pair, image, edges)
+        edges = fit_edges(edges, config.fit, config.input_size, UNLABELLED)
+        image = fit(image, config.fit, config.input_size).image
+        return {"edge_image": planes(image), "edge_map": edges[None]}
+
+
+class TestSet(Dataset[dict[str, Any] | None]):
+    """Pictures to be scored by their masks.
+
+    A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
+    """
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    def __init__(self, saliency: PictureSet, config: DataConfig) -> None:
+        self.saliency, self.config = saliency, config
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.saliency)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        """Image (3, H, W), bytes; rows and columns that show it; the mask's bytes and its size.
+
+        Masks keep their own size, so a batch has them as strings of bytes.
+        """
+        config, pair = self.config, self.saliency.pairs[index]
+        try:
+            image = pictures.read(pair.image, config.colour)
+            mask = read_mask(pair.label, config.allow_empty)
+        except DamagedFile as error:
+            tell_skipped(error, config.on_error)
+            return None
+        fitted = fit(image, config.fit, config.input_size)
+        return {
+            "image": planes(fitted.image),
+            "rows": fitted.rows,
+            "columns": fitted.columns,
+            "mask": mask.tobytes(),
+            "mask_size": np.array(mask.shape),
+            "same_size": image.shape[:2] == mask.shape,
+            "index": index,
+        }
+
+
+def train_sets(config: Config, root: Path) -> tuple[PictureSet, PictureSet | None]:
+    """The set that is learnt, and the set of edge maps if the model has an edge branch."""
+    training = sets.find("--data.train_set", config.data.train_set, root)
+    if not config.model.edge:
+        return training, None
+    return training, sets.find("--data.edge_set", config.data.edge_set, root)
+
+
+def tell_skipped(error: DamagedFile, on_error: str) -> None:
+    """Tell on stderr that a sample is left out; raise the error if the config says "stop"."""
+    if on_error == "stop":
+        raise error
+    print(f"skipped: {error}", file=sys.stderr, flush=True)
+
+
+def read_pair(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Picture (H, W, 3) in the config's colour order and its mask (H, W) of the same size."""
+    image = pictures.read(pair.image, config.colour)
+    mask = read_mask(pair.label, config.allow_empty)
+    _require_same_size(pair, image, mask)
+    return image, mask
+
+
+def read_mask(path: Path, allow_empty: bool = False) -> NDArray[np.uint8]:
+    """Mask or map (H, W), 0..255, from any file whose channels are equal.
+
+    Raises:
+        DamagedFile: it cannot be read, has colours (as a palette has), has 1 for white, or is
+            black all over.
+    """
+    picture = pictures.read(path)
+    first = np.ascontiguousarray(picture[:, :, 0])
+    for channel in (1, 2):
+        difference = int(np.abs(first.astype(np.int16) - picture[:, :, channel]).max())
+        if difference > COLOUR_TOLERANCE:
+            raise DamagedFile(
+                f"{path}: a mask must be grey, this one has colours (channels differ by "
+                f"{difference}; a palette?); save it as grey, 0 for background and 255 for objects"
+            )
+    greatest = int(first.max())
+    if greatest == 1:
+        raise DamagedFile(
+            f"{path}: holds levels 0 and 1; a mask goes up to 255: multiply it by 255"
+        )
+    if greatest == 0 and not allow_empty:
+        raise DamagedFile(
+            f"{path}: is black all over, no object is marked; take the picture out, or say "
+            "--data.allow_empty true if it is meant so"
+        )
+    return first
+
+
+def _require_same_size(pair: Pair, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    if image.shape[:2] != mask.shape:
+        (height, width), (rows, columns) = image.shape[:2], mask.shape
+        turned = "; one of them was turned" if (height, width) == (columns, rows) else ""
+        raise DamagedFile(
+            f"{pair.label}: has {columns}x{rows} pixels, its picture {pair.image.name} "
+            f"{width}x{height}{turned}; training needs equal sizes: replace one, or say "
+            "--data.on_error skip"
+        )
