@@ -1,0 +1,1 @@
+"""Speaker verification: embeddings of voices from spectrograms on a Res2Net backbone."""

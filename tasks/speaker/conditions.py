@@ -1,0 +1,230 @@
+"""Scores of a model under every condition: trial list, length of the recordings, way of scoring."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from common.distributed import World
+from common.errors import UserError
+from tasks.speaker.config import Config, Scoring
+from tasks.speaker.inference import embed
+from tasks.speaker.material import Material, TrialSet
+from tasks.speaker.metrics import (
+    Calibration,
+    EqualErrors,
+    Floats,
+    equal_errors,
+    fit_calibration,
+    least_log_likelihood_cost,
+    log_likelihood_cost,
+    operating_points,
+    verification_scores,
+)
+from tasks.speaker.model import SpeakerModel
+from tasks.speaker.scoring import SCORINGS, Backend, Embeddings, Scorer
+
+CALIBRATION_TRIALS = 10_000
+"""Most target trials, and as many nontarget ones, that are made of training speakers."""
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The scores of one list at one length in one way."""
+
+    trials: TrialSet
+    seconds: float
+    """To which recordings were cut; 0 is their full length."""
+    scoring: Scoring
+    kept: NDArray[np.int64]
+    """(N,) rows of the list whose recordings could be read."""
+    scores: Floats
+    """(N,)"""
+    metrics: dict[str, float]
+    """EER, minDCF01, minDCF05."""
+
+    @property
+    def target(self) -> NDArray[np.bool_]:
+        """(N,) labels of the scores."""
+        return self.trials.trials.target[self.kept]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one evaluation."""
+
+    conditions: list[Condition]
+    """The headline comes first."""
+    backend: Backend | None
+    calibration: Calibration | None
+    calibrated_on: str
+    """What the calibration was fitted on."""
+    equal: EqualErrors
+    """Of the headline."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Of the headline, with Cllr after calibration and the least Cllr that it could reach."""
+
+
+class Voices:
+    """Embeddings of recordings by their file; those that could not be read are missing."""
+
+    def __init__(
+        self, files: Sequence[Path | str], found: tuple[Embeddings, NDArray[np.int64]]
+    ) -> None:
+        self.vectors, places = found
+        self.place = {str(files[place]): row for row, place in enumerate(places.tolist())}
+
+    def rows(self, files: Sequence[Path | str]) -> NDArray[np.int64]:
+        """(M,) row of each file in `vectors`, -1 for a missing one."""
+        return np.array([self.place.get(str(file), -1) for file in files], dtype=np.int64)
+
+
+def quick_scores(
+    model: nn.Module, material: Material, config: Config, world: World
+) -> dict[str, float]:
+    """EER and costs on the first list at the first length by plain cosine, as training watches."""
+    one = material.sets[0]
+    seconds = config.test.seconds[0]
+    speaker_model = cast(SpeakerModel, model)
+    found = embed(speaker_model, one.files, config, world, seconds, "evaluating")
+    voices = Voices(one.files, found)
+    scorer = Scorer("cosine", config.test.top, None)
+    return _condition(one, seconds, scorer, voices, voices).metrics
+
+
+def all_scores(model: SpeakerModel, material: Material, config: Config, world: World) -> Evaluation:
+    """Score everything; called on all ranks, which share the embedding.
+
+    Raises:
+        UserError: the way of scoring needs training speakers, and there are none.
+    """
+    test = config.test
+    _require_speakers(test.scoring, material, config)
+    cohort, labels = material.cohort(test.cohort_utterances)
+    backend = voices_of_cohort = None
+    if cohort:
+        voices_of_cohort = Voices(cohort, embed(model, cohort, config, world, title="cohort"))
+        rows = voices_of_cohort.rows(cohort)
+        labels = labels[rows >= 0]
+        backend = Backend.of(voices_of_cohort.vectors[rows[rows >= 0]], labels)
+    scorers = {
+        scoring: Scorer(scoring, test.top, backend)
+        for scoring in SCORINGS
+        if backend is not None or scoring == "cosine"
+    }
+    files = material.files()
+    lengths = list(dict.fromkeys([0.0, *test.seconds] if test.cut == "test" else test.seconds))
+    voices = {
+        seconds: Voices(files, embed(model, files, config, world, seconds, _title(seconds)))
+        for seconds in lengths
+    }
+    conditions = [
+        _condition(one, seconds, scorer, _enrolment(voices, seconds, test.cut), voices[seconds])
+        for scorer in _headline_first(scorers, test.scoring)
+        for seconds in test.seconds
+        for one in material.sets
+    ]
+    calibration, source = _calibrate(
+        scorers[test.scoring], material, voices[test.seconds[0]], voices_of_cohort, labels
+    )
+    return _summed_up(conditions, backend, calibration, source)
+
+
+def _require_speakers(scoring: Scoring, material: Material, config: Config) -> None:
+    if scoring != "cosine" and material.speakers is None:
+        raise UserError(
+            f"--test.scoring {scoring}: needs the training speakers, and {material.root} holds no "
+            f"--data.train {config.data.train}; only cosine can do without"
+        )
+
+
+def _summed_up(
+    conditions: list[Condition],
+    backend: Backend | None,
+    calibration: Calibration | None,
+    source: str,
+) -> Evaluation:
+    headline = conditions[0]
+    metrics = dict(headline.metrics)
+    if calibration is not None:
+        metrics["Cllr"] = log_likelihood_cost(calibration(headline.scores), headline.target)
+    metrics["minCllr"] = least_log_likelihood_cost(headline.scores, headline.target)
+    equal = equal_errors(operating_points(headline.scores, headline.target))
+    return Evaluation(conditions, backend, calibration, source, equal, metrics)
+
+
+def _title(seconds: float) -> str:
+    return f"embedding {seconds:g} s" if seconds else "embedding"
+
+
+def _enrolment(voices: Mapping[float, Voices], seconds: float, cut: str) -> Voices:
+    return voices[0.0] if cut == "test" else voices[seconds]
+
+
+def _headline_first(scorers: Mapping[Scoring, Scorer], headline: Scoring) -> list[Scorer]:
+    return [scorers[headline], *(scorers[name] for name in scorers if name != headline)]
+
+
+def _condition(
+    one: TrialSet, seconds: float, scorer: Scorer, enrol: Voices, test: Voices
+) -> Condition:
+    trials = one.trials
+    first, second = enrol.rows(one.files)[trials.enrol], test.rows(one.files)[trials.test]
+    kept = np.flatnonzero((first >= 0) & (second >= 0))
+    target = trials.target[kept]
+    if target.all() or not target.any():
+        raise UserError(
+            f"{trials.file}: of its {len(trials):,} trials {len(kept):,} have recordings that can "
+            "be read, and these are not of both kinds"
+        )
+    scores = scorer(enrol.vectors, test.vectors, first[kept], second[kept])
+    return Condition(
+        one, seconds, scorer.scoring, kept, scores, verification_scores(scores, target)
+    )
+
+
+def _calibrate(
+    scorer: Scorer,
+    material: Material,
+    voices: Voices,
+    cohort: Voices | None,
+    labels: NDArray[np.int64],
+) -> tuple[Calibration | None, str]:
+    """The calibration, and what it was fitted on."""
+    if material.calibration is not None:
+        one = _condition(material.calibration, 0.0, scorer, voices, voices)
+        return fit_calibration(one.scores, one.target), one.trials.name
+    if cohort is None:
+        return None, "nothing"
+    first, second = training_trials(labels)
+    target = labels[first] == labels[second]
+    if target.all() or not target.any():
+        return None, "nothing"
+    scores = scorer(cohort.vectors, cohort.vectors, first, second)
+    return fit_calibration(scores, target), f"{len(first)} trials of training speakers"
+
+
+def training_trials(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places (N,) and (N,) in `labels` (M,) of trials: pairs of one speaker, as many of two.
+
+    Always the same ones. `labels` are sorted.
+    """
+    generator = np.random.default_rng(_SEED)
+    bounds = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1], [True])))
+    pairs = [
+        np.stack(np.triu_indices(end - begin, 1)) + begin
+        for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    ]
+    same = np.concatenate(pairs, axis=1)
+    if same.shape[1] > CALIBRATION_TRIALS:
+        same = same[:, np.sort(generator.permutation(same.shape[1])[:CALIBRATION_TRIALS])]
+    other = generator.integers(len(labels), size=(2, 2 * same.shape[1] + 2))
+    other = other[:, labels[other[0]] != labels[other[1]]][:, : same.shape[1]]
+    both = np.concatenate((same, other), axis=1)
+    return both[0], both[1]

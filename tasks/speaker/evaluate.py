@@ -1,0 +1,129 @@
+"""``python -m tasks.speaker.evaluate --run runs/speaker``: score a model, and say by what protocol.
+
+A published checkpoint without a run: ``--config RECIPE.yaml --checkpoint FILE.pt``. Any flag of
+train wins over the run's config, such as ``--data.root``, ``--data.trials`` and ``--test.scoring``.
+
+A score file without a model: ``--scores FILE`` (lines `path path score target|nontarget`; with
+``--labels TRIALS`` lines `path path score` do), and ``--calibration_scores FILE`` for Cllr.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from backbone.errors import WeightsError
+from common import command, distributed, outputs, trained
+from common import config as configuration
+from common.distributed import World
+from common.errors import UserError
+from tasks.speaker import report
+from tasks.speaker.conditions import Evaluation, all_scores
+from tasks.speaker.figures import det_curve, score_histogram
+from tasks.speaker.inference import TestedConfig, restore
+from tasks.speaker.material import read_material
+from tasks.speaker.metrics import (
+    equal_errors,
+    fit_calibration,
+    least_log_likelihood_cost,
+    log_likelihood_cost,
+    operating_points,
+    verification_scores,
+)
+from tasks.speaker.model import from_published
+from tasks.speaker.trials import read_scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(TestedConfig):
+    """Score a model on trials, or a file of scores."""
+
+    scores: Path | None = None
+    """Score this file; no model is needed."""
+    labels: Path | None = None
+    """Trial list with the labels of a score file that has none."""
+    calibration_scores: Path | None = None
+    """Labelled score file to calibrate on: its trials must be others, scored by the same model."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scores is None and (self.labels or self.calibration_scores):
+            raise UserError("--labels and --calibration_scores: belong to --scores FILE")
+        if self.scores is not None and self.run is not None:
+            raise UserError("--scores and --run: give one; a score file needs no model")
+
+
+def main() -> None:
+    """Read the flags, score the model or the file, and write what there is to tell."""
+    words = sys.argv[1:]
+    given = configuration.parse(EvaluateConfig, words)
+    if given.scores is not None:
+        out = Path("runs") / given.scores.stem
+        config = configuration.parse(EvaluateConfig, ["--out", str(out), *words])
+        score_file(given.scores, config)
+        return
+    config = trained.parse(EvaluateConfig, words)
+    with distributed.started(config.engine.device) as world:
+        score(config, world)
+
+
+def score(config: TestedConfig, world: World) -> Evaluation:
+    """Score the config's checkpoint and write everything there is to tell into config.out."""
+    weights = trained.find(config, from_published)
+    material = read_material(config, need_speakers=False)
+    model = restore(config, weights, world.device)
+    low = config.precision == "bf16"
+    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
+        evaluation = all_scores(model, material, config, world)
+    if world.main:
+        print(material.summary())
+        report.write(config, evaluation, material, model, weights)
+    return evaluation
+
+
+def score_file(file: Path, config: EvaluateConfig) -> dict[str, float]:
+    """Score a file of scores; prints, and writes metrics.json and pictures into config.out."""
+    scores, target = read_scores(file, config.labels)
+    metrics = verification_scores(scores, target)
+    if config.calibration_scores is not None:
+        fitted = fit_calibration(*read_scores(config.calibration_scores))
+        metrics["Cllr"] = log_likelihood_cost(fitted(scores), target)
+    metrics["minCllr"] = least_log_likelihood_cost(scores, target)
+    points = operating_points(scores, target)
+    equal = equal_errors(points)
+    print(_table(metrics))
+    print(
+        f"{len(scores):,} trials, {int(target.sum()):,} target; at the threshold "
+        f"{equal.threshold:.6g} misses {equal.misses:.4f}, false accepts {equal.false_accepts:.4f}"
+    )
+    outputs.make_folder(config.out)
+    content = {
+        "task": "speaker",
+        "scores": str(file),
+        "trials": len(scores),
+        "calibrated_on": None
+        if config.calibration_scores is None
+        else config.calibration_scores.name,
+        "metrics": metrics,
+        "threshold": equal.threshold,
+    }
+    outputs.write_text(config.out / "metrics.json", json.dumps(content, indent=2) + "\n")
+    det_curve(config.out / "det.png", {file.stem: (points, equal)})
+    score_histogram(config.out / "scores.png", scores, target, equal.threshold)
+    print(f"wrote {config.out}/metrics.json, det.png and scores.png")
+    return metrics
+
+
+def _table(metrics: dict[str, float]) -> str:
+    return "\n".join(
+        "  ".join(texts)
+        for texts in zip(
+            *((name.rjust(8), f"{value:8.4f}") for name, value in metrics.items()), strict=True
+        )
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

@@ -1,0 +1,220 @@
+"""Waveform to embedding: features, a backbone, pooling over time, one linear layer.
+
+Any backbone of the project serves with one input channel, no max pool and strides of its own; the
+small nets of WeSpeaker and 3D-Speaker stand beside them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbone.detect import hint
+from backbone.trunk import Trunk
+from backbone.variants import MODELS
+from common.config import choose
+from common.errors import UserError
+from common.trained import unwrapped
+from tasks.speaker.config import ModelConfig
+from tasks.speaker.features import Fbank
+from tasks.speaker.pooling import AttentiveStatisticsPooling, StatisticsPooling
+from tasks.speaker.wespeaker import BasicBlock, SmallTrunk, SplitBlock
+
+BACKBONES: dict[str, Callable[..., Trunk]] = {
+    "wespeaker_res2net34": partial(SmallTrunk, SplitBlock),
+    "wespeaker_resnet34": partial(SmallTrunk, BasicBlock),
+    # A DLA has fixed strides and always 3x3 pools; nobody uses one for speech.
+    **{name: make for name, make in MODELS.items() if not name.startswith("dla")},
+}
+"""Trunks by the name that --backbone takes."""
+
+_LAST = "embedding.weight"
+_PUBLISHED_EMBEDDING, _PUBLISHED_CLASSIFIER = "seg_1.", "projection."
+
+
+class Classifier(nn.Module):
+    """Cosines between embeddings and the training speakers.
+
+    Args:
+        embedding: D of the embeddings.
+        speakers: K.
+        subcentres: vectors of each speaker; the nearest counts (Deng et al., ECCV 2020).
+    """
+
+    def __init__(self, embedding: int, speakers: int, subcentres: int = 1) -> None:
+        super().__init__()
+        self.subcentres = subcentres
+        self.weight = nn.Parameter(torch.empty(speakers * subcentres, embedding))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Cosines (B, K) of embeddings (B, D)."""
+        # Cosines near 1 are told apart by more digits than bfloat16 has.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            directions = F.normalize(self.weight.float())
+            cosines: Tensor = F.linear(F.normalize(embeddings.float()), directions)
+        return cosines.view(len(cosines), -1, self.subcentres).amax(-1)
+
+
+class SpeakerModel(nn.Module):
+    """A waveform in; an embedding out, and in training the cosines with the training speakers.
+
+    Args:
+        features: waveforms (B, N) to (B, F, T).
+        backbone: takes one channel and gives a pyramid whose `c5` is pooled.
+        pooling: takes that `c5`.
+        embedding: takes what the pooling gives.
+        norm: takes the embedding.
+        classifier: of the training speakers; none for inference, which has no use for them.
+    """
+
+    def __init__(
+        self,
+        features: Fbank,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        embedding: nn.Module,
+        norm: nn.Module,
+        classifier: Classifier | None,
+    ) -> None:
+        super().__init__()
+        self.features, self.backbone, self.pooling = features, backbone, pooling
+        self.embedding, self.norm, self.classifier = embedding, norm, classifier
+
+    def forward(self, waves: Tensor, masks: Tensor) -> Tensor:
+        """Cosines (B, K) with the training speakers, of waveforms (B, N).
+
+        `masks` (B, 4) are first frame, frames, first bin and bins to hide.
+        """
+        if self.classifier is None:
+            raise ValueError("a model without a classifier embeds only")
+        cosines: Tensor = self.classifier(self._embed(hide(self.features(waves), masks)))
+        return cosines
+
+    def embed(self, waves: Tensor) -> Tensor:
+        """Embeddings (B, D), float32 and of any length, of waveforms (B, N)."""
+        return self._embed(self.features(waves)).float()
+
+    def _embed(self, features: Tensor) -> Tensor:
+        pooled = self.pooling(self.backbone(features[:, None]).c5)
+        embeddings: Tensor = self.norm(self.embedding(pooled))
+        return embeddings
+
+
+def hide(features: Tensor, masks: Tensor) -> Tensor:
+    """Set a block of frames and one of bins to zero, the mean: features (B, F, T), masks (B, 4)."""
+    bins, frames = features.shape[1:]
+    first_frame, length, first_bin, height = masks.to(features.device).T[..., None]
+    column = torch.arange(frames, device=features.device)
+    row = torch.arange(bins, device=features.device)
+    hidden_frames = (column >= first_frame) & (column < first_frame + length)
+    hidden_bins = (row >= first_bin) & (row < first_bin + height)
+    return features.masked_fill(hidden_frames[:, None, :] | hidden_bins[:, :, None], 0.0)
+
+
+def build(backbone: str, config: ModelConfig, speakers: int | None) -> SpeakerModel:
+    """A model with a fresh backbone of the given name, on the CPU.
+
+    Args:
+        backbone: a name in BACKBONES.
+        config: of features and head.
+        speakers: training speakers, other speeds counted; None leaves the classifier out.
+
+    Raises:
+        UserError: no backbone has that name, or not with that width.
+    """
+    make = choose("--backbone", backbone, BACKBONES)
+    width = {} if config.width is None else {"width": config.width}
+    try:
+        trunk = make(
+            in_channels=1,
+            strides=config.strides,
+            stem_stride=config.stem_stride,
+            max_pool=False,
+            **width,
+        )
+    except ValueError as error:
+        raise UserError(f"--model.width {config.width}: {error}") from error
+    # Each convolution rounds up, so all of them together do.
+    height = -(-config.bins // trunk.strides.c5)
+    kind = StatisticsPooling if config.pooling == "statistics" else AttentiveStatisticsPooling
+    pooling = kind(trunk.channels.c5, height)
+    # Rectified features are positive, so all embeddings point one way at first and their cosines
+    # are near 1; without the normalisation it takes thousands of steps to leave that.
+    norm = nn.BatchNorm1d(config.embedding, affine=False) if config.centred else nn.Identity()
+    classifier = None
+    if speakers is not None:
+        classifier = Classifier(config.embedding, speakers, config.subcentres)
+    return SpeakerModel(
+        Fbank(config.bins, config.window, config.wave_scale),
+        trunk,
+        pooling,
+        nn.Linear(pooling.out_features, config.embedding),
+        norm,
+        classifier,
+    )
+
+
+def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A checkpoint of WeSpeaker or 3D-Speaker under the names of `SpeakerModel`; else None.
+
+    Both write the bare state dict of the net: `seg_1` is the embedding layer, in WeSpeaker
+    `projection` holds the training speakers, and everything else is the backbone.
+    """
+    state = unwrapped(content)
+    if _PUBLISHED_EMBEDDING + "weight" not in state:
+        return None
+    return {_own_name(key): value for key, value in state.items()}
+
+
+def _own_name(key: str) -> str:
+    for published, own in (
+        (_PUBLISHED_EMBEDDING, "embedding."),
+        (_PUBLISHED_CLASSIFIER, "classifier."),
+    ):
+        if key.startswith(published):
+            return own + key.removeprefix(published)
+    return "pooling." + key.removeprefix("pool.") if key.startswith("pool.") else "backbone." + key
+
+
+def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A `SpeakerModel`'s weights under the published names, as a bare state dict."""
+    return {
+        key.replace("embedding.", _PUBLISHED_EMBEDDING, 1)
+        .replace("classifier.", _PUBLISHED_CLASSIFIER, 1)
+        .removeprefix("backbone."): value
+        for key, value in state.items()
+    }
+
+
+def without_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that inference needs."""
+    return {key: value for key, value in state.items() if not key.startswith("classifier.")}
+
+
+def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
+    """The likely cause when weights do not fit the model, for the message."""
+    if all(key.startswith("classifier.") for key in wrong):
+        found = state.get("classifier.weight")
+        count = "no" if found is None else str(len(found))
+        return (
+            f": they are for {count} training speakers (speeds and --model.subcentres counted); "
+            "take the --data.train and --data.speeds that they were trained with, or say "
+            "--new_speakers"
+        )
+    if set(wrong) <= {_LAST, "embedding.bias"} and _LAST in state:
+        return (
+            f": their embedding layer maps {state[_LAST].shape[1]} numbers to "
+            f"{state[_LAST].shape[0]}; see --model.embedding, --model.bins and --model.strides"
+        )
+    if all(key.startswith("norm.") for key in wrong):
+        return ": they differ in the normalisation of embeddings; see --model.centred"
+    small = [key for key in state if ".shortcut." in key]
+    if small and any(key.startswith("backbone.") for key in wrong):
+        kind = "res2net34" if "backbone.layer1.0.convs.0.weight" in state else "resnet34"
+        width = len(state["backbone.bn1.weight"])
+        return f"; they look like --backbone wespeaker_{kind} --model.width {width}"
+    return hint(wrong, state)

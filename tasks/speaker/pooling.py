@@ -1,0 +1,59 @@
+"""Layers that make one vector of all frames: statistics over time, plain or attentive."""
+
+import torch
+from torch import Tensor, nn
+
+# Under the root: its gradient must stay finite where a channel is silent throughout.
+_FLOOR = 1e-7
+
+
+class StatisticsPooling(nn.Module):
+    """Mean and deviation over time of every channel at every frequency.
+
+    Snyder et al., "X-vectors", ICASSP 2018. The deviation is sqrt(unbiased variance + 1e-7), as in
+    WeSpeaker.
+
+    Args:
+        channels: C of the features.
+        height: F of the features, in bins that are left.
+    """
+
+    def __init__(self, channels: int, height: int) -> None:
+        super().__init__()
+        self.out_features = 2 * channels * height
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, C, F, T) to (B, 2 C F), all means first; T is at least 2."""
+        # Sums over time need more digits than a forward pass in bfloat16.
+        frames = features.flatten(1, 2).float()
+        variance, mean = torch.var_mean(frames, dim=-1)
+        return torch.cat((mean, (variance + _FLOOR).sqrt()), dim=1)
+
+
+class AttentiveStatisticsPooling(nn.Module):
+    """Mean and deviation over time under weights that the frames themselves decide.
+
+    Okabe et al., Interspeech 2018, with a weight for each channel as in ECAPA-TDNN (Desplanques et
+    al., Interspeech 2020), without its global context.
+
+    Args:
+        channels: C of the features.
+        height: F of the features.
+        bottleneck: hidden units of the attention.
+    """
+
+    def __init__(self, channels: int, height: int, bottleneck: int = 128) -> None:
+        super().__init__()
+        self.out_features = 2 * channels * height
+        self.hidden = nn.Conv1d(channels * height, bottleneck, 1)
+        self.weights = nn.Conv1d(bottleneck, channels * height, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, C, F, T) to (B, 2 C F), all means first."""
+        frames = features.flatten(1, 2)
+        # tanh: with ReLU this attention does not train well.
+        weights = self.weights(torch.tanh(self.hidden(frames))).float().softmax(dim=-1)
+        frames = frames.float()
+        mean = (weights * frames).sum(-1)
+        variance = (weights * frames.square()).sum(-1) - mean.square()
+        return torch.cat((mean, variance.clamp_min(_FLOOR).sqrt()), dim=1)

@@ -1,0 +1,195 @@
+"""Trial lists and score files: pairs of recordings, spoken by one person or by two."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from tasks.speaker.speakers import lines_of
+
+_LABELS = {"target": True, "nontarget": False, "1": True, "0": False}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A list of trials over its recordings."""
+
+    file: Path
+    recordings: tuple[str, ...]
+    """Paths as the list gives them, each once, in order of appearance."""
+    enrol: NDArray[np.int64]
+    """(N,) first recording of each trial, a place in `recordings`."""
+    test: NDArray[np.int64]
+    """(N,) second recording."""
+    target: NDArray[np.bool_]
+    """(N,) whether both are of one speaker."""
+    fingerprint: str
+    """sha256 of the file."""
+
+    def __len__(self) -> int:
+        """Number of trials."""
+        return len(self.target)
+
+    def speakers(self) -> set[str]:
+        """Names of the speakers: the first folder of a path, as in VoxCeleb's lists."""
+        return {speaker_of(recording) for recording in self.recordings}
+
+    def summary(self) -> str:
+        """One line for the log."""
+        return (
+            f"{len(self):,} trials ({int(self.target.sum()):,} target) over "
+            f"{len(self.recordings):,} recordings in {self.file}"
+        )
+
+
+def speaker_of(recording: str) -> str:
+    """Who speaks: id10270 of id10270/x6uYqmx31kE/00001.wav, of an absolute path three up."""
+    parts = Path(recording).parts
+    return parts[0] if not recording.startswith("/") else parts[-3:][0]
+
+
+def read_trials(file: Path) -> Trials:
+    """Read `1|0 path path` (VoxCeleb) or `path path target|nontarget` (Kaldi).
+
+    Raises:
+        UserError: one line that names the file, the line and what is wrong: no labels, another
+            form, or no trial of one of both kinds.
+    """
+    lines = [(number, line.split()) for number, line in enumerate(lines_of(file), start=1)]
+    lines = [(number, words) for number, words in lines if words]
+    if not lines:
+        raise UserError(f"{file}: is empty; needed: `1|0 path path` on each line")
+    label, first, second = _columns(file, *lines[0])
+    places: dict[str, int] = {}
+    count = len(lines)
+    enrol, test = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    target = np.empty(count, dtype=np.bool_)
+    for row, (number, words) in enumerate(lines):
+        if len(words) != 3 or words[label] not in _LABELS:
+            raise UserError(
+                f"{file}, line {number}: needs a label and two recordings as line "
+                f"{lines[0][0]} does, found {' '.join(words)!r}"
+            )
+        target[row] = _LABELS[words[label]]
+        enrol[row] = places.setdefault(words[first], len(places))
+        test[row] = places.setdefault(words[second], len(places))
+    require_both(target, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Trials(file, tuple(places), enrol, test, target, digest)
+
+
+def _columns(file: Path, number: int, words: list[str]) -> tuple[int, int, int]:
+    """Places of label, first and second recording, by a list's first line."""
+    if len(words) == 3 and words[2] in ("target", "nontarget"):
+        return 2, 0, 1
+    if len(words) == 3 and words[0] in ("0", "1"):
+        return 0, 1, 2
+    if len(words) == 2:
+        raise UserError(
+            f"{file}, line {number}: has no label; a list without labels cannot be scored. Needed: "
+            "`1|0 path path` or `path path target|nontarget`"
+        )
+    raise UserError(
+        f"{file}, line {number}: is neither `1|0 path path` (VoxCeleb) nor "
+        f"`path path target|nontarget` (Kaldi), found {' '.join(words)!r}"
+    )
+
+
+def require_both(target: NDArray[np.bool_], file: Path) -> None:
+    """Refuse trials of one kind only: they have no error rates."""
+    if target.all() or not target.any():
+        kind = "nontarget" if target.all() else "target"
+        raise UserError(f"{file}: has no {kind} trial; an error rate needs both kinds")
+
+
+def write_scores(
+    file: Path, trials: Trials, kept: NDArray[np.int64], scores: Sequence[float] | Floats
+) -> None:
+    """Write `path path score target|nontarget` lines of the trials that were scored.
+
+    Args:
+        file: to write.
+        trials: the list.
+        kept: (M,) rows of the list that have a score.
+        scores: (M,)
+    """
+    names = ("nontarget", "target")
+    rows = zip(
+        trials.enrol[kept].tolist(),
+        trials.test[kept].tolist(),
+        trials.target[kept].tolist(),
+        scores,
+        strict=True,
+    )
+    with file.open("w") as text:
+        for enrol, test, target, score in rows:
+            text.write(
+                f"{trials.recordings[enrol]} {trials.recordings[test]} {score:.6f} "
+                f"{names[target]}\n"
+            )
+
+
+def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray[np.bool_]]:
+    """Scores (N,) and whether each is of a target trial, of a file as `write_scores` writes it.
+
+    Args:
+        file: lines `path path score` with a label behind it, unless there is a list.
+        labels: trial list with the labels of a score file that has none.
+
+    Raises:
+        UserError: names the line; or a trial of the list has no score.
+    """
+    rows = [(number, line.split()) for number, line in enumerate(lines_of(file), start=1)]
+    rows = [(number, words) for number, words in rows if words]
+    if not rows:
+        raise UserError(f"{file}: is empty; needed: `path path score target|nontarget` lines")
+    wanted = (3, 4) if labels is not None else (4,)
+    scores = np.empty(len(rows))
+    for row, (number, words) in enumerate(rows):
+        if len(words) not in wanted or (len(words) == 4 and words[3] not in _LABELS):
+            missing = len(words) == 3
+            need = "a label (target or nontarget), or give --labels LIST" if missing else ""
+            raise UserError(
+                f"{file}, line {number}: needs {need or 'path path score target|nontarget'}; found "
+                f"{' '.join(words)!r}"
+            )
+        scores[row] = _number(file, number, words[2])
+    if labels is None:
+        target = np.array([_LABELS[words[3]] for _, words in rows])
+        require_both(target, file)
+        return scores, target
+    return _matched(
+        file,
+        {(words[0], words[1]): row for row, (_, words) in enumerate(rows)},
+        scores,
+        read_trials(labels),
+    )
+
+
+def _matched(
+    file: Path, places: dict[tuple[str, str], int], scores: Floats, trials: Trials
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Scores in the order of a trial list, with its labels."""
+    order = np.empty(len(trials), dtype=np.int64)
+    for row, (enrol, test) in enumerate(zip(trials.enrol, trials.test, strict=True)):
+        pair = trials.recordings[enrol], trials.recordings[test]
+        if pair not in places:
+            raise UserError(f"{file}: has no score for the trial {' '.join(pair)} of {trials.file}")
+        order[row] = places[pair]
+    return scores[order], trials.target
+
+
+def _number(file: Path, number: int, word: str) -> float:
+    try:
+        score = float(word)
+    except ValueError:
+        raise UserError(f"{file}, line {number}: {word!r} is no score") from None
+    if not np.isfinite(score):
+        raise UserError(f"{file}, line {number}: the score is {word}; scores must be finite")
+    return score

@@ -1,0 +1,363 @@
+"""The whole way from recordings to a score, and the command."""
+
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from common import card, checkpoint
+from common.distributed import World
+from common.errors import UserError
+from tasks.speaker import audio, evaluate
+from tasks.speaker.conditions import all_scores, quick_scores, training_trials
+from tasks.speaker.config import TestConfig
+from tasks.speaker.decision import read_decision
+from tasks.speaker.figures import det_curve
+from tasks.speaker.inference import embed
+from tasks.speaker.material import read_material
+from tasks.speaker.metrics import (
+    equal_errors,
+    normalised,
+    operating_points,
+    verification_scores,
+)
+from tasks.speaker.model import to_published
+from tasks.speaker.scoring import Backend, Scorer
+from tasks.speaker.trials import read_scores
+from tests.tasks.speaker.small import TINY, tiny_config, write_run, write_set
+
+WORLD = World()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("data"))
+
+
+def run_command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, words)])
+    evaluate.main()
+
+
+def refusal(monkeypatch, *words):
+    with pytest.raises(UserError) as caught:
+        run_command(monkeypatch, *words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class Oracle(nn.Module):
+    """Knows whose recording it hears: embeds it near the speaker's own direction."""
+
+    def __init__(self, files, seconds=0.0):
+        super().__init__()
+        self.known = {}
+        for file in files:
+            wave = audio.read(file, 0, seconds or None)
+            self.known[round(float(np.abs(wave).sum()), 2)] = file.parts[-3]
+        self.names = sorted(set(self.known.values()))
+
+    def embed(self, waves):
+        rows = []
+        for wave in waves:
+            name = self.known[round(float(wave.abs().sum()), 2)]
+            row = torch.zeros(8)
+            row[self.names.index(name)] = 1
+            rows.append(row + 0.01 * wave[:8])
+        return torch.stack(rows)
+
+
+def plain(config):
+    return dataclasses.replace(config, loader=dataclasses.replace(config.loader, workers=0))
+
+
+def all_files(material):
+    return [*material.files(), *map(type(material.root), material.training.files)]
+
+
+def test_a_model_that_knows_makes_no_errors(root):
+    config = plain(tiny_config(root, test=TestConfig(seconds=(0,))))
+    material = read_material(config)
+    model = Oracle(all_files(material)).eval()
+    evaluation = all_scores(model, material, config, WORLD)
+    assert [one.scoring for one in evaluation.conditions] == ["cosine", "mean", "s-norm", "as-norm"]
+    for one in evaluation.conditions:
+        assert len(one.scores) == 66
+        if one.scoring in ("cosine", "mean"):  # three speakers are too few for a norm
+            assert one.metrics == {"EER": 0, "minDCF01": 0, "minDCF05": 0}
+    assert evaluation.metrics["Cllr"] < 0.1
+    assert evaluation.metrics["minCllr"] == 0
+    assert quick_scores(model, material, config, WORLD)["EER"] == 0
+
+
+@pytest.mark.parametrize("scoring", ["cosine", "mean", "s-norm", "as-norm"])
+def test_every_way_of_scoring_is_its_definition(scoring):
+    generator = np.random.default_rng(0)
+    trained = generator.normal(1, 1, (40, 6)).astype(np.float32)
+    labels = np.repeat(np.arange(10), 4)
+    tested = generator.normal(1, 1, (7, 6)).astype(np.float32)
+    pairs = [(a, b) for a in range(7) for b in range(7)]
+    first, second = np.array(pairs).T
+    scorer = Scorer(scoring, 3, Backend.of(trained, labels))
+    found = scorer(tested, tested, first, second)
+    cosine = lambda a, b: float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))  # noqa: E731
+    mean = trained.mean(0)
+    cohort = [(trained[labels == k] - mean).mean(0) for k in range(10)]
+    for (a, b), score in zip(pairs, found, strict=True):
+        if scoring == "cosine":
+            expected = cosine(tested[a], tested[b])
+        else:
+            left, right = tested[a] - mean, tested[b] - mean
+            expected = cosine(left, right)
+        if scoring.endswith("norm"):
+            sides = []
+            for side in (left, right):
+                values = sorted((cosine(side, other) for other in cohort), reverse=True)
+                values = values[:3] if scoring == "as-norm" else values
+                sides.append((expected - np.mean(values)) / np.std(values))
+            expected = np.mean(sides)
+        assert score == pytest.approx(expected, abs=1e-4)
+    apart = scorer(tested, tested.copy(), first, second)
+    np.testing.assert_allclose(apart, found, atol=1e-6)
+
+
+def test_scoring_without_training_speakers():
+    with pytest.raises(ValueError, match="needs embeddings of training speakers"):
+        Scorer("mean", 3, None)(np.ones((2, 3)), np.ones((2, 3)), np.array([0]), np.array([1]))
+
+
+def test_a_backend_reads_back(tmp_path):
+    backend = Backend.of(np.random.default_rng(0).normal(size=(6, 4)), np.arange(6) // 2)
+    backend.save(tmp_path / "backend.npz")
+    again = Backend.read(tmp_path / "backend.npz")
+    np.testing.assert_array_equal(again.mean, backend.mean)
+    np.testing.assert_array_equal(again.cohort, backend.cohort)
+    (tmp_path / "other.npz").write_text("no archive")
+    for name, words in (("none.npz", "no such file"), ("other.npz", "is not what evaluate wrote")):
+        with pytest.raises(UserError, match=words):
+            Backend.read(tmp_path / name)
+
+
+def test_cut_recordings_are_the_first_seconds_on_one_side_or_both(root):
+    config = plain(tiny_config(root, test=TestConfig(seconds=(0.5, 0))))
+    material = read_material(config)
+    model = write_model(config)
+    both = all_scores(model, material, config, WORLD)
+    one_sided = dataclasses.replace(config, test=TestConfig(seconds=(0.5, 0), cut="test"))
+    test_only = all_scores(model, material, one_sided, WORLD)
+    files = material.files()
+    full, _ = embed(model, files, config, WORLD)
+    cut, _ = embed(model, files, config, WORLD, 0.5)
+    trials = material.sets[0].trials
+    full, cut = normalised(full), normalised(cut)
+    for evaluation, enrol in ((both, cut), (test_only, full)):
+        expected = [
+            float(enrol[a] @ cut[b]) for a, b in zip(trials.enrol, trials.test, strict=True)
+        ]
+        np.testing.assert_allclose(evaluation.conditions[0].scores, expected, atol=1e-5)
+    lengths = {(one.scoring, one.seconds) for one in both.conditions}
+    assert len(lengths) == 8
+
+
+def write_model(config):
+    from tasks.speaker.model import build
+
+    torch.manual_seed(0)
+    return build(config.backbone, config.model, None).eval()
+
+
+def test_unreadable_recordings_are_left_out_with_their_trials(tmp_path, capsys):
+    root = write_set(tmp_path)
+    config = plain(tiny_config(root, test=TestConfig(seconds=(0,))))
+    model = write_model(config)
+    damaged = root / "test/wav/id10001/video0/00000.wav"
+    damaged.write_bytes(b"RIFF")
+    with pytest.raises(UserError, match=r"00000\.wav"):
+        all_scores(model, read_material(config), config, WORLD)
+    skip = dataclasses.replace(config, data=dataclasses.replace(config.data, on_error="skip"))
+    found = all_scores(model, read_material(skip), skip, WORLD).conditions[0]
+    assert len(found.scores) == 66 - 11
+    assert "1 of 12 samples could not be read" in capsys.readouterr().out
+    names = [read_material(skip).sets[0].trials.recordings[k] for k in (4,)]
+    assert names == ["id10001/video0/00000.wav"]
+    damaged.unlink()
+    with pytest.raises(UserError, match="1 of the 12 recordings that it names do not exist"):
+        read_material(config)
+    assert len(all_scores(model, read_material(skip), skip, WORLD).conditions[0].scores) == 55
+
+
+def test_nothing_left_to_score(tmp_path):
+    root = write_set(tmp_path, test=2)
+    config = plain(tiny_config(root, data={"on_error": "skip"}, test=TestConfig(seconds=(0,))))
+    model = write_model(config)
+    for file in (root / "test/wav/id10001").rglob("*.wav"):
+        file.unlink()
+    with pytest.raises(UserError, match="not of both kinds"):
+        all_scores(model, read_material(config), config, WORLD)
+
+
+def test_training_speakers_in_the_trials_are_refused(tmp_path, monkeypatch):
+    root = write_set(tmp_path / "data")
+    write_run(tmp_path / "run", root)
+    lines = (root / "veri_test.txt").read_text()
+    (root / "known.txt").write_text(lines.replace("id10001", "id20001"))
+    words = ("--run", tmp_path / "run", "--loader.workers", 0, "--data.trials", "[known.txt]")
+    message = refusal(monkeypatch, *words)
+    assert "1 of its 3 speakers are training speakers" in message
+    assert "id20001" in message
+
+
+def test_calibration_trials_of_training_speakers():
+    labels = np.repeat(np.arange(5), [4, 1, 3, 2, 2])
+    first, second = training_trials(labels)
+    same = labels[first] == labels[second]
+    assert same.sum() == 6 + 0 + 3 + 1 + 1
+    assert 0 < (~same).sum() <= 11
+    assert (first != second).all()
+    again = training_trials(labels)
+    np.testing.assert_array_equal(first, again[0])
+
+
+def test_calibration_on_a_list_of_ones_own(tmp_path):
+    root = write_set(tmp_path, test=4)
+    lines = (root / "veri_test.txt").read_text().splitlines()
+    known = [line for line in lines if "id10002" not in line and "id10003" not in line]
+    (root / "calibration.txt").write_text("\n".join(known))
+    others = [line for line in lines if "id10000" not in line and "id10001" not in line]
+    (root / "veri_test.txt").write_text("\n".join(others))
+    test = TestConfig(seconds=(0,), calibration="calibration.txt")
+    config = plain(tiny_config(root, test=test))
+    evaluation = all_scores(write_model(config), read_material(config), config, WORLD)
+    assert evaluation.calibrated_on == "calibration"
+    assert evaluation.metrics["Cllr"] >= evaluation.metrics["minCllr"]
+    (root / "veri_test.txt").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="2 of its 4 speakers"):
+        read_material(config)
+
+
+def test_the_command_writes_all_there_is_to_tell(root, tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "run", root, test=TestConfig(seconds=(0, 0.5), scoring="as-norm", top=2))
+    run_command(monkeypatch, "--run", tmp_path / "run", "--loader.workers", 0)
+    printed = capsys.readouterr().out
+    assert "scoring as-norm" in printed
+    assert "veri_test" in printed
+    run = tmp_path / "run"
+    one = card.read(run / "metrics.json")
+    assert one.task == "speaker"
+    assert list(one.metrics) == ["EER", "minDCF01", "minDCF05", "Cllr", "minCllr"]
+    assert one.protocol["length"] == "full"
+    assert one.protocol["top"] == 2
+    assert one.data["trials"] == 66
+    assert one.checkpoint["epoch"] == 3
+    rows = json.loads((run / "conditions.json").read_text())
+    assert len(rows) == 2 * 4
+    assert {row["seconds"] for row in rows} == {0, 0.5}
+    # The score file is what the score was computed from.
+    scores, target = read_scores(run / "scores" / "veri_test_full.txt")
+    assert verification_scores(scores, target)["EER"] == pytest.approx(one.metrics["EER"])
+    assert (run / "scores" / "veri_test_0.5s.txt").is_file()
+    for name in ("det.png", "scores.png"):
+        assert (run / "pictures" / name).stat().st_size > 5000
+    found = read_decision(run / "decision.json")
+    assert found.scoring == "as-norm"
+    assert found.checkpoint == one.checkpoint["sha256"]
+    accepted = scores >= found.threshold - 1e-6
+    assert found.false_accepts == pytest.approx(accepted[~target].mean(), abs=0.05)
+
+
+def test_a_published_checkpoint_without_a_run_or_training_speakers(tmp_path, monkeypatch):
+    root = write_set(tmp_path / "data")
+    plain_head = dataclasses.replace(TINY, centred=False)  # as published nets are
+    model = write_run(tmp_path / "run", root, model=plain_head)
+    state = {f"module.{key}": value for key, value in to_published(model.state_dict()).items()}
+    torch.save(state, tmp_path / "avg_model.pt")
+    for file in sorted((root / "dev").rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    (root / "dev").rmdir()
+    words = ["--config", tmp_path / "run" / "config.yaml", "--loader.workers", 0]
+    words += ["--checkpoint", tmp_path / "avg_model.pt", "--out", tmp_path / "out"]
+    words += ["--test.seconds", "[0]"]
+    run_command(monkeypatch, *words)
+    one = card.read(tmp_path / "out" / "metrics.json")
+    assert one.checkpoint["epoch"] is None
+    assert one.data["cohort"] is None
+    assert one.protocol["calibrated_on"] == "nothing"
+    assert "Cllr" not in one.metrics
+    assert "--test.scoring as-norm: needs the training speakers" in refusal(
+        monkeypatch, *words, "--test.scoring", "as-norm"
+    )
+
+
+def test_a_score_file_needs_no_model(tmp_path, monkeypatch, capsys):
+    lines = ["a b 0.9 target", "a c 0.4 target", "b c 0.5 nontarget", "b d 0.1 nontarget"]
+    (tmp_path / "mine.txt").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    run_command(monkeypatch, "--scores", tmp_path / "mine.txt", "--out", out)
+    printed = capsys.readouterr().out
+    assert "EER" in printed
+    assert "0.5000" in printed
+    content = json.loads((out / "metrics.json").read_text())
+    assert content["metrics"]["EER"] == 0.5
+    assert content["trials"] == 4
+    assert (out / "det.png").is_file()
+    (tmp_path / "labels.txt").write_text("1 a b\n1 a c\n0 b c\n0 b d\n")
+    bare = "\n".join(line.rpartition(" ")[0] for line in lines)
+    (tmp_path / "bare.txt").write_text(bare)
+    words = ["--scores", tmp_path / "bare.txt", "--labels", tmp_path / "labels.txt"]
+    words += ["--calibration_scores", tmp_path / "mine.txt", "--out", out]
+    run_command(monkeypatch, *words)
+    content = json.loads((out / "metrics.json").read_text())
+    assert content["metrics"]["EER"] == 0.5
+    assert content["metrics"]["Cllr"] > content["metrics"]["minCllr"] - 1e-9
+    assert "--labels" in refusal(monkeypatch, "--scores", tmp_path / "bare.txt", "--out", out)
+    assert "belong to --scores" in refusal(monkeypatch, "--labels", tmp_path / "labels.txt")
+    assert "--scores and --run" in refusal(
+        monkeypatch, "--scores", tmp_path / "mine.txt", "--run", tmp_path
+    )
+
+
+def test_det_curve_of_easy_and_hard_scores(tmp_path):
+    generator = np.random.default_rng(0)
+    curves = {}
+    for name, distance in (("easy", 9.0), ("usual", 3.0), ("hopeless", 0.0)):
+        target = generator.random(500) < 0.5
+        points = operating_points(generator.normal(size=500) + distance * target, target)
+        curves[name] = (points, equal_errors(points))
+    det_curve(tmp_path / "det.png", curves)
+    assert (tmp_path / "det.png").stat().st_size > 5000
+
+
+def test_what_is_missing_or_broken_is_told_in_one_line(root, tmp_path, monkeypatch):
+    write_run(tmp_path / "run", root)
+    assert "--run is missing" in refusal(monkeypatch)
+    assert "no such folder" in refusal(monkeypatch, "--run", tmp_path / "none")
+    run = ("--run", tmp_path / "run", "--loader.workers", 0)
+    assert "no such list" in refusal(monkeypatch, *run, "--data.trials", "[gone.txt]")
+    assert "speaker trained" not in refusal(monkeypatch, *run, "--backbone", "resnet26")
+    (tmp_path / "text.pt").write_text("not weights")
+    assert "not a checkpoint" in refusal(monkeypatch, *run, "--checkpoint", tmp_path / "text.pt")
+
+
+def test_a_model_of_nothing_but_nan_is_refused(root):
+    config = plain(tiny_config(root, test=TestConfig(seconds=(0,))))
+    model = write_model(config)
+    nn.init.constant_(model.embedding.bias, torch.nan)
+    with pytest.raises(UserError, match="not finite"):
+        quick_scores(model, read_material(config), config, WORLD)
+
+
+def test_averaged_weights_of_the_last_checkpoint_are_taken(root, tmp_path):
+    from common import trained
+    from tasks.speaker.model import from_published
+
+    model = write_run(tmp_path / "run", root)
+    file = tmp_path / "run" / "last.pt"
+    payload = torch.load(file, weights_only=True)
+    payload["ema"] = {key: value + 1 for key, value in model.state_dict().items()}
+    checkpoint.save(file, payload)
+    loaded = trained.read("--checkpoint", file, from_published).state
+    assert torch.equal(loaded["embedding.bias"], model.embedding.bias + 1)

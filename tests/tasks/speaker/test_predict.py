@@ -1,0 +1,206 @@
+"""Comparing, embedding and searching people's own recordings: what is written and refused."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from common import checkpoint
+from common.errors import DamagedFile, UserError
+from tasks.speaker import audio, evaluate, predict
+from tasks.speaker.config import TestConfig
+from tests.tasks.speaker.small import tone, write_run, write_set, write_speaker
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that was evaluated, with AS-norm."""
+    folder = tmp_path_factory.mktemp("predict")
+    write_set(folder / "data")
+    test = TestConfig(seconds=(0,), scoring="as-norm", top=2)
+    write_run(folder / "run", folder / "data", test=test)
+    argv, sys.argv = sys.argv, ["evaluate", "--run", str(folder / "run"), "--loader.workers", "0"]
+    try:
+        evaluate.main()
+    finally:
+        sys.argv = argv
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory):
+    """Two recordings of ann in other formats, and two of bob."""
+    folder = tmp_path_factory.mktemp("voices")
+    ann = write_speaker(folder, "ann", utterances=1)
+    write_speaker(folder, "bob", utterances=1)
+    wave = audio.read(folder / ann[0])
+    soundfile.write(folder / "ann.mp3", wave, 16000)
+    soundfile.write(folder / "ann.ogg", np.stack([wave, wave], 1), 16000)
+    return folder
+
+
+def run_command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, words), "--loader.workers", "0"])
+    predict.main()
+
+
+def refusal(monkeypatch, *words):
+    with pytest.raises(UserError) as caught:
+        run_command(monkeypatch, *words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_two_recordings_are_compared(run, voices, tmp_path, monkeypatch, capsys):
+    pair = voices / "ann.mp3", voices / "ann.ogg"
+    run_command(monkeypatch, *pair, "--run", run, "--out", tmp_path)
+    printed = capsys.readouterr().out
+    content = json.loads((tmp_path / "compare.json").read_text())
+    (row,) = content["pairs"]
+    assert [row["first"], row["second"]] == [str(path) for path in pair]
+    assert row["verdict"] in ("same speaker", "different speakers")
+    assert (row["verdict"] == "same speaker") == (row["score"] >= content["threshold"])
+    assert row["likelihood_ratio"] > 0
+    decision = json.loads((run / "decision.json").read_text())
+    assert content["threshold"] == decision["threshold"]
+    assert f"rejected {100 * decision['misses']:.2f} %" in printed
+    assert "66 trials of veri_test.txt" in printed
+    assert row["verdict"] in printed
+
+
+def test_scores_are_those_of_the_evaluation(run, tmp_path, monkeypatch):
+    lines = (run / "scores" / "veri_test_full.txt").read_text().splitlines()
+    first, second, score, _ = lines[7].split()
+    wav = run.parent / "data" / "test" / "wav"
+    run_command(monkeypatch, wav / first, wav / second, "--run", run, "--out", tmp_path)
+    (row,) = json.loads((tmp_path / "compare.json").read_text())["pairs"]
+    assert row["score"] == pytest.approx(float(score), abs=1e-4)
+
+
+def test_more_than_two_make_every_pair_best_first(run, voices, tmp_path, monkeypatch):
+    run_command(monkeypatch, voices / "ann", voices / "bob", "--run", run, "--out", tmp_path)
+    rows = json.loads((tmp_path / "compare.json").read_text())["pairs"]
+    assert len(rows) == 6
+    scores = [row["score"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_folder_is_embedded(run, voices, tmp_path, monkeypatch, capsys):
+    run_command(monkeypatch, voices, "--mode", "embed", "--run", run, "--out", tmp_path)
+    with np.load(tmp_path / "embeddings.npz") as content:
+        assert content["embeddings"].shape == (6, 16)
+        assert content["embeddings"].dtype == np.float32
+        assert sorted(content["names"].tolist()) == sorted(
+            str(path) for path in voices.rglob("*.*") if path.is_file()
+        )
+    assert "embeddings (6, 16)" in capsys.readouterr().out
+
+
+def test_a_folder_is_searched_for_a_voice(run, voices, tmp_path, monkeypatch):
+    words = (voices / "ann.mp3", voices, "--mode", "search", "--run", run, "--out", tmp_path)
+    run_command(monkeypatch, *words)
+    rows = json.loads((tmp_path / "search.json").read_text())["pairs"]
+    assert {row["first"] for row in rows} == {str(voices / "ann.mp3")}
+    assert len(rows) == 5, "not itself"
+    # The same sound in another format is the nearest.
+    assert rows[0]["second"].startswith(str(voices / "ann"))
+    assert [row["score"] for row in rows] == sorted((r["score"] for r in rows), reverse=True)
+
+
+def test_a_threshold_of_ones_own_has_no_known_error_rates(
+    run, voices, tmp_path, monkeypatch, capsys
+):
+    words = (voices / "ann.mp3", voices / "ann.ogg", "--run", run, "--out", tmp_path)
+    for threshold, verdict in ((-99, "same speaker"), (99, "different speakers")):
+        run_command(monkeypatch, *words, "--threshold", threshold)
+        printed = capsys.readouterr().out
+        assert verdict in printed
+        assert "its error rates are not known" in printed
+
+
+def test_a_threshold_of_another_checkpoint_is_not_used(run, voices, tmp_path, monkeypatch):
+    words = (voices / "ann.mp3", voices / "ann.ogg", "--run", run, "--out", tmp_path)
+    assert "is of another checkpoint" in refusal(monkeypatch, *words, "--checkpoint", "last")
+
+
+def test_a_checkpoint_without_a_run_gives_scores_without_verdicts(
+    run, voices, tmp_path, monkeypatch, capsys
+):
+    file = tmp_path / "model.pt"
+    file.write_bytes((run / "best.pt").read_bytes())
+    words = (voices / "ann.mp3", voices / "ann.ogg", "--config", run / "config.yaml")
+    words += ("--checkpoint", file, "--out", tmp_path)
+    run_command(monkeypatch, *words, "--test.scoring", "cosine")
+    assert "no verdict without --run or --threshold" in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "compare.json").read_text())["pairs"]
+    assert set(row) == {"first", "second", "score"}
+    assert row["score"] > 0.9
+    assert "needs --run" in refusal(monkeypatch, *words)
+
+
+def test_a_run_that_was_not_evaluated(voices, tmp_path, monkeypatch):
+    write_run(tmp_path / "run")
+    words = (voices / "ann.mp3", voices / "ann.ogg", "--run", tmp_path / "run")
+    assert "run tasks.speaker.evaluate first" in refusal(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--mode", "embed")
+    assert (tmp_path / "run" / "predictions" / "embeddings.npz").is_file()
+    (tmp_path / "run" / "decision.json").write_text("{}")
+    assert "is no decision" in refusal(monkeypatch, *words)
+
+
+def test_freshly_generated_pairs(run, tmp_path, monkeypatch, capsys):
+    run_command(monkeypatch, "--run", run, "--sample", 2, "--out", tmp_path)
+    rows = json.loads((tmp_path / "compare.json").read_text())["pairs"]
+    assert len(rows) == 2
+    assert ["one_speaker" in row["first"] for row in rows] == [True, False]
+    assert "pair02_two_speakers_b.wav" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_told_in_one_line(run, voices, tmp_path, monkeypatch):
+    words = ("--run", run, "--out", tmp_path / "out")
+    ann = voices / "ann.mp3"
+    assert "no input given" in refusal(monkeypatch, *words)
+    assert "needs at least two recordings" in refusal(monkeypatch, ann, *words)
+    assert "no such file or folder" in refusal(monkeypatch, ann, tmp_path / "gone.wav", *words)
+    search = ("--mode", "search", *words)
+    assert "begins with the recording of one voice" in refusal(monkeypatch, voices, *search)
+    assert "name the recordings or folders" in refusal(monkeypatch, ann, *search)
+    assert "--sample" in refusal(monkeypatch, ann, *words, "--sample", 3)
+    assert "--sample" in refusal(monkeypatch, *words, "--sample", -1)
+    assert "--run is missing" in refusal(monkeypatch, ann)
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_recordings_stop_or_are_skipped(run, voices, tmp_path, monkeypatch, capsys):
+    silent = tmp_path / "silent.wav"
+    audio.write(silent, np.zeros(16000, np.float32))
+    words = (voices / "ann.mp3", silent, voices / "ann.ogg", "--run", run, "--out", tmp_path)
+    with pytest.raises(DamagedFile, match=r"silent\.wav: is silent"):
+        run_command(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    assert len(json.loads((tmp_path / "compare.json").read_text())["pairs"]) == 1
+    skip = ("--run", run, "--out", tmp_path, "--data.on_error", "skip")
+    assert "nothing to compare" in refusal(monkeypatch, voices / "ann.mp3", silent, *skip)
+    assert "the voice to search for cannot be read" in refusal(
+        monkeypatch, silent, voices, "--mode", "search", *skip
+    )
+    capsys.readouterr()
+
+
+def test_a_clip_of_ten_milliseconds_is_repeated(run, voices, tmp_path, monkeypatch):
+    audio.write(tmp_path / "short.wav", tone(seconds=0.01))
+    words = (tmp_path / "short.wav", voices / "ann.mp3", "--run", run, "--out", tmp_path)
+    run_command(monkeypatch, *words)
+    (row,) = json.loads((tmp_path / "compare.json").read_text())["pairs"]
+    assert np.isfinite(row["score"])
+
+
+def test_a_broken_model_says_so(run, voices, tmp_path, monkeypatch):
+    payload = torch.load(run / "best.pt", weights_only=True)
+    payload["model"]["embedding.bias"] += torch.nan
+    checkpoint.save(tmp_path / "nan.pt", payload)
+    words = (voices, "--mode", "embed", "--config", run / "config.yaml", "--out", tmp_path)
+    assert "not finite" in refusal(monkeypatch, *words, "--checkpoint", tmp_path / "nan.pt")

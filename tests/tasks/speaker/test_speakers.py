@@ -1,0 +1,214 @@
+"""Layouts of training data, trial lists and score files, sound and broken."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from tasks.speaker import voxceleb
+from tasks.speaker.speakers import find_files, read_speakers
+from tasks.speaker.trials import read_scores, read_trials, speaker_of, write_scores
+
+AUDIO = ("test/wav", "wav", ".")
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def refused(read, *words):
+    with pytest.raises(UserError) as caught:
+        read()
+    line = str(caught.value)
+    assert "\n" not in line
+    for word in words:
+        assert str(word) in line, line
+    return line
+
+
+def test_voxcelebs_layout(tmp_path):
+    touch(
+        tmp_path,
+        "dev/aac/id2/v/2.m4a", "dev/aac/id1/w/1.m4a", "dev/aac/id1/v/1.m4a",
+        "dev/aac/id1/v/notes.txt", "dev/aac/id1/v/.hidden.m4a", "dev/aac/list.txt",
+    )  # fmt: skip
+    found = read_speakers(tmp_path, "dev/aac", AUDIO)
+    assert found.names == ("id1", "id2")
+    assert [file.removeprefix(f"{tmp_path}/dev/aac/") for file in found.files] == [
+        "id1/v/1.m4a", "id1/w/1.m4a", "id2/v/2.m4a",
+    ]  # fmt: skip
+    assert found.labels.tolist() == [0, 0, 1]
+
+
+def test_a_folder_for_each_speaker(tmp_path):
+    touch(tmp_path, "people/ann/a.wav", "people/ann/b.flac", "people/bob/a.OGG")
+    found = read_speakers(tmp_path, "people", AUDIO)
+    assert found.names == ("ann", "bob")
+    assert len(found) == 3
+    assert "1 of them with a single utterance" in found.summary()
+
+
+def test_a_list(tmp_path):
+    touch(tmp_path, "wav/b/s/1.flac", "wav/a/s/1.flac", "wav/a/s/2 with blank.flac")
+    lines = "bob b/s/1.flac\n\nann a/s/1.flac\nann a/s/2 with blank.flac\n"
+    (tmp_path / "train_list.txt").write_text(lines)
+    found = read_speakers(tmp_path, "train_list.txt", AUDIO)
+    assert found.names == ("ann", "bob")
+    assert found.labels.tolist() == [0, 0, 1]
+    assert found.files[1].endswith("2 with blank.flac")
+
+
+def test_the_fingerprint_forgets_where_the_set_lies(tmp_path):
+    prints = set()
+    for root in (tmp_path / "a", tmp_path / "b" / "c"):
+        touch(root, "dev/wav/id1/v/1.wav", "dev/wav/id2/v/1.wav")
+        prints.add(read_speakers(root, "dev/wav", AUDIO).fingerprint)
+    assert len(prints) == 1
+    touch(tmp_path / "a", "dev/wav/id2/v/2.wav")
+    assert read_speakers(tmp_path / "a", "dev/wav", AUDIO).fingerprint not in prints
+
+
+def test_some_utterances_of_each_speaker(tmp_path):
+    names = [f"dev/wav/id1/v/{number:02d}.wav" for number in range(10)]
+    touch(tmp_path, *names, "dev/wav/id2/v/1.wav")
+    found = read_speakers(tmp_path, "dev/wav", AUDIO)
+    assert found.some(0).tolist() == list(range(11))
+    assert found.some(3).tolist() == [0, 3, 6, 10]
+    assert found.labels[found.some(5)].tolist() == [0] * 5 + [1]
+
+
+def test_what_is_missing(tmp_path):
+    refused(lambda: read_speakers(tmp_path / "gone", "dev", AUDIO), "--data.root", "login")
+    touch(tmp_path, "readme.txt")
+    refused(lambda: read_speakers(tmp_path, "dev/wav", AUDIO), "--data.train dev/wav", "readme.txt")
+    touch(tmp_path, "dev/wav/id1/v/1.wav")
+    refused(lambda: read_speakers(tmp_path, "dev/wav", AUDIO), "of 1 speakers", "id1/")
+    (tmp_path / "list.txt").write_text("id1 a.wav\nid2\n")
+    refused(lambda: read_speakers(tmp_path, "list.txt", AUDIO), "list.txt, line 2", "'id2'")
+    (tmp_path / "list.txt").write_text("id1 a.wav\nid2 b.wav\n")
+    refused(
+        lambda: read_speakers(tmp_path, "list.txt", AUDIO),
+        "2 of the 2 recordings", "a.wav, b.wav", "--data.audio", "--data.on_error skip",
+    )  # fmt: skip
+    (tmp_path / "list.bin").write_bytes(b"\xff\xfe\xfa")
+    refused(lambda: read_speakers(tmp_path, "list.bin", AUDIO), "cannot be read as a list")
+
+
+def test_an_archive_that_is_not_unpacked(tmp_path):
+    touch(tmp_path, "vox1_dev_wav_partaa")
+    refused(
+        lambda: read_speakers(tmp_path, "dev/wav", AUDIO), "vox1_dev_wav_partaa is not unpacked"
+    )
+
+
+def test_files_of_a_list(tmp_path):
+    touch(tmp_path, "test/wav/a.wav", "wav/a.wav", "wav/b.wav", "wav/c.m4a", "d.wav")
+    found = find_files(["a.wav", "b.wav", "c.wav", "d.wav"], tmp_path, AUDIO, tmp_path / "list")
+    relative = [str(path.relative_to(tmp_path)) for path in found]
+    assert relative == ["test/wav/a.wav", "wav/b.wav", "wav/c.m4a", "d.wav"]
+    left = find_files(["gone.wav"], tmp_path, AUDIO, tmp_path / "list", require=False)
+    assert left == [tmp_path / "test/wav/gone.wav"]
+
+
+VOXCELEB = "1 a/v/1.wav a/v/2.wav\n0 a/v/1.wav b/v/1.wav\n\n0 b/v/1.wav a/v/2.wav\n"
+KALDI = "a/v/1.wav a/v/2.wav target\na/v/1.wav b/v/1.wav nontarget\nb/v/1.wav a/v/2.wav nontarget\n"
+
+
+@pytest.mark.parametrize("text", [VOXCELEB, KALDI])
+def test_both_forms_of_trial_lists(tmp_path, text):
+    (tmp_path / "trials").write_text(text)
+    trials = read_trials(tmp_path / "trials")
+    assert trials.recordings == ("a/v/1.wav", "a/v/2.wav", "b/v/1.wav")
+    assert trials.enrol.tolist() == [0, 0, 2]
+    assert trials.test.tolist() == [1, 2, 1]
+    assert trials.target.tolist() == [True, False, False]
+    assert trials.speakers() == {"a", "b"}
+    assert trials.fingerprint == hashlib.sha256(text.encode()).hexdigest()
+    assert "3 trials (1 target) over 3 recordings" in trials.summary()
+
+
+def test_whose_recording():
+    assert speaker_of("id10270/x6uYqmx31kE/00001.wav") == "id10270"
+    assert speaker_of("/data/wav/id10270/x6uYqmx31kE/00001.wav") == "id10270"
+    assert speaker_of("ann/a.wav") == "ann"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ("is empty",)),
+        ("a.wav b.wav\n", ("line 1", "no label", "cannot be scored")),
+        ("1 a.wav b.wav\n0 a.wav\n", ("line 2", "needs a label and two recordings", "'0 a.wav'")),
+        ("1 a.wav b.wav\n2 a.wav c.wav\n", ("line 2", "'2 a.wav c.wav'")),
+        ("1 a.wav b.wav\na.wav c.wav target\n", ("line 2",)),
+        ("x y z\n", ("line 1", "neither", "VoxCeleb", "Kaldi")),
+        ("1 a.wav b.wav\n1 a.wav c.wav\n", ("no nontarget trial",)),
+        ("a.wav b.wav nontarget\n", ("no target trial",)),
+    ],
+)
+def test_trial_lists_that_cannot_be_scored(tmp_path, text, words):
+    (tmp_path / "trials").write_text(text)
+    refused(lambda: read_trials(tmp_path / "trials"), tmp_path / "trials", *words)
+    refused(lambda: read_trials(tmp_path / "none"), "no such list")
+
+
+def test_scores_read_back(tmp_path):
+    (tmp_path / "trials").write_text(VOXCELEB)
+    trials = read_trials(tmp_path / "trials")
+    write_scores(tmp_path / "scores", trials, np.array([0, 2]), [0.5, -0.25])
+    assert (tmp_path / "scores").read_text().splitlines() == [
+        "a/v/1.wav a/v/2.wav 0.500000 target",
+        "b/v/1.wav a/v/2.wav -0.250000 nontarget",
+    ]
+    scores, target = read_scores(tmp_path / "scores")
+    assert scores.tolist() == [0.5, -0.25]
+    assert target.tolist() == [True, False]
+
+
+def test_scores_with_the_labels_of_a_list(tmp_path):
+    (tmp_path / "trials").write_text(KALDI)
+    lines = ["b/v/1.wav a/v/2.wav 0.1", "a/v/1.wav a/v/2.wav 0.9", "a/v/1.wav b/v/1.wav 0.2"]
+    (tmp_path / "scores").write_text("\n".join(lines))
+    scores, target = read_scores(tmp_path / "scores", tmp_path / "trials")
+    assert scores.tolist() == [0.9, 0.2, 0.1]
+    assert target.tolist() == [True, False, False]
+    (tmp_path / "scores").write_text("\n".join(lines[:2]))
+    refused(
+        lambda: read_scores(tmp_path / "scores", tmp_path / "trials"),
+        "no score for the trial a/v/1.wav b/v/1.wav",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ("is empty",)),
+        ("a b 0.5\n", ("line 1", "target or nontarget", "--labels")),
+        ("a b 0.5 target\na c 0.5\n", ("line 2",)),
+        ("a b 0.5 yes\n", ("line 1", "'a b 0.5 yes'")),
+        ("a b high target\n", ("line 1", "'high' is no score")),
+        ("a b nan target\n", ("line 1", "finite")),
+        ("a b 1 target\na c 2 target\n", ("no nontarget",)),
+    ],
+)
+def test_score_files_that_cannot_be_scored(tmp_path, text, words):
+    (tmp_path / "scores").write_text(text)
+    refused(lambda: read_scores(tmp_path / "scores"), tmp_path / "scores", *words)
+
+
+def test_archives_are_verified_and_never_fetched(tmp_path, monkeypatch):
+    parts = {"vox_parta": b"one", "vox_partb": b"two"}
+    digest = hashlib.md5(b"onetwo").hexdigest()
+    archive = voxceleb.Archive("VoxCeleb1 dev", tuple(parts), digest, "vox1/dev/wav")
+    monkeypatch.setattr(voxceleb, "ARCHIVES", (archive,))
+    refused(lambda: voxceleb.verify(tmp_path), "none of the archives", "login", voxceleb.PAGE)
+    (tmp_path / "vox_parta").write_bytes(parts["vox_parta"])
+    assert voxceleb.verify(tmp_path) == ["VoxCeleb1 dev: incomplete, vox_partb missing"]
+    (tmp_path / "vox_partb").write_bytes(parts["vox_partb"])
+    assert "whole" in voxceleb.verify(tmp_path)[0]
+    (tmp_path / "vox_partb").write_bytes(b"other")
+    assert "damaged" in voxceleb.verify(tmp_path)[0]
