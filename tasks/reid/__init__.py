@@ -1,0 +1,1 @@
+"""Person re-identification: the strong baseline on a Res2Net backbone."""

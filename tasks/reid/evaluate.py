@@ -1,0 +1,90 @@
+"""``python -m tasks.reid.evaluate --run runs/reid``: score a re-identification model.
+
+A published checkpoint without a run: ``--config RECIPE.yaml --checkpoint FILE.pth``. Any flag of
+train wins over the run's config, such as ``--data.root`` and ``--data.format`` (score another data
+set than was learnt), ``--test.rerank`` and ``--test.flip``.
+"""
+
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from backbone import WeightsError
+from common import command, distributed, trained
+from common.distributed import World
+from common.errors import UserError
+from tasks.reid import report
+from tasks.reid.config import Config
+from tasks.reid.data import Test, read_test
+from tasks.reid.inference import TestedConfig, compare, embed_files, restore
+from tasks.reid.listing import Pictures
+from tasks.reid.metrics import Labels
+from tasks.reid.metrics import score as score_distances
+from tasks.reid.model import from_published
+from tasks.reid.report import Evaluation
+
+
+def evaluate(
+    model: nn.Module, test: Test, config: Config, world: World, precision: str = "fp32"
+) -> Evaluation:
+    """Score a model in eval mode; called on all ranks, which share the work.
+
+    The metrics are the same on every rank.
+    """
+    paths = test.query.paths + test.gallery.paths
+    read, features = embed_files(model, paths, config, world, precision)
+    if not world.main:
+        return Evaluation(distributed.share({}, world), None, test, 0)
+    count = len(test.query)
+    sound = Test(
+        chosen(test.query, read[read < count]), chosen(test.gallery, read[read >= count] - count)
+    )
+    if not len(sound.query) or not len(sound.gallery):
+        raise UserError(f"{test.query.title}: no picture of query or gallery can be read")
+    blocks = compare(features[: len(sound.query)], features[len(sound.query) :], config.test)
+    scores = score_distances(blocks, *labels(sound))
+    metrics = distributed.share(scores.metrics(), world)
+    return Evaluation(metrics, scores, sound, len(paths) - len(read))
+
+
+def chosen(found: Pictures, indices: NDArray[np.int64]) -> Pictures:
+    """Some of the pictures."""
+    paths = tuple(found.paths[index] for index in indices.tolist())
+    return Pictures(
+        found.title, paths, found.persons[indices], found.cameras[indices], found.left_out
+    )
+
+
+def labels(test: Test) -> tuple[Labels, Labels]:
+    """Persons and cameras of query and gallery as numbers that are equal where the names are."""
+    sides = test.query, test.gallery
+    numbers = []
+    for names in ([side.persons for side in sides], [side.cameras for side in sides]):
+        _, inverse = np.unique(np.concatenate(names), return_inverse=True)
+        numbers.append(np.split(inverse.astype(np.int64), [len(test.query)]))
+    (query_persons, gallery_persons), (query_cameras, gallery_cameras) = numbers
+    return Labels(query_persons, query_cameras), Labels(gallery_persons, gallery_cameras)
+
+
+def main() -> None:
+    """Read the flags, score the model and write the card, the curve and the pictures."""
+    config = trained.parse(TestedConfig, sys.argv[1:])
+    with distributed.started(config.engine.device) as world:
+        score(config, world)
+
+
+def score(config: TestedConfig, world: World) -> Evaluation:
+    """Score the config's checkpoint and write everything there is to tell into config.out."""
+    weights = trained.find(config, from_published)
+    test = read_test(config.data)
+    model = restore(config, weights, world.device)
+    evaluation = evaluate(model, test, config, world, config.precision)
+    if world.main:
+        report.write(config, evaluation, model, weights)
+    return evaluation
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

@@ -1,0 +1,201 @@
+"""The strong baseline: a backbone of last stride 1, a pooled feature, BNNeck and a classifier.
+
+Luo et al., "Bag of Tricks and A Strong Baseline for Deep Person Re-identification", CVPRW 2019.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from backbone.detect import hint
+from backbone.variants import MODELS
+from common.config import choose
+from common.errors import UserError
+from common.layers import Normalize
+from common.trained import unwrapped
+from tasks.reid.config import Config
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+STRIDES = (1, 2, 2, 1)
+"""The last stage keeps its input's resolution, without dilation."""
+
+TRAINING_ONLY = ("classifier.", "centers")
+"""Beginnings of the keys that only training needs: they depend on the persons that were learnt."""
+
+_PUBLISHED = (
+    ("base.", "backbone."),
+    ("bottleneck.", "bottleneck."),
+    ("classifier.", "classifier."),
+)
+
+
+class Features(NamedTuple):
+    """What the model makes of pictures, in float32."""
+
+    before: Tensor
+    """(B, C) pooled; triplet, circle and center loss compare these."""
+    after: Tensor
+    """(B, C) after the batch norm of the neck; what the classifier and most tests use."""
+    logits: Tensor | None
+    """(B, persons); None without a classifier."""
+
+
+class GeneralisedMean(nn.Module):
+    """(mean of x^p)^(1 / p) over all places, with p learnt (Radenovic et al., TPAMI 2018)."""
+
+    def __init__(self, power: float = 3.0, least: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor([power]))
+        self.least = least
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pool (B, C, h, w) to (B, C)."""
+        return features.clamp(min=self.least).pow(self.p).mean(dim=(2, 3)).pow(1 / self.p)
+
+
+class Average(nn.Module):
+    """The mean over all places."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pool (B, C, h, w) to (B, C)."""
+        return features.mean(dim=(2, 3))
+
+
+POOLINGS: dict[str, type[nn.Module]] = {"average": Average, "gem": GeneralisedMean}
+"""By the name of --model.pooling."""
+
+
+class ReidModel(nn.Module):
+    """A picture of a person in, a feature out that is near to those of the same person.
+
+    Args:
+        backbone: gives a pyramid whose `c5` is pooled.
+        channels: of that `c5`.
+        pooling: (B, C, h, w) to (B, C).
+        normalize: takes the pictures.
+        persons: that are learnt; 0 makes a model without classifier.
+        centers: keep a center of each person for the center loss. They are a buffer: no gradient
+            of the optimizer moves them, see `tasks.reid.loss.center_step`.
+    """
+
+    centers: Tensor | None
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        channels: int,
+        pooling: nn.Module,
+        normalize: nn.Module,
+        persons: int = 0,
+        centers: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        self.normalize = normalize
+        self.bottleneck = nn.BatchNorm1d(channels)
+        # Without a shift the features stay around the origin, where angles compare them best.
+        self.bottleneck.bias.requires_grad_(False)
+        self.classifier = nn.Linear(channels, persons, bias=False) if persons else None
+        if self.classifier is not None:
+            nn.init.normal_(self.classifier.weight, std=0.001)
+        self.register_buffer("centers", torch.randn(persons, channels) if centers else None)
+
+    def forward(self, images: Tensor, erased: Tensor | None = None) -> Features:
+        """Features of uint8 RGB pictures (B, 3, H, W).
+
+        `erased` (B, 4) are rectangles, top, left, height and width, that are filled in after the
+        normalisation; those of no area fill nothing.
+        """
+        normalized = self.normalize(images)
+        if erased is not None:
+            normalized = erase(normalized, erased)
+        features = self.backbone(normalized).c5
+        # Distances need more digits than bfloat16 has.
+        with torch.autocast(features.device.type, enabled=False):
+            before = self.pooling(features.float())
+            after = self.bottleneck(before)
+            logits = None if self.classifier is None else self.classifier(after)
+        return Features(before, after, logits)
+
+
+def erase(normalized: Tensor, rectangles: Tensor) -> Tensor:
+    """Fill rectangles (B, 4) of normalised pictures (B, 3, H, W) as the published code does.
+
+    It fills with the numbers of the ImageNet mean, 0.485, 0.456 and 0.406, although the mean of a
+    normalised picture is 0.
+    """
+    top, left, height, width = (column[:, None] for column in rectangles.unbind(dim=1))
+    rows = torch.arange(normalized.shape[2], device=normalized.device)
+    columns = torch.arange(normalized.shape[3], device=normalized.device)
+    tall = (rows >= top) & (rows < top + height)
+    wide = (columns >= left) & (columns < left + width)
+    inside = (tall[:, :, None] & wide[:, None, :])[:, None]
+    return torch.where(inside, normalized.new_tensor(MEAN).view(3, 1, 1), normalized)
+
+
+def build(config: Config, persons: int = 0) -> ReidModel:
+    """The config's model with a fresh backbone, on the CPU.
+
+    It has a classifier of so many persons, and their centers if the config has a center loss; none
+    of both for 0 persons, which is the model that is tested.
+
+    Raises:
+        UserError: no backbone has that name, or it has no stem ReLU to leave out.
+    """
+    trunk = choose("--backbone", config.backbone, MODELS)(strides=STRIDES)
+    if not config.model.stem_relu:
+        if not isinstance(getattr(trunk, "relu", None), nn.ReLU):
+            raise UserError(
+                f"--model.stem_relu false: {config.backbone} has no ReLU of the stem to leave out"
+            )
+        trunk.relu = nn.Identity()
+    return ReidModel(
+        trunk,
+        trunk.channels.c5,
+        POOLINGS[config.model.pooling](),
+        Normalize(MEAN, STD),
+        persons,
+        centers=persons > 0 and config.loss.center_weight > 0,
+    )
+
+
+def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A published checkpoint's weights under the names of `ReidModel`; None if it is no such.
+
+    Takes what the strong baseline's code writes: "base.", "bottleneck." and "classifier.".
+    """
+    state = unwrapped(content)
+    if not any(key.startswith("base.") for key in state):
+        return None
+    return _renamed(state, _PUBLISHED)
+
+
+def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A `ReidModel`'s weights under the published names; what has none there is left out."""
+    back = tuple((own, published) for published, own in _PUBLISHED)
+    known = {k: v for k, v in state.items() if k.startswith(tuple(own for own, _ in back))}
+    return _renamed(known, back)
+
+
+def _renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    renamed = {}
+    for key, value in state.items():
+        for old, new in names:
+            if key.startswith(old):
+                key = new + key.removeprefix(old)
+                break
+        renamed[key] = value
+    return renamed
+
+
+def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
+    """The likely cause when weights do not fit the model, for the message."""
+    if wrong and all(key.startswith("pooling.") for key in wrong):
+        has = any(key.startswith("pooling.") for key in state)
+        return f": say --model.pooling {'gem' if has else 'average'}"
+    return hint(wrong, state)

@@ -1,0 +1,168 @@
+"""Features and searches of people's own pictures: what is written, and what is refused."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import image
+from common.errors import DamagedFile, UserError
+from tasks.reid import draw, predict
+from tests.tasks.reid import small
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    small.write_run(folder)
+    return folder
+
+
+@pytest.fixture
+def market(tmp_path):
+    return small.write_market(tmp_path / "market")
+
+
+def run_command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, words)])
+    predict.main()
+
+
+def ranked(out):
+    with (out / "ranked.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_features_of_a_folder(run, market, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    run_command(monkeypatch, market / "query", "--run", run, "--out", out)
+    with np.load(out / "features.npz") as content:
+        paths, features = content["paths"], content["features"]
+    assert [path.rsplit("/", 1)[1] for path in paths.tolist()] == sorted(
+        path.name for path in (market / "query").iterdir()
+    )
+    assert features.dtype == np.float32
+    assert features.shape == (6, 1024)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    assert "6 features of 1024 numbers" in capsys.readouterr().out
+
+
+def test_the_default_folder_is_in_the_run(run, market, monkeypatch):
+    run_command(monkeypatch, market / "query", "--run", run)
+    assert (run / "predictions" / "features.npz").is_file()
+
+
+def test_a_search(run, market, tmp_path, monkeypatch, capsys):
+    query = market / "query" / "0012_c1s1_000000_00.jpg"
+    out, gallery = tmp_path / "out", market / "bounding_box_test"
+    run_command(monkeypatch, query, "--run", run, "--out", out, "--gallery", gallery, "--top", 4)
+    rows = ranked(out)
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+    assert {row["query"] for row in rows} == {str(query)}
+    distances = [float(row["distance"]) for row in rows]
+    assert distances == sorted(distances)
+    # Pictures of a person are nearly equal, so even random weights find them first.
+    assert all("/0012_" in row["picture"] for row in rows[:2])
+    sheet = image.read(out / "0012_c1s1_000000_00_ranked.jpg")
+    assert sheet.shape[1] > 5 * draw.CELL[1]
+    assert "searched 6 pictures for 1 queries" in capsys.readouterr().out
+
+
+def test_the_query_itself_is_not_found_but_its_copy_is(run, market, tmp_path, monkeypatch):
+    folder = market / "bounding_box_test"
+    query = folder / "0011_c1s1_000001_00.jpg"
+    copy = folder / "0011_c7s1_000001_00.jpg"
+    copy.write_bytes(query.read_bytes())
+    out = tmp_path / "out"
+    run_command(monkeypatch, query, "--run", run, "--out", out, "--gallery", folder, "--top", 50)
+    rows = ranked(out)
+    assert len(rows) == 6
+    assert str(query) not in [row["picture"] for row in rows]
+    assert rows[0]["picture"] == str(copy)
+    assert float(rows[0]["distance"]) == pytest.approx(0, abs=1e-5)
+
+
+def frames(out, query):
+    """Name of each found picture -> the colour of its frame, read in its left border."""
+    sheet = image.read(out / f"{query.stem}_ranked.jpg").astype(int)
+    height, width = draw.CELL
+    found = {}
+    for row in ranked(out):
+        if row["query"] == str(query):
+            place = int(row["rank"])
+            pixel = sheet[sheet.shape[0] - height // 2, 6 + place * (width + 6) + 2]
+            colours = {"hit": draw.HIT, "miss": draw.MISS, "unknown": draw.UNKNOWN}
+            name = min(colours, key=lambda name: np.abs(pixel - colours[name]).sum())
+            found[Path(row["picture"]).name] = name
+    return found
+
+
+def test_frames_tell_hits_from_misses_where_names_tell_persons(run, tmp_path, monkeypatch):
+    gallery, out = tmp_path / "gallery", tmp_path / "out"
+    names = ("0001_c1_a.png", "0002_c1_b.png", "0000_c1_c.png", "-1_c1_d.png", "someone.png")
+    for name in names:
+        small.save(gallery / name, 5)
+    queries = [small.save(tmp_path / name, 5) for name in ("0001_c3.png", "me.png", "0000_c3.png")]
+    run_command(monkeypatch, *queries, "--run", run, "--out", out, "--gallery", gallery)
+    known, unknown, nobody = (frames(out, query) for query in queries)
+    assert [known[name] for name in names] == ["hit", "miss", "miss", "unknown", "unknown"]
+    assert [unknown[name] for name in names] == ["unknown"] * 5
+    assert [nobody[name] for name in names] == ["miss"] * 3 + ["unknown"] * 2
+
+
+def test_a_long_list_is_broken_into_rows(run, tmp_path, monkeypatch):
+    for number in range(14):
+        small.save(tmp_path / "gallery" / f"{number}.png", number)
+    query, out = small.save(tmp_path / "q.png", 3), tmp_path / "out"
+    words = (query, "--run", run, "--out", out, "--gallery", tmp_path / "gallery", "--top", 14)
+    run_command(monkeypatch, *words)
+    assert image.read(out / "q_ranked.jpg").shape[0] > 2 * draw.CELL[0]
+    assert len(ranked(out)) == 14
+
+
+def test_freshly_generated_people(run, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run_command(monkeypatch, "--run", run, "--sample", 2, "--out", out, "--top", 3)
+    assert len(list(out.glob("*_ranked.jpg"))) == 2
+    assert len(ranked(out)) == 6
+
+
+def refusal(monkeypatch, *words):
+    with pytest.raises(UserError) as caught:
+        run_command(monkeypatch, *words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_missing_is_told_in_one_line(run, market, tmp_path, monkeypatch):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    query = market / "query"
+    words = ("--run", run, "--out", tmp_path / "out")
+    assert "no input given" in refusal(monkeypatch, *words)
+    assert "none.jpg: no such file" in refusal(monkeypatch, tmp_path / "none.jpg", *words)
+    assert "no pictures in this folder" in refusal(monkeypatch, empty, *words)
+    assert "no pictures in this folder" in refusal(monkeypatch, query, *words, "--gallery", empty)
+    assert "--gallery" in refusal(monkeypatch, query, *words, "--gallery", tmp_path / "none")
+    assert "--run is missing" in refusal(monkeypatch, query)
+    assert "--top" in refusal(monkeypatch, query, *words, "--top", 0)
+    assert "--sample" in refusal(monkeypatch, query, *words, "--sample", 3)
+    assert "--sample" in refusal(monkeypatch, *words, "--sample", -3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_picture_stops_or_is_left_out(run, market, tmp_path, monkeypatch, capsys):
+    folder = market / "bounding_box_test"
+    damaged = folder / "0011_c1s1_000001_00.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:90])
+    words = (market / "query", "--run", run, "--out", tmp_path / "out", "--gallery", folder)
+    with pytest.raises(DamagedFile, match="0011_c1s1_000001_00"):
+        run_command(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    assert "1 pictures could not be read" in capsys.readouterr().out
+    assert str(damaged) not in [row["picture"] for row in ranked(tmp_path / "out")]
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    assert "can be read" in refusal(monkeypatch, *words, "--data.on_error", "skip")
