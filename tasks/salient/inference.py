@@ -36,17 +36,19 @@ def fresh(config: Config) -> PoolNet:
     )
 
 
-def initialise(model: PoolNet, config: Config) -> None:
-    """Give a fresh model the weights that --weights or --finetune names, if any.
+def initialised(config: Config) -> PoolNet:
+    """A fresh model with the weights that --weights or --finetune names, if any.
 
     Raises:
         UserError, WeightsError: they cannot be read or do not fit.
     """
+    model = fresh(config)
     if config.weights is not None:
         backbone.load(model.backbone, config.weights)
     if config.finetune is not None:
         source = trained.read("--finetune", config.finetune, from_published)
         trained.load(model, source, explain)
+    return model
 
 
 def restore(config: Config, weights: Trained, device: torch.device) -> PoolNet:

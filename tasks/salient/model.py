@@ -6,6 +6,7 @@ as in the published code of PoolNet and Res2Net-PoolNet.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -33,6 +34,9 @@ CHANNELS = Pyramid(128, 256, 256, 512, 512)
 """Channels of the head at the stem and at the four stages, as published."""
 EDGE_CHANNELS = 16
 """Channels of an edge map's features at each level, as published."""
+
+DEVIATION = 0.01
+"""Standard deviation of the head's initial weights, as published."""
 
 STRIDES, DILATIONS = (1, 2, 2, 1), (1, 1, 1, 2)
 
@@ -104,6 +108,7 @@ class PoolNetHead(nn.Module):
         in_channels: of the backbone's stem and stages.
         channels: of the head at the same places.
         edge_channels: of the edge branch's features; 0 builds the network without it.
+        deviation: standard deviation of the initial weights.
     """
 
     def __init__(
@@ -111,6 +116,7 @@ class PoolNetHead(nn.Module):
         in_channels: Pyramid[int],
         channels: Pyramid[int] = CHANNELS,
         edge_channels: int = 0,
+        deviation: float = DEVIATION,
     ) -> None:
         super().__init__()
         first, *_, last = channels
@@ -133,7 +139,7 @@ class PoolNetHead(nn.Module):
         self.score = nn.Conv2d(2 * first, 1, 3, padding=1) if self.edge else nn.Conv2d(first, 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.01)
+                nn.init.normal_(module.weight, std=deviation)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
@@ -249,7 +255,9 @@ def build(
     pool = {} if backbone.startswith("dla") else {"ceil_mode": True}
     trunk = make(strides=STRIDES, dilations=DILATIONS, dilate_first=True, **pool)
     edge_channels = max(1, round(head_width * EDGE_CHANNELS)) if edge else 0
-    head = PoolNetHead(trunk.channels, scaled(head_width), edge_channels)
+    # A narrower head sums over fewer channels; so its features start as large as the published.
+    deviation = DEVIATION / math.sqrt(head_width)
+    head = PoolNetHead(trunk.channels, scaled(head_width), edge_channels, deviation)
     if freeze:
         freeze_batchnorm(trunk)
     # Eight features are needed at stride 16. A pool that rounds up finds them in two pixels less.

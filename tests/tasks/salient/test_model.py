@@ -326,6 +326,8 @@ def test_the_head_starts_as_published():
         assert layer.weight.mean().abs() < 2e-3
         assert layer.weight.std().item() == pytest.approx(0.01, rel=0.15)
     assert not head.score.bias.any()
+    narrow = build(small.BACKBONE, 0.25).head.deep_pool[0].convs[0].weight
+    assert narrow.std().item() == pytest.approx(0.02, rel=0.05)
     biased = [name for name, _ in head.named_parameters() if name.endswith("bias")]
     assert biased == ["score.bias"]
 

@@ -1,0 +1,193 @@
+"""``python -m tasks.salient.evaluate --run runs/salient``: score a saliency model on test sets.
+
+A published checkpoint without a run: ``--config RECIPE.yaml --checkpoint FILE.pth``. Any flag of
+train wins over the run's config, such as ``--data.root`` and ``--data.test_sets``. Maps that exist
+already need no model: ``--maps FOLDER --data.root data --data.test_sets '[ECSSD, DUTS-TE]'``.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbone.errors import WeightsError
+from common import command, config, distributed, trained
+from common.distributed import World
+from common.errors import UserError
+from common.evaluation import infer
+from tasks.salient import maps, report, sample, sets
+from tasks.salient.config import Config
+from tasks.salient.data import TestSet
+from tasks.salient.inference import TestedConfig, restore, saliency_maps
+from tasks.salient.metrics import Measured, measure, scores
+from tasks.salient.published import from_published
+from tasks.salient.report import Evaluation
+from tasks.salient.sets import PictureSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(TestedConfig):
+    """Score a model, or maps that exist already."""
+
+    maps: Path | None = None
+    """Folder with maps (or one folder of maps per test set), scored instead of a model."""
+    map_suffix: str = ""
+    """What the maps' names have behind those of the pictures, such as _sal_fuse."""
+
+
+class Result(NamedTuple):
+    """What is known of one picture."""
+
+    measured: Measured
+    same_size: bool
+    """Whether picture (or map) and mask have one size."""
+
+
+def root(settings: Config) -> Path:
+    """The folder of the data sets, the generated one if none is set."""
+    return settings.data.root or sample.sample_set()
+
+
+def test_sets(settings: Config) -> list[PictureSet]:
+    """The sets that are scored.
+
+    Raises:
+        UserError: one cannot be found, or two have one name.
+    """
+    sources = settings.data.test_sets
+    found = [sets.find("--data.test_sets", source, root(settings)) for source in sources]
+    names = [one.name for one in found]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"--data.test_sets {list(sources)}: two sets have one name ({', '.join(names)}); name "
+            "them as NAME=PICTURES:MASKS"
+        )
+    return found
+
+
+test_sets.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest take it for a test
+
+
+def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: World) -> Evaluation:
+    """Score a model in eval mode on one set; called on all ranks, which share the work."""
+
+    def step(batch: dict[str, Any]) -> list[Result]:
+        return _measured(model, batch)
+
+    native = settings.data.fit == "native"
+    results: list[Result] = infer(
+        TestSet(pictures, settings.data),
+        step,
+        batch_size=1 if native else settings.engine.batch_size,
+        workers=settings.loader.workers,
+        world=world,
+        title=f"evaluating {pictures.name}",
+    )
+    return _evaluation(results, pictures, world)
+
+
+def _measured(model: nn.Module, batch: dict[str, Any]) -> list[Result]:
+    contents = list(zip(batch["rows"].tolist(), batch["columns"].tolist(), strict=True))
+    sizes = [(height, width) for height, width in batch["mask_size"].tolist()]
+    found = saliency_maps(model, batch["image"], contents, sizes)
+    masks = [
+        np.frombuffer(content, dtype=np.uint8).reshape(size)
+        for content, size in zip(batch["mask"], sizes, strict=True)
+    ]
+    same = batch["same_size"].tolist()
+    return [Result(measure(*pair), equal) for *pair, equal in zip(found, masks, same, strict=True)]
+
+
+def evaluate_maps(
+    pictures: PictureSet, files: Sequence[Path], settings: Config, world: World
+) -> Evaluation:
+    """Score the existing maps of one set; called on all ranks, which share the work."""
+
+    def step(batch: dict[str, Tensor]) -> list[Result]:
+        return [
+            Result(Measured(outside, inside, stretched, *values), same)
+            for outside, inside, stretched, *values, same in zip(
+                *(batch[name].numpy() for name in ("outside", "inside", "stretched")),
+                *(batch[name].tolist() for name in ("error", "structure", "weighted")),
+                batch["same_size"].tolist(),
+                strict=True,
+            )
+        ]
+
+    results: list[Result] = infer(
+        maps.MapSet(pictures, files, settings.data),
+        step,
+        batch_size=16,
+        workers=settings.loader.workers,
+        world=world,
+        title=f"scoring {pictures.name}",
+    )
+    return _evaluation(results, pictures, world)
+
+
+def _evaluation(results: Sequence[Result], pictures: PictureSet, world: World) -> Evaluation:
+    outcome = None
+    if world.main and results:
+        outcome = scores([result.measured for result in results])
+    outcome = distributed.share(outcome, world)
+    if outcome is None:
+        raise UserError(f"{pictures.name}: not one of its {len(pictures)} pictures can be scored")
+    return Evaluation(
+        pictures=pictures,
+        scores=outcome,
+        skipped=len(pictures) - len(results),
+        resized=sum(not result.same_size for result in results),
+    )
+
+
+def main() -> None:
+    """Read the flags, score, and write cards, curves and pictures."""
+    words = sys.argv[1:]
+    given = config.parse(EvaluateConfig, words)
+    if given.maps is None:
+        with distributed.started(given.engine.device) as world:
+            score(trained.parse(EvaluateConfig, words), world)
+        return
+    if given.run is not None:
+        raise UserError("--maps and --run: give one; maps are scored without a model")
+    settings = config.parse(EvaluateConfig, ["--out", f"runs/{given.maps.resolve().name}", *words])
+    with distributed.started("cpu") as world:
+        score_maps(settings, world)
+
+
+def score(settings: TestedConfig, world: World) -> list[Evaluation]:
+    """Score the config's checkpoint and write everything there is to tell into its `out`."""
+    weights = trained.find(settings, from_published)
+    pictures = test_sets(settings)
+    model = restore(settings, weights, world.device)
+    low = settings.precision == "bf16"
+    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
+        evaluations = [evaluate(model, one, settings, world) for one in pictures]
+    if world.main:
+        report.write(settings, evaluations, report.Source.of_model(settings, model, weights))
+        report.write_pictures(settings, evaluations, model)
+    return evaluations
+
+
+def score_maps(settings: EvaluateConfig, world: World) -> list[Evaluation]:
+    """Score the maps in `settings.maps`."""
+    assert settings.maps is not None
+    pictures = test_sets(settings)
+    alone = len(pictures) == 1
+    files = [maps.find(settings.maps, settings.map_suffix, one, alone) for one in pictures]
+    evaluations = [
+        evaluate_maps(one, found, settings, world)
+        for one, found in zip(pictures, files, strict=True)
+    ]
+    if world.main:
+        report.write(settings, evaluations, report.Source.of_maps(settings.maps))
+    return evaluations
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

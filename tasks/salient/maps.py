@@ -1,0 +1,81 @@
+"""Folders of maps that exist already, from any code, to be scored without a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from common.errors import DamagedFile, UserError
+from common.image import SUFFIXES
+from tasks.salient.config import DataConfig
+from tasks.salient.data import read_mask, tell_skipped
+from tasks.salient.metrics import measure
+from tasks.salient.sets import PictureSet
+from tasks.salient.transforms import scale
+
+
+class MapSet(Dataset[dict[str, Any] | None]):
+    """Maps measured by their masks: what `metrics.Measured` holds, as arrays.
+
+    A map of another size is resized to its mask.
+    """
+
+    def __init__(self, saliency: PictureSet, maps: Sequence[Path], config: DataConfig) -> None:
+        self.saliency, self.maps, self.config = saliency, maps, config
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.saliency)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        """One measured map, or None for one that cannot be read and may be skipped."""
+        try:
+            mask = read_mask(self.saliency.pairs[index].label, self.config.allow_empty)
+            predicted = read_mask(self.maps[index], allow_empty=True)
+        except DamagedFile as error:
+            tell_skipped(error, self.config.on_error)
+            return None
+        measured = measure(scale(predicted, mask.shape), mask)
+        return {**measured._asdict(), "same_size": predicted.shape == mask.shape}
+
+
+def find(folder: Path, suffix: str, saliency: PictureSet, alone: bool) -> list[Path]:
+    """The map of each picture of a set.
+
+    Args:
+        folder: holds the maps, or a folder named like the set that does.
+        suffix: what a map's name has behind the picture's, such as "_sal_fuse".
+        saliency: the pictures.
+        alone: whether this is the only set, whose maps may lie in the folder itself.
+
+    Raises:
+        UserError: the folder does not exist, or maps are missing.
+    """
+    place = folder / saliency.name
+    if not place.is_dir():
+        if not alone or not folder.is_dir():
+            raise UserError(f"--maps {folder}: no folder {place} with the maps of this set")
+        place = folder
+    present = {
+        path.stem: path for path in sorted(place.iterdir()) if path.suffix.lower() in SUFFIXES
+    }
+    names = [pair.image.stem + suffix for pair in saliency.pairs]
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise UserError(
+            f"--maps {place}: no map for {len(missing)} of the {len(names)} pictures of "
+            f"{saliency.name}, such as {missing[0]}.png{_hint(missing[0], suffix, present)}"
+        )
+    return [present[name] for name in names]
+
+
+def _hint(missing: str, suffix: str, present: dict[str, Path]) -> str:
+    """What to say if the map is there under a longer name, or in another case."""
+    stem = missing.removesuffix(suffix)
+    for name in present:
+        if name.startswith(stem) and name != stem + suffix:
+            return f"; {present[name].name} is there: say --map_suffix '{name.removeprefix(stem)}'"
+        if name.lower() == missing.lower():
+            return f"; {present[name].name} differs in case: rename it"
+    return ""

@@ -1,0 +1,177 @@
+"""What an evaluation leaves behind: result cards, the precision and recall curve, pictures."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from common import card, image, outputs, plot
+from common.errors import DamagedFile, UserError
+from common.trained import Trained
+from tasks.salient.config import Config
+from tasks.salient.data import read_mask
+from tasks.salient.inference import TestedConfig, find_saliency
+from tasks.salient.metrics import MAIN, Scores
+from tasks.salient.sets import PictureSet
+
+PICTURES = 6
+"""Rows of the sheet that the command writes."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one evaluation on one set."""
+
+    pictures: PictureSet
+    scores: Scores
+    skipped: int
+    """Pictures that could not be read. Only rank 0 knows it."""
+    resized: int
+    """Pictures or maps whose mask has another size. Only rank 0 knows it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the maps are from, in the words of the result card."""
+
+    model: dict[str, Any]
+    checkpoint: dict[str, Any]
+    protocol: dict[str, Any]
+    device: str
+
+    @classmethod
+    def of_model(cls, config: TestedConfig, model: nn.Module, weights: Trained) -> Self:
+        """Maps that a model has just made."""
+        data = config.data
+        inputs = "native" if data.fit == "native" else f"{data.fit} {list(data.input_size)}"
+        return cls(
+            model=card.describe_model(model, config.backbone, config.weights),
+            checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
+            protocol={
+                "inputs": inputs,
+                "colour": data.colour,
+                "normalisation": config.model.normalisation,
+                "precision": config.precision,
+            },
+            device=card.describe_device(next(model.parameters()).device),
+        )
+
+    @classmethod
+    def of_maps(cls, folder: Path) -> Self:
+        """Maps that were there before."""
+        return cls(model={}, checkpoint={}, protocol={"maps": str(folder)}, device="CPU")
+
+
+def write(config: Config, evaluations: Sequence[Evaluation], source: Source) -> None:
+    """Print the table; write a result card for each set and one picture of their curves.
+
+    The first set's card is metrics.json; with several, each has metrics_NAME.json as well.
+    """
+    cards = [result_card(config, one, source) for one in evaluations]
+    print(table(cards))
+    for one in evaluations:
+        if one.resized:
+            print(
+                f"{one.pictures.name}: {one.resized} pictures have a mask of another size; their "
+                "maps were resized to it"
+            )
+    outputs.make_folder(config.out)
+    try:
+        cards[0].write(config.out / "metrics.json")
+        if len(cards) > 1:
+            for each in cards:
+                each.write(config.out / f"metrics_{each.data['split']}.json")
+        curves = {
+            one.pictures.name: (one.scores.recall, one.scores.precision) for one in evaluations
+        }
+        plot.lines(config.out / "precision_recall.png", curves, "recall", "precision")
+        write_curves(config.out / "precision_recall.json", evaluations)
+    except OSError as error:
+        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
+    print(f"wrote {config.out}/metrics.json and precision_recall.png")
+
+
+def write_curves(path: Path, evaluations: Sequence[Evaluation]) -> None:
+    """Write the curves' 256 points of each set, to be drawn beside other methods."""
+    content = {
+        one.pictures.name: {
+            "precision": np.round(one.scores.precision, 6).tolist(),
+            "recall": np.round(one.scores.recall, 6).tolist(),
+        }
+        for one in evaluations
+    }
+    outputs.write_text(path, json.dumps(content))
+
+
+def table(cards: Sequence[card.Card]) -> str:
+    """The main scores, a row for each set, and the protocol below."""
+    head = ["set", "pictures", *MAIN]
+    rows = [
+        [one.data["split"], str(one.data["images"]), *(f"{one.metrics[name]:.4f}" for name in MAIN)]
+        for one in cards
+    ]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    lines = [
+        "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
+        for row in [head, *rows]
+    ]
+    parts = [("protocol", cards[0].protocol), ("model", cards[0].model)]
+    for title, part in parts:
+        if part:
+            said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in part.items())
+            lines.append(f"{title}: {said}")
+    return "\n".join(lines)
+
+
+def result_card(config: Config, evaluation: Evaluation, source: Source) -> card.Card:
+    """The evaluation of one set with its protocol, data, model and versions."""
+    pictures = evaluation.pictures
+    return card.Card(
+        task="salient",
+        metrics=evaluation.scores.metrics,
+        protocol={**source.protocol, "MaxF": "SalMetric", "map_size": "the mask's"},
+        data={
+            "root": card.describe_root(config.data.root),
+            "split": pictures.name,
+            "images": len(pictures) - evaluation.skipped,
+            "skipped": evaluation.skipped,
+            "resized": evaluation.resized,
+            "fingerprint": pictures.fingerprint,
+        },
+        model=source.model,
+        checkpoint=source.checkpoint,
+        versions=card.versions(("numpy", "opencv-python")),
+        device=source.device,
+    )
+
+
+def write_pictures(
+    config: TestedConfig, evaluations: Sequence[Evaluation], model: nn.Module
+) -> None:
+    """Write a sheet for each set: picture, mask and map, for pictures spread evenly over it."""
+    folder = config.out / "pictures"
+    outputs.make_folder(folder)
+    for evaluation in evaluations:
+        pairs = evaluation.pictures.pairs
+        chosen = sorted({place * len(pairs) // PICTURES for place in range(PICTURES)})
+        cells: list[NDArray[np.uint8]] = []
+        titles: list[str] = []
+        for index in chosen:
+            try:
+                picture = image.read(pairs[index].image)
+                mask = read_mask(pairs[index].label, allow_empty=True)
+            except DamagedFile:
+                continue  # It was counted and told when it was to be scored.
+            found = find_saliency(model, picture, config)
+            cells += [picture, *(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB) for grey in (mask, found))]
+            titles += [pairs[index].image.name, "mask", "map"]
+        if cells:
+            path = folder / f"{evaluation.pictures.name}.jpg"
+            plot.sheet(cells, path, 6, titles, cell=(192, 224))
+    print(f"wrote {folder}/")

@@ -1,0 +1,179 @@
+"""Maps, cut-outs and overlays of people's own pictures and videos."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import image, video
+from common.errors import DamagedFile, UserError
+from tasks.salient import predict
+from tasks.salient.predict import cutout, on_background, overlay
+from tests.tasks.salient import small
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    small.write_run(folder)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(("a.png", "b.jpg")):
+        small.picture(seed).save(folder / name)
+    return folder
+
+
+def run_command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, words)])
+    predict.main()
+
+
+def refusal(monkeypatch, *words):
+    with pytest.raises(UserError) as caught:
+        run_command(monkeypatch, *words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_gives_three_files_a_picture(run, pictures, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    run_command(monkeypatch, pictures, "--run", run, "--out", out)
+    wanted = ["_cutout.png", "_map.png", "_overlay.jpg"]
+    assert names(out) == [stem + end for stem in "ab" for end in wanted]
+    assert "2 pictures in" in capsys.readouterr().out
+    saliency = Image.open(out / "a_map.png")
+    assert saliency.mode == "L"
+    assert saliency.size == (small.WIDTH, small.HEIGHT)
+    cut = np.asarray(Image.open(out / "a_cutout.png"))
+    assert cut.shape == (small.HEIGHT, small.WIDTH, 4)
+    assert np.array_equal(cut[..., :3], image.read(pictures / "a.png"))
+    assert np.array_equal(cut[..., 3], np.asarray(saliency))
+    assert image.read(out / "a_overlay.jpg").shape == cut[..., :3].shape
+
+
+def test_only_what_was_asked_for(run, pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    words = (pictures / "a.png", "--run", run, "--out", out, "--outputs", "[map]")
+    run_command(monkeypatch, *words)
+    assert names(out) == ["a_map.png"]
+
+
+def test_the_default_folder_is_in_the_run(run, pictures, monkeypatch):
+    run_command(monkeypatch, pictures / "b.jpg", "--run", run)
+    assert (run / "predictions" / "b_map.png").is_file()
+
+
+def test_equal_names_do_not_overwrite_each_other(run, pictures, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    small.picture(5).save(tmp_path / "other" / "a.png")
+    words = (pictures / "a.png", tmp_path / "other" / "a.png", "--run", run)
+    run_command(monkeypatch, *words, "--out", tmp_path / "out", "--outputs", "[map]")
+    assert names(tmp_path / "out") == ["a_2_map.png", "a_map.png"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 90), (90, 5), (200, 30), (113, 111)])
+@pytest.mark.parametrize("fit", ["native", "stretch", "pad"])
+def test_pictures_of_any_size(run, tmp_path, monkeypatch, size, fit):
+    small.picture(1, size).save(tmp_path / "p.png")
+    words = (tmp_path / "p.png", "--run", run, "--out", tmp_path / "out", "--data.fit", fit)
+    run_command(monkeypatch, *words)
+    for name in names(tmp_path / "out"):
+        assert Image.open(tmp_path / "out" / name).size == size, name
+
+
+def test_pictures_are_shown_upright(run, tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
+    stored = small.picture(3).transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "turned.jpg", exif=exif)
+    run_command(monkeypatch, tmp_path / "turned.jpg", "--run", run, "--out", tmp_path / "out")
+    assert Image.open(tmp_path / "out" / "turned_map.png").size == (small.WIDTH, small.HEIGHT)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A video of five frames."""
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
+    for number in range(5):
+        frame = np.full((48, 64, 3), 40 * number, dtype=np.uint8)
+        writer.write(cv2.circle(frame, (10 * number, 20), 9, (0, 0, 255), -1))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["map", "cutout", "overlay"])
+def test_a_video_gives_a_video(run, clip, tmp_path, monkeypatch, capsys, kind):
+    out = tmp_path / "out"
+    run_command(monkeypatch, clip, "--run", run, "--out", out, "--video", kind)
+    assert names(out) == [f"clip_{kind}.mp4"]
+    frames = list(video.frames(out / f"clip_{kind}.mp4"))
+    assert len(frames) == 5
+    assert frames[0].shape == (48, 64, 3)
+    assert "1 videos (5 frames)" in capsys.readouterr().out
+
+
+def test_pictures_and_videos_together(run, clip, pictures, tmp_path, monkeypatch, capsys):
+    run_command(monkeypatch, pictures, clip, "--run", run, "--out", tmp_path / "out")
+    assert len(names(tmp_path / "out")) == 7
+    assert "2 pictures and 1 videos (5 frames)" in capsys.readouterr().out
+
+
+def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
+    words = ("--run", run, "--sample", 2, "--out", tmp_path / "out", "--outputs", "[cutout]")
+    run_command(monkeypatch, *words)
+    assert len(names(tmp_path / "out")) == 2
+
+
+def test_what_is_missing_is_told_in_one_line(run, pictures, tmp_path, monkeypatch):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = ("--run", run, "--out", tmp_path / "out")
+    assert "no input given" in refusal(monkeypatch, *words)
+    assert "none.jpg: no such file" in refusal(monkeypatch, tmp_path / "none.jpg", *words)
+    assert "no pictures in this folder" in refusal(monkeypatch, empty, *words)
+    assert "--run is missing" in refusal(monkeypatch, pictures)
+    assert "--sample" in refusal(monkeypatch, pictures, *words, "--sample", 3)
+    assert "--outputs" in refusal(monkeypatch, pictures, *words, "--outputs", "[]")
+    assert "--outputs" in refusal(monkeypatch, pictures, *words, "--outputs", "[mask]")
+    (tmp_path / "broken.mp4").write_text("no video")
+    assert "is not a video" in refusal(monkeypatch, tmp_path / "broken.mp4", *words)
+
+
+def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
+    (pictures / "aa.jpg").write_bytes((pictures / "b.jpg").read_bytes()[:200])
+    words = (pictures, "--run", run, "--out", tmp_path / "out", "--outputs", "[map]")
+    with pytest.raises(DamagedFile, match=r"aa\.jpg"):
+        run_command(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    assert names(tmp_path / "out") == ["a_map.png", "b_map.png"]
+    printed = capsys.readouterr()
+    assert "1 pictures could not be read" in printed.out
+    assert "aa.jpg" in printed.err
+
+
+def test_what_is_drawn():
+    picture = np.asarray(small.picture(0))
+    nothing, everything = (np.full(picture.shape[:2], level, np.uint8) for level in (0, 255))
+    assert (cutout(picture, everything)[..., 3] == 255).all()
+    assert np.array_equal(on_background(picture, everything), picture)
+    assert (on_background(picture, nothing) == predict.BACKGROUND).all()
+    faded = overlay(picture, nothing)
+    assert np.ptp(faded, axis=2).max() == 0, "grey where nothing stands out"
+    assert faded.mean() < picture.mean()
+    half = nothing.copy()
+    half[:, :30] = 255
+    drawn = overlay(picture, half)
+    assert np.array_equal(drawn[:, 34:], faded[:, 34:])
+    assert np.ptp(drawn[:, :28], axis=2).max() > 50
