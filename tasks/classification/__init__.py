@@ -1,0 +1,1 @@
+"""Image classification: where backbone weights come from, and what a backbone looks at."""

@@ -1,0 +1,120 @@
+"""Data sets for classification: a picture's input for the network, and its class."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from common.errors import DamagedFile, UserError
+from common.image import Picture
+from tasks.classification import folders, labels, official, sample, shards
+from tasks.classification.config import Config, DataConfig, TestConfig
+from tasks.classification.labels import Classes
+from tasks.classification.pictures import Pictures, renumbered
+from tasks.classification.transforms import TrainTransform, evaluation_image
+
+__all__ = ["Pictures", "TestSet", "TrainSet", "planes", "read_split", "read_splits"]
+
+
+def read_splits(config: Config) -> tuple[Pictures, Pictures]:
+    """The pictures to learn and those to score.
+
+    Raises:
+        UserError: a split cannot be read, or the two have other classes or a class no picture.
+    """
+    data = config.data
+    training = read_split(data, data.train_split)
+    empty = np.flatnonzero(training.counts() == 0)
+    if len(empty):
+        raise UserError(
+            f"{training.split}: {len(empty)} of its {len(training.classes)} classes have no "
+            f"picture, first {training.classes.names[empty[0]]}: nothing can be learnt of them"
+        )
+    validation = read_split(data, data.val_split, training.classes)
+    val, train = f"--data.val_split {data.val_split}", f"--data.train_split {data.train_split}"
+    labels.require_same(validation.classes, training.classes, val, train)
+    return training, renumbered(validation, training.classes)
+
+
+def read_split(data: DataConfig, split: str, known: Classes | None = None) -> Pictures:
+    """Labelled pictures of one split of --data.root, or of the sample set without one.
+
+    Args:
+        data: says where and in which format.
+        split: name of the split.
+        known: the classes, where neither folders nor a list of classes name them.
+    """
+    root = data.root or sample.sample_set()
+    listed = _class_list(root, data)
+    if data.val_list is not None and split == data.val_split:
+        return official.read(root, split, data.val_list, listed or known)
+    if data.format == "shards":
+        return shards.read(root, split, listed or known)
+    return folders.read(root, split, listed)
+
+
+def _class_list(root: Path, data: DataConfig) -> Classes | None:
+    """The list that --data.classes names, or the one in the root."""
+    if data.classes is not None:
+        return labels.read(data.classes)
+    return labels.read(root / labels.FILE) if (root / labels.FILE).is_file() else None
+
+
+class TrainSet:
+    """Pictures as training samples; common.sampling draws from it."""
+
+    def __init__(self, pictures: Pictures, config: DataConfig) -> None:
+        self.pictures = pictures
+        self.transform = TrainTransform(config)
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.pictures)
+
+    def sample(self, index: int, generator: np.random.Generator) -> dict[str, Any]:
+        """Image (3, S, S) bytes in RGB, and label, the number of its class.
+
+        Raises DamagedFile when the picture cannot be read.
+        """
+        store = self.pictures.store
+        image = self.transform(store.read(index), store.name(index), generator)
+        return {"image": planes(image), "label": int(self.pictures.labels[index])}
+
+
+class TestSet(Dataset[dict[str, Any] | None]):
+    """Centre crops for evaluation.
+
+    A sample that cannot be read is None when on_error is "skip", and told on stderr.
+    """
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    def __init__(self, pictures: Pictures, test: TestConfig, on_error: str) -> None:
+        self.pictures = pictures
+        self.test = test
+        self.on_error = on_error
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        """Image (3, S, S) bytes in RGB, label and index."""
+        store = self.pictures.store
+        try:
+            image = evaluation_image(store.read(index), store.name(index), self.test)
+        except DamagedFile as error:
+            if self.on_error == "stop":
+                raise
+            print(f"skipped: {error}", file=sys.stderr, flush=True)
+            return None
+        label = int(self.pictures.labels[index])
+        return {"image": planes(image), "label": label, "index": index}
+
+
+def planes(image: Picture) -> NDArray[np.uint8]:
+    """Picture (3, H, W) of one (H, W, 3)."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1))

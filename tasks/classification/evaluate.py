@@ -1,0 +1,134 @@
+"""``python -m tasks.classification.evaluate --run runs/classification``: top-1 and top-5 accuracy.
+
+A published checkpoint without a run, as a name, a file of its authors, timm's or torchvision's:
+``--config RECIPE.yaml --checkpoint FILE_OR_NAME --data.root IMAGENET``. Any flag of train wins over
+the run's config, such as ``--test.input_size 320``, ``--test.crop 1`` and ``--data.val_list FILE``.
+"""
+
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbone import WEIGHTS, WeightsError
+from common import command, distributed, trained
+from common.distributed import World
+from common.errors import UserError
+from common.evaluation import infer
+from common.trained import Trained
+from tasks.classification import inference, labels, report
+from tasks.classification.config import Config
+from tasks.classification.data import Pictures, TestSet, read_split
+from tasks.classification.inference import FRESH_LAYER, TestedConfig, classes_of, restore
+from tasks.classification.metrics import accuracy, ranks
+from tasks.classification.pictures import renumbered
+from tasks.classification.report import Evaluation
+
+
+class Answer(NamedTuple):
+    """What the model says of one picture."""
+
+    picture: int
+    """Its number in the data set."""
+    rank: int
+    """Classes before the true one."""
+    guess: int
+    """The first class."""
+    confidence: float
+    """Its probability."""
+
+
+def evaluate(model: nn.Module, pictures: Pictures, config: Config, world: World) -> Evaluation:
+    """Score a model in eval mode; called on all ranks, which share the work.
+
+    The metrics are the same on every rank.
+    """
+    dataset = TestSet(pictures, config.test, config.data.on_error)
+    answers: list[Answer] = infer(
+        dataset,
+        lambda batch: _answers(model, batch),
+        batch_size=config.engine.batch_size,
+        workers=config.loader.workers,
+        world=world,
+        title="evaluating",
+    )
+    rank = np.array([answer.rank for answer in answers], dtype=np.int64)
+    metrics = {"top1": accuracy(rank, 1), "top5": accuracy(rank, 5)}
+    return Evaluation(
+        metrics=distributed.share(metrics, world),
+        index=np.array([answer.picture for answer in answers], dtype=np.int64),
+        rank=rank,
+        guess=np.array([answer.guess for answer in answers], dtype=np.int64),
+        confidence=np.array([answer.confidence for answer in answers]),
+        skipped=len(dataset) - len(answers) if world.main else 0,
+    )
+
+
+def _answers(model: nn.Module, batch: dict[str, Tensor]) -> list[Answer]:
+    logits = model(batch["image"]).float()
+    if not torch.isfinite(logits).all():
+        raise UserError("the model's scores are not finite: this checkpoint is of a failed run")
+    confidence, guess = logits.softmax(dim=1).max(dim=1)
+    columns = (batch["index"], ranks(logits, batch["label"]), guess, confidence)
+    return [Answer(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def read_pictures(config: TestedConfig, weights: Trained) -> Pictures:
+    """The pictures to be scored, under the numbers that the model has for their classes.
+
+    Raises:
+        UserError: they cannot be read, or their classes are not the model's.
+    """
+    wanted, count = classes_of(weights, config.data.classes), inference.class_count(weights)
+    found = read_split(config.data, config.data.val_split, wanted)
+    if wanted is None and len(found.classes) == count:
+        return found
+    wanted = wanted or labels.numbered(count)
+    if set(found.classes.names) <= set(wanted.names):
+        if config.test.subset or len(found.classes) == len(wanted):
+            return renumbered(found, wanted)
+        advice = "--test.subset scores a part of the classes"
+    else:
+        advice = FRESH_LAYER
+    raise UserError(
+        f"--data.val_split {found.split}: its classes are not the {count} of {weights.file}: "
+        f"{labels.differences(found.classes, wanted)}; {advice}"
+    )
+
+
+def main() -> None:
+    """Read the flags, score the model and write the card, the accuracies and the pictures."""
+    config = trained.parse(TestedConfig, sys.argv[1:])
+    with distributed.started(config.engine.device) as world:
+        score(config, world)
+
+
+def score(config: TestedConfig, world: World) -> Evaluation:
+    """Score the config's checkpoint and write everything there is to tell into config.out."""
+    weights = inference.find(config)
+    pictures = read_pictures(config, weights)
+    _compare_protocols(config)
+    model = restore(config, weights, world.device)
+    low = config.precision == "bf16"
+    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
+        evaluation = evaluate(model, pictures, config, world)
+    if world.main:
+        report.write(config, evaluation, pictures, model, weights)
+    return evaluation
+
+
+def _compare_protocols(config: TestedConfig) -> None:
+    """Tell when a published checkpoint is not scored as it was published."""
+    published, test = WEIGHTS.get(config.checkpoint), config.test
+    if published is None or (test.input_size, test.crop) == (published.input_size, published.crop):
+        return
+    print(
+        f"note: {published.name} was published at --test.input_size {published.input_size} "
+        f"--test.crop {published.crop}; this score is at {test.input_size} and {test.crop}"
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

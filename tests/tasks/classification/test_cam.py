@@ -1,0 +1,71 @@
+"""Class activation maps beside their definitions."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.classification.cam import cam, grad_cam, heat
+from tasks.classification.config import ModelConfig
+from tasks.classification.model import build
+from tests.tasks.classification import small
+from tests.tasks.classification.test_model import pictures, randomise
+
+
+@pytest.fixture(scope="module", params=[small.BACKBONE, "resnet26_half"])
+def model(request):
+    torch.manual_seed(0)
+    return randomise(build(request.param, 6, ModelConfig()))
+
+
+CLASSES = torch.tensor([4, 1])
+
+
+def test_the_mean_of_a_map_is_the_score_without_its_bias(model):
+    images = pictures(96)
+    maps = cam(model, images, CLASSES)
+    assert maps.shape == (2, 3, 3)
+    with torch.inference_mode():
+        scores = model(images)[torch.arange(2), CLASSES] - model.fc.bias[CLASSES]
+    assert torch.allclose(maps.mean(dim=(1, 2)), scores, atol=1e-5)
+
+
+def test_grad_cam_of_the_last_stage_is_cam_up_to_a_positive_factor(model):
+    images = pictures(96)
+    plain, gradient = cam(model, images, CLASSES), grad_cam(model, images, CLASSES)
+    assert torch.allclose(gradient * 9, plain, atol=1e-5)
+    assert np.allclose(heat(plain, (96, 96)), heat(gradient, (96, 96)), atol=1e-5)
+
+
+def test_grad_cam_of_an_earlier_stage_by_the_chain_of_stages(model):
+    """The stage's features as leaves, and the rest of the trunk run by hand."""
+    images = pictures(64)
+    found = grad_cam(model, images, CLASSES, "c4")
+    features = model.backbone(model.normalize(images)).c4.detach().requires_grad_()
+    scores = model.classify(model.backbone.layer4(features))
+    (scores[0, 4] + scores[1, 1]).backward()
+    weights = features.grad.mean(dim=(2, 3), keepdim=True)
+    assert torch.allclose(found, (weights * features).sum(dim=1), atol=1e-5)
+    assert found.shape == (2, 4, 4)
+
+
+def test_maps_leave_no_gradients_behind(model):
+    model.zero_grad()
+    grad_cam(model, pictures(64), CLASSES, "c3")
+    assert all(parameter.grad is None for parameter in model.parameters())
+    with torch.inference_mode():
+        model(pictures(64))
+
+
+def test_another_class_has_another_map(model):
+    images = pictures(96)
+    assert not torch.allclose(cam(model, images, CLASSES), cam(model, images, CLASSES - 1))
+
+
+def test_heat_is_from_zero_to_one():
+    maps = torch.tensor([[[1.0, -2.0], [0.0, 4.0]], [[-1.0, -2.0], [-3.0, -4.0]]])
+    shown = heat(maps, (8, 10))
+    assert shown.shape == (2, 8, 10)
+    assert shown[0].max() == 1
+    assert shown.min() == 0
+    assert shown[0, -1, -1] == 1
+    assert not shown[1].any()

@@ -1,0 +1,319 @@
+"""What is read, beside torchvision's ImageFolder, tarfile and the files themselves."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+
+from common.errors import DamagedFile, UserError
+from common.sampling import Counted, collate, generator_for
+from tasks.classification import folders, labels, official, pack, shards
+from tasks.classification.config import Config, DataConfig, TestConfig
+from tasks.classification.data import TestSet, TrainSet, read_split, read_splits
+from tasks.classification.labels import Classes
+from tasks.classification.pictures import renumbered, spread
+from tests.tasks.classification import small
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    return small.write_tree(tmp_path / "data")
+
+
+@pytest.fixture
+def packed(root, tmp_path):
+    """The same data set as shards of five pictures."""
+    for split in ("train", "val"):
+        pack.write(folders.read(root, split, None), tmp_path / "shards" / split, 5, seed=0)
+    return tmp_path / "shards"
+
+
+def test_classes_and_files_are_in_image_folders_order(root):
+    (root / "train" / "cat" / "more" / "deep").mkdir(parents=True)
+    small.picture(7).save(root / "train" / "cat" / "more" / "deep" / "a.PNG")
+    small.picture(8).save(root / "train" / "cat" / "Z.JPEG")
+    (root / "train" / "cat" / "notes.txt").write_text("no picture")
+    (root / "train" / "a class").mkdir()
+    small.picture(9).save(root / "train" / "a class" / "ä ö.webp")
+    theirs = ImageFolder(root / "train")
+    ours = folders.read(root, "train", None)
+    assert list(ours.classes.names) == theirs.classes
+    assert [ours.store.name(k) for k in range(len(ours))] == [path for path, _ in theirs.samples]
+    assert ours.labels.tolist() == theirs.targets
+    for index in (0, len(ours) - 1):
+        assert ours.store.read(index).tobytes() == Path(theirs.samples[index][0]).read_bytes()
+
+
+def test_hidden_folders_are_no_classes(root):
+    (root / "train" / ".ipynb_checkpoints").mkdir()
+    assert folders.read(root, "train", None).classes.names == small.CLASSES
+
+
+def test_titles_come_from_the_list_in_the_root(root):
+    (root / "classes.txt").write_text("dog\tman's best friend\ncat\tcat\n")
+    found = read_split(DataConfig(root=root), "train")
+    assert found.classes == Classes(small.CLASSES, ("bee", "cat", "man's best friend"))
+
+
+def test_a_list_of_classes_reads_back(tmp_path):
+    classes = Classes(("n01440764", "a class", "b"), ("tench, Tinca tinca", "a class", "B b"))
+    labels.write(classes, tmp_path / "classes.txt")
+    assert labels.read(tmp_path / "classes.txt") == classes
+    (tmp_path / "kaggle.txt").write_text("n01440764 tench, Tinca tinca\nn01443537 goldfish\n")
+    found = labels.read(tmp_path / "kaggle.txt")
+    assert found.names == ("n01440764", "n01443537")
+    assert found.titles == ("tench, Tinca tinca", "goldfish")
+
+
+def test_imagenets_classes():
+    classes = labels.imagenet()
+    assert len(classes) == 1000
+    assert list(classes.names) == sorted(classes.names)
+    assert (classes.names[0], classes.titles[0]) == ("n01440764", "tench, Tinca tinca")
+    assert classes.index("goldfish, Carassius auratus") == classes.index("n01443537") == 1
+
+
+def test_shards_hold_the_same_pictures(root, packed):
+    for split, count in (("train", 12), ("val", 6)):
+        tree, found = folders.read(root, split, None), shards.read(packed, split, None)
+        assert len(found) == count
+        assert found.classes == labels.numbered(3)
+        by_bytes = {tree.store.read(k).tobytes(): int(tree.labels[k]) for k in range(len(tree))}
+        for index in range(count):
+            assert by_bytes.pop(found.store.read(index).tobytes()) == found.labels[index]
+        assert not by_bytes
+
+
+def test_shards_are_plain_web_datasets(packed):
+    """What any reader of the layout sees, member by member."""
+    files = sorted((packed / "train").iterdir())
+    assert [file.name for file in files] == [f"train-{k:06d}.tar" for k in range(3)]
+    with tarfile.open(files[2]) as archive:
+        assert archive.getnames() == [
+            "00000010.jpg",
+            "00000010.cls",
+            "00000011.jpg",
+            "00000011.cls",
+        ]
+        assert archive.extractfile("00000010.cls").read() in (b"0", b"1", b"2")
+
+
+def test_packing_twice_gives_the_same_bytes(root, tmp_path, packed):
+    pack.write(folders.read(root, "train", None), tmp_path / "again", 5, seed=0)
+    for file in (tmp_path / "again").iterdir():
+        assert file.read_bytes() == (packed / "train" / file.name).read_bytes()
+
+
+def test_shards_may_lie_in_one_folder(root, packed):
+    for file in sorted((packed / "val").iterdir()):
+        file.rename(packed / f"imagenet-{file.name}")
+    (packed / "val").rmdir()
+    assert len(shards.read(packed, "val", None)) == 6
+
+
+def test_the_index_is_kept_and_made_anew_when_a_shard_changes(packed, tmp_path, monkeypatch):
+    shard = next((packed / "val").iterdir())
+    first = shards.index(shard)
+    monkeypatch.setattr(shards, "scan", None)  # a second look must not need it
+    again = shards.index(shard)
+    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
+    monkeypatch.undo()
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    shard.write_bytes((packed / "train" / "train-000000.tar").read_bytes())
+    os.utime(shard, ns=(1, 1))
+    assert len(shards.index(shard).keys) == 5
+    for kept in (tmp_path / "cache" / "shards").iterdir():
+        kept.write_bytes(b"broken")
+    assert len(shards.index(shard).keys) == 5
+
+
+def test_numbers_of_shards_get_their_names_from_the_list(packed):
+    (packed / "classes.txt").write_text("bee\nbear\ncat\ndog\n")
+    config = DataConfig(root=packed, format="shards")
+    found = read_split(config, "train")
+    assert found.classes.names == ("bee", "bear", "cat", "dog")
+    assert found.labels.max() == 2
+
+
+def test_long_names_and_folders_within_shards(tmp_path, monkeypatch):
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "val").mkdir()
+    stem = "n01440764/" + "x" * 180
+    content = small.jpeg(small.picture(0)).tobytes()
+    with tarfile.open(tmp_path / "val" / "a.tar", "w") as archive:
+        pack._add(archive, f"{stem}.seg.png", b"another file of the sample")
+        pack._add(archive, f"{stem}.cls", b" 4\n")
+        pack._add(archive, f"{stem}.JPG", content)
+    found = shards.read(tmp_path, "val", None)
+    assert found.labels.tolist() == [4]
+    assert found.store.key(0) == f"a.tar/{stem}.JPG"
+    assert found.store.read(0).tobytes() == content
+
+
+def flat_validation(tmp_path, count=4):
+    folder = tmp_path / "imagenet" / "val"
+    folder.mkdir(parents=True)
+    names = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, count + 1)]
+    for number, name in enumerate(names):
+        small.picture(number).save(folder / name)
+    return tmp_path / "imagenet", names
+
+
+def test_a_list_of_names_and_numbers(tmp_path):
+    root, names = flat_validation(tmp_path)
+    (tmp_path / "val.txt").write_text("".join(f"{name} {k * 7}\n" for k, name in enumerate(names)))
+    found = official.read(root, "val", tmp_path / "val.txt", None)
+    assert found.labels.tolist() == [0, 7, 14, 21]
+    assert len(found.classes) == 1000
+    assert found.store.key(2) == names[2]
+
+
+def test_a_list_of_names_and_classes(tmp_path):
+    root, names = flat_validation(tmp_path)
+    classes = Classes(small.CLASSES, small.CLASSES)
+    rows = zip(names, ("dog", "bee", "bee", "cat"), strict=True)
+    (tmp_path / "val.txt").write_text("".join(f"{name} {label}\n" for name, label in rows))
+    found = official.read(root, "val", tmp_path / "val.txt", classes)
+    assert found.labels.tolist() == [2, 0, 0, 1]
+
+
+def write_kit(folder):
+    """A development kit: numbers in an order of its own, and inner nodes of the hierarchy."""
+    leaves = [(1, "n02", "cat, true cat"), (2, "n03", "dog"), (3, "n01", "bee")]
+    kind = [("ILSVRC2012_ID", "f8"), ("WNID", "O"), ("words", "O"), ("num_children", "f8")]
+    rows = [(number, wnid, words, 0) for number, wnid, words in leaves]
+    synsets = np.array([*rows, (4, "n00", "animal", 3)], dtype=kind)
+    folder.mkdir()
+    savemat(folder / "meta.mat", {"synsets": synsets})
+    file = folder / "ILSVRC2012_validation_ground_truth.txt"
+    file.write_text("3\n1\n2\n1\n")
+    return file
+
+
+def test_the_development_kit_is_translated(tmp_path):
+    root, names = flat_validation(tmp_path)
+    found = official.read(root, "val", write_kit(tmp_path / "kit"), None)
+    assert found.classes.names == ("n01", "n02", "n03")
+    assert found.classes.titles == ("bee", "cat, true cat", "dog")
+    assert found.labels.tolist() == [0, 1, 2, 1]
+    assert [found.store.key(k) for k in range(4)] == names
+
+
+def test_the_list_takes_the_place_of_the_validation_folders(root, tmp_path):
+    flat, names = flat_validation(tmp_path)
+    (flat / "val").rename(root / "flat")
+    (tmp_path / "val.txt").write_text("".join(f"{name} 2\n" for name in names))
+    data = DataConfig(root=root, val_split="flat", val_list=tmp_path / "val.txt")
+    training, validation = read_splits(Config(data=data))
+    assert validation.classes == training.classes
+    assert validation.labels.tolist() == [2] * 4
+
+
+def test_a_training_sample(root):
+    pictures = folders.read(root, "train", None)
+    dataset = TrainSet(pictures, DataConfig(root=root, input_size=32))
+    assert len(dataset) == 12
+    sample = dataset.sample(5, generator_for(0, 0, 5))
+    assert sample["image"].shape == (3, 32, 32)
+    assert sample["image"].dtype == np.uint8
+    assert sample["label"] == 1
+    again = dataset.sample(5, generator_for(0, 0, 5))
+    assert np.array_equal(sample["image"], again["image"])
+
+
+@pytest.mark.parametrize("data_format", ["folder", "shards"])
+def test_workers_change_nothing(root, packed, data_format):
+    data = DataConfig(
+        root=root if data_format == "folder" else packed,
+        format=data_format, input_size=32, randaugment=9,
+    )  # fmt: skip
+    dataset = Counted(TrainSet(read_split(data, "train"), data), seed=1)
+    keys = [(epoch, index) for epoch in range(2) for index in range(12)]
+    batches = [
+        list(DataLoader(dataset, 4, sampler=keys, num_workers=workers, collate_fn=collate))
+        for workers in (0, 2)
+    ]
+    for alone, together in zip(*batches, strict=True):
+        assert alone["label"].tolist() == together["label"].tolist()
+        assert np.array_equal(alone["image"], together["image"])
+
+
+def test_a_test_sample_is_red_green_blue(tmp_path):
+    for name in ("blue", "red"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40), name).save(tmp_path / "val" / name / "a.png")
+    dataset = TestSet(folders.read(tmp_path, "val", None), TestConfig(input_size=16), "stop")
+    for index, plane in ((0, 2), (1, 0)):
+        sample = dataset[index]
+        assert sample["image"][plane].min() == 255
+        assert sample["image"].sum() == 255 * 16 * 16
+        assert (sample["label"], sample["index"]) == (index, index)
+
+
+def test_a_damaged_picture_stops_or_is_left_out(root, capsys):
+    path = root / "val" / "cat" / "cat_1.jpg"
+    path.write_bytes(path.read_bytes()[:-100])
+    pictures = folders.read(root, "val", None)
+    with pytest.raises(DamagedFile, match=r"cat_1\.jpg: the picture is cut short"):
+        TestSet(pictures, TestConfig(input_size=32), "stop")[3]
+    assert TestSet(pictures, TestConfig(input_size=32), "skip")[3] is None
+    assert "skipped: " in capsys.readouterr().err
+
+
+def test_a_shard_that_shrank_since_it_was_indexed(packed):
+    pictures = shards.read(packed, "val", None)
+    shard = packed / "val" / "val-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:700])
+    with pytest.raises(DamagedFile, match=r"\.tar, .*jpg: the shard is cut short"):
+        pictures.store.read(4)
+    shard.unlink()
+    with pytest.raises(DamagedFile, match=r"cannot be read \(No such file"):
+        pictures.store.read(0)
+
+
+def test_pictures_under_another_models_numbers(root):
+    pictures = folders.read(root, "val", None)
+    wider = Classes(("ant", "bee", "cat", "cow", "dog"), ("ant", "bee", "cat", "cow", "dog"))
+    found = renumbered(pictures, wider)
+    assert found.labels.tolist() == [1, 1, 2, 2, 4, 4]
+    assert found.counts().tolist() == [0, 2, 2, 0, 2]
+
+
+def test_pictures_spread_over_a_split(root):
+    pictures = folders.read(root, "train", None)
+    few = spread(pictures, 3)
+    assert few.labels.tolist() == [0, 1, 2]
+    assert [few.store.key(k) for k in range(3)] == [pictures.store.key(k) for k in (0, 4, 8)]
+    assert few.store.read(1).tobytes() == pictures.store.read(4).tobytes()
+    assert few.store.name(2) == pictures.store.name(8)
+    assert spread(pictures, 0) is pictures
+    assert spread(pictures, 99) is pictures
+
+
+def test_the_fingerprint_knows_names_and_classes_but_not_the_place(root, tmp_path):
+    first = folders.read(root, "val", None).fingerprint
+    root.rename(tmp_path / "elsewhere")
+    assert folders.read(tmp_path / "elsewhere", "val", None).fingerprint == first
+    (tmp_path / "elsewhere" / "val" / "cat" / "cat_0.jpg").rename(
+        tmp_path / "elsewhere" / "val" / "dog" / "cat_0.jpg"
+    )
+    assert folders.read(tmp_path / "elsewhere", "val", None).fingerprint != first
+
+
+def test_a_million_names_are_one_array(root):
+    store = folders.read(root, "train", None).store
+    assert store.names.dtype.kind == "S"
+    assert len(store.names) == 12
+
+
+def test_a_training_class_without_pictures_in_shards(packed):
+    (packed / "classes.txt").write_text("bee\nbear\ncat\ndog\n")
+    with pytest.raises(UserError, match="1 of its 4 classes have no picture, first dog"):
+        read_splits(Config(data=DataConfig(root=packed, format="shards")))
