@@ -1,0 +1,1 @@
+"""Semantic segmentation: DeepLabV3+ and other decoders on a Res2Net backbone."""

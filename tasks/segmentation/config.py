@@ -1,0 +1,224 @@
+"""Everything that can be set on the segmentation commands; the defaults are the sample run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.config import LoaderConfig
+from common.engine import EngineConfig
+from common.errors import UserError
+from common.optim import OptimizerConfig
+
+MOST_CLASSES = 254
+"""Labels are bytes, of which 255 is ignored and 254 belongs to no class."""
+
+DecoderName = Literal[
+    "deeplabv3plus", "deeplabv3", "pspnet", "upernet", "unet", "fpn", "pan", "segformer",
+    "unetplusplus", "linknet", "manet",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is read, what its labels mean, and how training varies it."""
+
+    root: Path | None = None
+    """Folder of the data set; none means the generated sample set."""
+    format: Literal["voc", "list", "folders"] = "voc"
+    """voc, list (SPLIT.txt with a picture and its label a line) or folders (of equal names)."""
+    train_split: str = "train"
+    """Split that is learnt: train for VOC, or trainaug with --data.sbd."""
+    val_split: str = "val"
+    """Split that is scored."""
+    sbd: Path | None = None
+    """voc: benchmark_RELEASE/dataset of SBD, whose labels join VOC's in the split trainaug."""
+    image_folder: str = "images/{split}"
+    """folders: where a split's pictures lie under the root."""
+    label_folder: str = "labels/{split}"
+    """folders: where its label maps lie."""
+    classes: tuple[str, ...] = ()
+    """Names in the order of the labels; none takes ROOT/classes.txt, or VOC's 21."""
+    ignore_index: int = 255
+    """Label value that is neither learnt nor scored."""
+    values: tuple[int, ...] = ()
+    """Label value of each class; none means 0, 1, 2, ..."""
+    palette: tuple[tuple[int, int, int], ...] = ()
+    """Red, green, blue of each class, for masks that are colour pictures."""
+    unknown: Literal["stop", "ignore"] = "stop"
+    """Label values or colours of no class: an error, or ignored as void."""
+    crop_size: tuple[int, int] = (96, 96)
+    """Height and width of a training sample in pixels."""
+    short_side: int = 96
+    """Short side in pixels that training's scale 1 means; 0 takes the picture's own."""
+    scales: tuple[float, float] = (0.8, 1.4)
+    """Least and greatest scale in training."""
+    flip_probability: float = 0.5
+    """Share of the samples that are mirrored."""
+    blur_probability: float = 0.0
+    """Share of the samples that are blurred, by a deviation of up to a pixel."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """On a damaged picture or label: stop with its name, or skip, count and list it."""
+
+    def __post_init__(self) -> None:
+        if any(side <= 0 for side in self.crop_size):
+            raise UserError(
+                f"--data.crop_size is {list(self.crop_size)}; height and width must be positive, "
+                "such as [513, 513]"
+            )
+        if self.short_side < 0:
+            raise UserError(f"--data.short_side is {self.short_side}; it must be 0 or more pixels")
+        low, high = self.scales
+        if not 0 < low <= high:
+            raise UserError(
+                f"--data.scales is {list(self.scales)}; it takes a least and a greatest scale, "
+                "above 0, such as [0.5, 2.0]"
+            )
+        for flag in ("flip_probability", "blur_probability"):
+            if not 0 <= getattr(self, flag) <= 1:
+                raise UserError(f"--data.{flag} is {getattr(self, flag)}; it must be from 0 to 1")
+        if self.sbd is not None and self.format != "voc":
+            raise UserError(f"--data.sbd {self.sbd}: belongs to --data.format voc, not to others")
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        if not 0 <= self.ignore_index <= 255:
+            raise UserError(f"--data.ignore_index is {self.ignore_index}; it must be from 0 to 255")
+        if any(not 0 <= value <= 255 for value in self.values):
+            raise UserError("--data.values: label values must be from 0 to 255")
+        if any(not 0 <= part <= 255 for colour in self.palette for part in colour):
+            raise UserError("--data.palette: red, green and blue must be from 0 to 255")
+        for flag, given in (("values", self.values), ("palette", self.palette)):
+            if len(set(given)) < len(given):
+                raise UserError(f"--data.{flag}: two classes have the same entry")
+            if given and self.classes and len(given) != len(self.classes):
+                raise UserError(
+                    f"--data.{flag} has {len(given)} entries for {len(self.classes)} classes; it "
+                    "takes one for each"
+                )
+        if len(set(self.classes)) < len(self.classes):
+            raise UserError("--data.classes: two classes have the same name")
+        if len(self.classes) == 1 or len(self.classes) > MOST_CLASSES:
+            raise UserError(
+                f"--data.classes has {len(self.classes)} names; it takes 2 to {MOST_CLASSES}, "
+                "the background among them if there is one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The head on the backbone."""
+
+    decoder: DecoderName = "deeplabv3plus"
+    """A decoder of segmentation-models-pytorch."""
+    output_stride: Literal[8, 16, 32] = 16
+    """Input pixels per feature of the last stage; below 32 its convolutions are dilated."""
+    channels: int = 64
+    """Width of the decoder; 256 in every published recipe."""
+    atrous_rates: tuple[int, ...] = ()
+    """deeplab: dilations of the pyramid; none means 6, 12, 18 at stride 16 and twice that at 8."""
+    separable: bool = False
+    """deeplab: depthwise separable convolutions in the pyramid."""
+    dropout: float = 0.1
+    """deeplab: dropout after the pyramid; 0.5 in the published recipes."""
+    auxiliary: bool = True
+    """A second classifier on the fourth stage, in training only; see --loss.auxiliary."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.channels % 32:
+            raise UserError(
+                f"--model.channels is {self.channels}; it must be a positive multiple of 32"
+            )
+        if self.atrous_rates and (len(self.atrous_rates) != 3 or min(self.atrous_rates) < 1):
+            raise UserError(
+                f"--model.atrous_rates is {list(self.atrous_rates)}; it takes three positive "
+                "dilations, such as [6, 12, 18]"
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--model.dropout is {self.dropout}; it must be in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What is minimised."""
+
+    cross_entropy: float = 1.0
+    """Weight of the cross-entropy."""
+    dice: float = 1.0
+    """Weight of the Dice loss."""
+    auxiliary: float = 0.4
+    """Weight of the auxiliary classifier's cross-entropy, if the model has one."""
+    hard_threshold: float = 1.0
+    """Online hard example mining: only pixels whose class has less probability; 1 takes all."""
+    hard_share: float = 0.1
+    """Share of a picture's pixels that is taken in any case, the hardest."""
+
+    def __post_init__(self) -> None:
+        for flag in ("cross_entropy", "dice", "auxiliary"):
+            if not getattr(self, flag) >= 0:
+                raise UserError(f"--loss.{flag} is {getattr(self, flag)}; it must be 0 or more")
+        if self.cross_entropy + self.dice == 0:
+            raise UserError("--loss.cross_entropy and --loss.dice are both 0; one must be above")
+        for flag in ("hard_threshold", "hard_share"):
+            if not 0 < getattr(self, flag) <= 1:
+                raise UserError(f"--loss.{flag} is {getattr(self, flag)}; it must be in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestConfig:
+    """How a picture becomes a label map."""
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    short_side: int = 96
+    """Pictures are resized to this short side before the network; 0 leaves them as they are."""
+    scales: tuple[float, ...] = (1.0,)
+    """Scales whose probabilities are averaged."""
+    flip: bool = False
+    """Average the probabilities with those of the mirrored picture."""
+    window: tuple[int, int] | None = None
+    """Height and width of sliding windows, for pictures too large for one pass."""
+    overlap: float = 0.33
+    """Share of a window that the next one repeats."""
+
+    def __post_init__(self) -> None:
+        if self.short_side < 0:
+            raise UserError(f"--test.short_side is {self.short_side}; it must be 0 or more pixels")
+        if not self.scales or any(not scale > 0 for scale in self.scales):
+            raise UserError(
+                f"--test.scales is {list(self.scales)}; it takes scales above 0, such as [1.0]"
+            )
+        if self.window is not None and min(self.window) < 1:
+            raise UserError(
+                f"--test.window is {list(self.window)}; height and width must be positive"
+            )
+        if not 0 <= self.overlap < 1:
+            raise UserError(f"--test.overlap is {self.overlap}; it must be in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Semantic segmentation: with no flag at all, a small network on generated sample data."""
+
+    out: Path = Path("runs/segmentation")
+    """Run directory."""
+    resume: bool = False
+    """Continue the run in the run directory."""
+    backbone: str = "res2net26_14w_4s_half"
+    """A name of `python -m backbone.table`."""
+    weights: str | None = None
+    """Initial weights of the backbone: a published name, a file or a run directory."""
+    finetune: Path | None = None
+    """Start from a whole segmentation model of the same classes: a run or a checkpoint file."""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        name="adam", learning_rate=0.01, weight_decay=0.0, schedule="poly", warmup_epochs=0.5
+    )
+    loader: LoaderConfig = LoaderConfig(workers=1)
+    engine: EngineConfig = EngineConfig(epochs=10, batch_size=8, evaluate_every=5)
+    test: TestConfig = TestConfig()
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.finetune is not None:
+            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")

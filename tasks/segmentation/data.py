@@ -1,0 +1,173 @@
+"""Data sets of pictures with label maps: a random crop for training, the whole for evaluation."""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from common import image as pictures
+from common.errors import DamagedFile, UserError
+from common.pairs import Pair, from_folders, from_list
+from tasks.segmentation.config import DataConfig
+from tasks.segmentation.labels import LabelReader
+from tasks.segmentation.palette import VOC_CLASSES
+from tasks.segmentation.transforms import Sample, blur, flip, random_crop, random_scale
+from tasks.segmentation.voc import read_voc
+
+CLASS_FILE = "classes.txt"
+"""Names of the classes under a root, one a line, in the order of the labels."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of a split, and how their label maps are read."""
+
+    name: str
+    pairs: list[Pair]
+    classes: tuple[str, ...]
+    reader: LabelReader
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.pairs)
+
+    def read(self, index: int) -> Sample:
+        """A picture with its labels.
+
+        Raises:
+            DamagedFile: one of them cannot be read, or they differ in size.
+            UserError: the labels are of other classes.
+        """
+        pair = self.pairs[index]
+        image, label = pictures.read(pair.image), self.reader.read(pair.label)
+        if image.shape[:2] != label.shape:
+            raise DamagedFile(
+                f"{pair.label}: has {label.shape[1]}x{label.shape[0]} pixels, its picture "
+                f"{pair.image} has {image.shape[1]}x{image.shape[0]}; one of them was scaled or "
+                "turned"
+            )
+        return Sample(image, label)
+
+    def summary(self) -> str:
+        """One line: what was read."""
+        return f"{self.name}: {len(self):,} pictures, {len(self.classes)} classes"
+
+    def fingerprint(self) -> str:
+        """sha256 over the names of the pictures and the bytes of their label maps."""
+        digest = hashlib.sha256()
+        for pair in self.pairs:
+            digest.update(pair.image.name.encode())
+            digest.update(pair.label.read_bytes())
+        return digest.hexdigest()
+
+
+def class_names(data: DataConfig, root: Path) -> tuple[str, ...]:
+    """Names of the classes as the data set under a root has them, in the order of their labels.
+
+    Raises:
+        UserError: nothing says which classes there are.
+    """
+    file = root / CLASS_FILE
+    if file.is_file():
+        return tuple(line.strip() for line in file.read_text().splitlines() if line.strip())
+    if data.format == "voc":
+        return VOC_CLASSES
+    raise UserError(
+        "--data.classes is missing: name the classes in the order of their labels, such as "
+        f"'[road, car, person]', or write them into {file}, one a line"
+    )
+
+
+def read_split(root: Path, split: str, data: DataConfig) -> Split:
+    """A split of the data set under a root; its first label map is read, as a check of the classes.
+
+    Raises:
+        UserError: files are missing, or the classes do not explain the labels.
+    """
+    if data.format == "voc":
+        pairs = read_voc(root, split, data.sbd)
+    elif data.format == "list":
+        pairs = from_list(root / f"{split}.txt", root)
+    else:
+        folders = (data.image_folder, data.label_folder)
+        pairs = from_folders(*(root / folder.replace("{split}", split) for folder in folders))
+    found = Split(split, pairs, data.classes, label_reader(data))
+    if data.on_error == "stop":
+        found.read(0)
+    return found
+
+
+def label_reader(data: DataConfig) -> LabelReader:
+    """What reads the label maps of a data set."""
+    return LabelReader(
+        len(data.classes), data.ignore_index, data.values, data.palette, data.unknown
+    )
+
+
+class TrainSet:
+    """Pictures of a split as training samples; common.sampling draws from it."""
+
+    def __init__(self, split: Split, config: DataConfig) -> None:
+        self.split = split
+        self.config = config
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.split)
+
+    def sample(self, index: int, generator: np.random.Generator) -> dict[str, Any]:
+        """Image (3, h, w) bytes, label (h, w) bytes, index; h and w are those of the crop.
+
+        Raises DamagedFile when the picture or its label map cannot be read.
+        """
+        config = self.config
+        sample = self.split.read(index)
+        if generator.random() < config.flip_probability:
+            sample = flip(sample)
+        sample = random_scale(sample, config.short_side, config.scales, generator)
+        sample = random_crop(sample, *config.crop_size, generator)
+        if generator.random() < config.blur_probability:
+            sample = blur(sample, generator.random())
+        return {
+            "image": planes(sample.image),
+            "label": np.ascontiguousarray(sample.label),
+            "index": index,
+        }
+
+
+class TestSet(Dataset[dict[str, Any] | None]):
+    """Whole pictures and their original label maps, for evaluation.
+
+    A sample that cannot be read is None when on_error is "skip", and told on stderr.
+    """
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    def __init__(self, split: Split, on_error: str) -> None:
+        self.split = split
+        self.on_error = on_error
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        """Image (3, H, W) and label (H, W), bytes, and index."""
+        try:
+            sample = self.split.read(index)
+        except DamagedFile as error:
+            if self.on_error == "stop":
+                raise
+            print(f"skipped: {error}", file=sys.stderr, flush=True)
+            return None
+        return {"image": planes(sample.image), "label": sample.label, "index": index}
+
+
+def planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Picture (3, H, W) of one (H, W, 3)."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1))

@@ -1,0 +1,165 @@
+"""Which decoders there are, what they can take, and how wide they are made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import segmentation_models_pytorch as smp
+from torch import nn
+
+from backbone.trunk import Trunk
+from common.errors import UserError
+from tasks.segmentation.config import Config, DecoderName, ModelConfig
+from tasks.segmentation.encoder import PREFIX, register
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """An architecture of segmentation-models-pytorch."""
+
+    architecture: str
+    """Its name there."""
+    output_strides: tuple[int, ...]
+    """Output strides of the trunk that it can take."""
+    options: Callable[[ModelConfig], dict[str, Any]]
+    """What the library's class is called with, beside encoder and classes."""
+    normalizes_pools: bool = False
+    """Whether it has batch norm after global pooling, which one sample alone cannot train."""
+    least_features: int = 1
+    """Height and width that the last stage's features must at least have."""
+
+
+def _deeplab(model: ModelConfig) -> dict[str, Any]:
+    # Chen et al., arXiv:1706.05587, section 4: the rates double with the resolution.
+    doubling = 16 // model.output_stride
+    return {
+        "encoder_output_stride": model.output_stride,
+        "decoder_channels": model.channels,
+        "decoder_atrous_rates": model.atrous_rates or tuple(doubling * r for r in (6, 12, 18)),
+        "decoder_aspp_separable": model.separable,
+        "decoder_aspp_dropout": model.dropout,
+    }
+
+
+def _halving(model: ModelConfig) -> dict[str, Any]:
+    return {"decoder_channels": tuple(max(1, model.channels >> step) for step in range(5))}
+
+
+def _dilated_halving(model: ModelConfig) -> dict[str, Any]:
+    return {"output_stride": model.output_stride, **_halving(model)}
+
+
+DECODERS: dict[DecoderName, Decoder] = {
+    "deeplabv3plus": Decoder("DeepLabV3Plus", (8, 16), _deeplab, normalizes_pools=True),
+    "deeplabv3": Decoder("DeepLabV3", (8, 16), _deeplab, normalizes_pools=True),
+    "pspnet": Decoder(
+        "PSPNet",
+        (8, 16, 32),
+        lambda model: {
+            # The library's default takes three stages of the encoder; the paper takes them all.
+            "encoder_depth": 5,
+            "output_stride": model.output_stride,
+            "upsampling": model.output_stride,
+            "psp_out_channels": 2 * model.channels,
+        },
+    ),
+    "upernet": Decoder(
+        "UPerNet",
+        (8, 16, 32),
+        lambda model: {"output_stride": model.output_stride, "decoder_channels": model.channels},
+        normalizes_pools=True,
+    ),
+    "unet": Decoder("Unet", (8, 16, 32), _dilated_halving),
+    "fpn": Decoder(
+        "FPN",
+        (32,),
+        lambda model: {
+            "decoder_pyramid_channels": model.channels,
+            "decoder_segmentation_channels": max(32, model.channels // 2),
+        },
+    ),
+    "pan": Decoder(
+        "PAN",
+        (16, 32),
+        lambda model: {
+            "encoder_output_stride": model.output_stride,
+            "decoder_channels": model.channels,
+        },
+        normalizes_pools=True,
+        least_features=8,
+    ),
+    "segformer": Decoder(
+        "Segformer",
+        (8, 16, 32),
+        lambda model: {
+            "output_stride": model.output_stride,
+            "decoder_segmentation_channels": model.channels,
+        },
+    ),
+    "unetplusplus": Decoder("UnetPlusPlus", (32,), _halving),
+    "linknet": Decoder("Linknet", (32,), lambda _: {}),
+    "manet": Decoder(
+        "MAnet",
+        (32,),
+        lambda model: {"decoder_pab_channels": model.channels // 4, **_halving(model)},
+    ),
+}
+
+
+def require_stride(model: ModelConfig) -> None:
+    """Raise UserError unless the decoder can take the output stride."""
+    allowed = DECODERS[model.decoder].output_strides
+    if model.output_stride not in allowed:
+        raise UserError(
+            f"--model.output_stride {model.output_stride}: {model.decoder} takes "
+            f"{', '.join(map(str, allowed))}"
+        )
+
+
+def require_company(config: Config, ranks: int) -> None:
+    """Raise UserError if a rank's micro-batch is too small for the decoder's global pooling."""
+    engine, name = config.engine, config.model.decoder
+    samples = engine.batch_size // (ranks * engine.accumulate)
+    together = engine.sync_batchnorm and ranks > 1
+    if DECODERS[name].normalizes_pools and samples == 1 and not together:
+        others = [other for other, one in DECODERS.items() if not one.normalizes_pools]
+        raise UserError(
+            f"--engine.batch_size {engine.batch_size}: leaves one sample for a forward pass, and "
+            f"{name} normalises a global average over the samples of a pass, which one alone "
+            "cannot train; take at least two for each rank and micro-batch, or "
+            "--engine.sync_batchnorm on several GPUs, or a --model.decoder that does not "
+            f"({', '.join(others)})"
+        )
+
+
+class Network(NamedTuple):
+    """The parts of one of the library's networks."""
+
+    trunk: Trunk
+    decoder: nn.Module
+    """Takes the list of the picture and its pyramid, gives features."""
+    head: nn.Module
+    """Takes these, gives logits of the picture's size."""
+
+
+def network(backbone: str, classes: int, model: ModelConfig) -> Network:
+    """A trunk, and a decoder of the library that fits it, freshly drawn.
+
+    Args:
+        backbone: a name of MODELS.
+        classes: score maps to draw.
+        model: decoder, output stride and width.
+    """
+    require_stride(model)
+    decoder = DECODERS[model.decoder]
+    register()
+    built = smp.create_model(
+        decoder.architecture,
+        encoder_name=PREFIX + backbone,
+        encoder_weights=None,
+        classes=classes,
+        **decoder.options(model),
+    )
+    # He's initialisation with silent biases: the library itself leaves it out of the DeepLabs.
+    built.initialize()
+    return Network(built.encoder.trunk, built.decoder, built.segmentation_head)

@@ -1,0 +1,152 @@
+"""Label maps on disk to class numbers: palette and grey PNG by value, colour pictures by palette.
+
+A palette PNG is read as the indices that it holds; OpenCV would turn these into colours.
+"""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from common.errors import DamagedFile, UserError
+from tasks.segmentation.palette import Colour
+
+Labels = NDArray[np.uint8]
+
+IGNORED = 255
+"""Label of pixels that are neither learnt nor scored, whatever value they have on disk."""
+UNKNOWN = 254
+"""Mark of values that belong to no class, until it is decided what becomes of them."""
+
+_SHOWN = 3
+
+
+class LabelReader:
+    """Reads label maps into bytes: 0 up to the number of classes, and IGNORED.
+
+    Args:
+        classes: their number.
+        ignore_index: value on disk that is ignored.
+        values: value on disk of each class; none means 0, 1, 2, ...
+        palette: colour on disk of each class; none means that masks hold values.
+        unknown: what to do with values and colours of no class.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        ignore_index: int = IGNORED,
+        values: Sequence[int] = (),
+        palette: Sequence[Colour] = (),
+        unknown: Literal["stop", "ignore"] = "stop",
+    ) -> None:
+        self.classes = classes
+        self.ignore_index = ignore_index
+        self.unknown = unknown
+        self.table = np.full(256, UNKNOWN, dtype=np.uint8)
+        self.table[list(values) or range(classes)] = range(classes)
+        self.table[ignore_index] = IGNORED
+        codes = _codes(np.array(palette, dtype=np.uint8).reshape(-1, 3))
+        self.order = np.argsort(codes).astype(np.uint8)
+        self.codes = codes[self.order]
+
+    def read(self, path: Path) -> Labels:
+        """Label map (H, W) of a PNG, or of one of SBD's .mat files.
+
+        Raises:
+            DamagedFile: the file is missing, cut short or no label map.
+            UserError: it holds colours or values that the classes do not explain.
+        """
+        stored = _read_mat(path) if path.suffix == ".mat" else self._open(path)
+        labels = self._by_colour(stored) if stored.ndim == 3 else self._by_value(stored)
+        outside = labels == UNKNOWN
+        if outside.any():
+            if self.unknown == "stop":
+                raise UserError(self._complaint(path, stored, outside))
+            labels[outside] = IGNORED
+        return labels
+
+    def _open(self, path: Path) -> NDArray[np.integer]:
+        """Values (H, W) or colours (H, W, 3), as the file and the palette decide."""
+        try:
+            with Image.open(path) as mask:
+                if len(self.codes) and mask.mode not in ("L", "1", "I", "I;16"):
+                    return np.asarray(mask.convert("RGB"))
+                stored = np.asarray(mask)
+        except FileNotFoundError:
+            raise DamagedFile(f"{path}: no such label map") from None
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            raise DamagedFile(f"{path}: cannot be read as a label map ({error})") from None
+        if stored.ndim == 3:
+            raise UserError(
+                f"{path}: is a colour picture ({mask.mode}) where class numbers are expected; give "
+                "the colour of each class, such as --data.palette '[[0, 0, 0], [128, 0, 0]]', or "
+                "save the masks as palette or grey PNG"
+            )
+        return stored.astype(np.int64) if stored.dtype == np.bool_ else stored
+
+    def _by_value(self, stored: NDArray[np.integer]) -> Labels:
+        if stored.dtype == np.uint8:
+            return np.asarray(cv2.LUT(stored, self.table), np.uint8)
+        inside = (stored >= 0) & (stored <= 255)
+        return np.where(inside, self.table[np.where(inside, stored, 0)], np.uint8(UNKNOWN))
+
+    def _by_colour(self, stored: NDArray[np.integer]) -> Labels:
+        codes = _codes(stored)
+        places = np.searchsorted(self.codes, codes).clip(max=len(self.codes) - 1)
+        known = self.codes[places] == codes
+        return np.where(known, self.order[places], np.uint8(UNKNOWN))
+
+    def _complaint(
+        self, path: Path, stored: NDArray[np.integer], outside: NDArray[np.bool_]
+    ) -> str:
+        found = np.unique(stored[outside], axis=0)
+        shown = ", ".join(str(value) for value in found[:_SHOWN].tolist())
+        more = ", ..." if len(found) > _SHOWN else ""
+        share = 100 * outside.mean()
+        if stored.ndim == 3:
+            return (
+                f"{path}: {len(found)} colours that --data.palette does not have ({shown}{more}; "
+                f"{share:.2g} % of the pixels); add them, or say --data.unknown ignore"
+            )
+        allowed = np.flatnonzero(self.table < UNKNOWN).tolist()
+        listed = (
+            f"0 to {self.classes - 1}" if allowed == list(range(self.classes)) else "--data.values"
+        )
+        return (
+            f"{path}: label value {shown}{more} ({share:.2g} % of the pixels), but the "
+            f"{self.classes} classes have {listed} and {self.ignore_index} is ignored; correct "
+            "--data.classes, --data.values or --data.ignore_index, or say --data.unknown ignore"
+        )
+
+
+def _codes(colours: NDArray[np.integer]) -> NDArray[np.int32]:
+    """One number for each colour (..., 3)."""
+    wide = colours.astype(np.int32)
+    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+
+
+def _read_mat(path: Path) -> NDArray[np.integer]:
+    try:
+        with path.open("rb") as file:
+            content = loadmat(file, squeeze_me=True)
+        return np.asarray(content["GTcls"]["Segmentation"].item())
+    except FileNotFoundError:
+        raise DamagedFile(f"{path}: no such label map") from None
+    except (
+        MatReadError,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+    ) as error:
+        raise DamagedFile(f"{path}: is not a label file of SBD, or cut short ({error})") from None

@@ -1,0 +1,220 @@
+"""What an evaluation leaves behind: the result card, the scores of every class and pictures."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import nn
+
+from common import card, image, plot
+from common.errors import UserError
+from common.trained import Trained
+from tasks.segmentation.data import Split
+from tasks.segmentation.draw import coloured, legend, mistakes
+from tasks.segmentation.inference import TestedConfig
+from tasks.segmentation.metrics import Counts, class_scores, constant_scores
+from tasks.segmentation.palette import Colours, colours_of
+
+ROWS = 6
+"""Pictures on the sheet that the command writes."""
+
+_MOST_NUMBERS = 25
+"""Classes up to which the numbers are written into the confusion matrix."""
+
+
+class Prediction(NamedTuple):
+    """What the model says of one picture; kept for those that are to be drawn."""
+
+    picture: int
+    """Its index in the split."""
+    labels: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one evaluation."""
+
+    metrics: dict[str, float]
+    """mIoU, pixel_accuracy and mean_accuracy."""
+    counts: Counts
+    """Confusion matrix (C, C) over the whole split."""
+    drawn: dict[int, NDArray[np.uint8]]
+    """Predicted label maps by index of the picture, of some; on rank 0."""
+    skipped: int
+    """Pictures that could not be read."""
+
+
+def spread(length: int) -> list[int]:
+    """Indices of the pictures to draw, evenly spread over a split of this length."""
+    return sorted({place * length // ROWS for place in range(ROWS)}) if length else []
+
+
+def write(
+    config: TestedConfig,
+    evaluation: Evaluation,
+    split: Split,
+    model: nn.Module,
+    weights: Trained,
+) -> None:
+    """Print the tables; write metrics.json, classes.json and the pictures."""
+    one = result_card(config, evaluation, split, model, weights)
+    rows = class_rows(evaluation.counts, split.classes)
+    print(split.summary())
+    print(one.table())
+    print(class_table(rows))
+    print(_constant(evaluation.counts, split.classes))
+    pictures = config.out / "pictures"
+    try:
+        named = {f"IoU {row['class']}": row["IoU"] for row in rows if row["IoU"] is not None}
+        result_card(config, evaluation, split, model, weights, named).write(
+            config.out / "metrics.json"
+        )
+        content = {"classes": rows, "confusion_matrix": evaluation.counts.tolist()}
+        (config.out / "classes.json").write_text(json.dumps(content, indent=1) + "\n")
+        pictures.mkdir(parents=True, exist_ok=True)
+        draw_confusion(pictures / "confusion_matrix.png", evaluation.counts, split.classes)
+        write_sheet(
+            pictures / "predictions.jpg", evaluation, split, colours_of(config.data.palette)
+        )
+    except OSError as error:
+        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
+    print(f"wrote {config.out}/metrics.json, classes.json and pictures/")
+
+
+def _protocol(config: TestedConfig) -> dict[str, Any]:
+    """Everything that moves the score and is not the model, for the result card."""
+    test = config.test
+    windows = {} if test.window is None else {"window": list(test.window), "overlap": test.overlap}
+    return {
+        "scored_at": "original size",
+        "short_side": test.short_side or "original",
+        "scales": list(test.scales),
+        "flip": test.flip,
+        **windows,
+        "classes": len(config.data.classes),
+        "ignore_index": config.data.ignore_index,
+        "precision": config.precision,
+    }
+
+
+def result_card(
+    config: TestedConfig,
+    evaluation: Evaluation,
+    split: Split,
+    model: nn.Module,
+    weights: Trained,
+    of_classes: dict[str, float] | None = None,
+) -> card.Card:
+    """The evaluation with its protocol, data, model and versions."""
+    device = next(model.parameters()).device
+    return card.Card(
+        task="segmentation",
+        metrics={**evaluation.metrics, **(of_classes or {})},
+        protocol=_protocol(config),
+        data={
+            "root": card.describe_root(config.data.root),
+            "split": split.name,
+            "images": len(split),
+            "skipped": evaluation.skipped,
+            "pixels": int(evaluation.counts.sum()),
+            "fingerprint": split.fingerprint(),
+        },
+        model={
+            **card.describe_model(model, config.backbone, config.weights),
+            "decoder": config.model.decoder,
+            "output_stride": config.model.output_stride,
+        },
+        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
+        versions=card.versions(("numpy", "opencv-python", "segmentation-models-pytorch")),
+        device=card.describe_device(device),
+    )
+
+
+def class_rows(counts: Counts, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """IoU and accuracy of each class (None where nothing decides them), its share of the pixels."""
+    scores = class_scores(counts)
+    shares = counts.sum(axis=1) / max(1, int(counts.sum()))
+    return [
+        {
+            "class": name,
+            "IoU": None if np.isnan(iou) else float(iou),
+            "accuracy": None if np.isnan(accuracy) else float(accuracy),
+            "share": float(share),
+        }
+        for name, iou, accuracy, share in zip(
+            classes, scores["IoU"], scores["accuracy"], shares, strict=True
+        )
+    ]
+
+
+def class_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The classes' scores as text, a class a line."""
+    width = max(len(row["class"]) for row in rows)
+    lines = [f"{'class':{width}}     IoU  accuracy  share of pixels"]
+    for row in rows:
+        iou, accuracy = (
+            "-" if row[name] is None else f"{row[name]:.4f}" for name in ("IoU", "accuracy")
+        )
+        lines.append(
+            f"{row['class']:{width}}  {iou:>6}    {accuracy:>6}           {row['share']:.4f}"
+        )
+    return "\n".join(lines)
+
+
+def _constant(counts: Counts, classes: Sequence[str]) -> str:
+    scores = constant_scores(counts)
+    return (
+        f"for comparison, {classes[int(counts.sum(axis=1).argmax())]} everywhere: mIoU "
+        f"{scores['mIoU']:.4f}, pixel_accuracy {scores['pixel_accuracy']:.4f}"
+    )
+
+
+def draw_confusion(path: Path, counts: Counts, classes: Sequence[str]) -> None:
+    """Draw the confusion matrix in shares of the true classes, rows adding up to 1."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(4.0, 0.42 * len(classes) + 1.8)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    if len(classes) <= _MOST_NUMBERS:
+        for (row, column), share in np.ndenumerate(shares):
+            if share >= 0.005:
+                colour = "white" if share > 0.6 else "black"
+                axes.text(
+                    column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour,
+                    fontsize=7,
+                )  # fmt: skip
+    figure.colorbar(drawn, label="share of the true class's pixels", shrink=0.7)
+    figure.savefig(path, dpi=110)
+
+
+def write_sheet(path: Path, evaluation: Evaluation, split: Split, colours: Colours) -> None:
+    """Write rows of picture, labels, prediction and mistakes, with a legend below."""
+    cells: list[NDArray[np.uint8]] = []
+    titles: list[str] = []
+    shown: set[int] = set()
+    for index, predicted in sorted(evaluation.drawn.items()):
+        sample = split.read(index)
+        cells += [
+            sample.image,
+            coloured(sample.label, colours),
+            coloured(predicted, colours),
+            mistakes(sample.image, sample.label, predicted),
+        ]
+        name = split.pairs[index].image.stem
+        titles += [name, "labels (white: ignored)", "prediction", "mistakes"]
+        shown |= {*np.unique(sample.label).tolist(), *np.unique(predicted).tolist()}
+    if not cells:
+        return
+    sheet = plot.grid(cells, 4, titles, cell=(240, 320))
+    present = [index for index in range(len(split.classes)) if index in shown]
+    below = legend(split.classes, present, colours, sheet.shape[1])
+    image.write(path, np.concatenate([sheet, below]))

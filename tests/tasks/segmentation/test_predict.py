@@ -1,0 +1,166 @@
+"""Label maps of people's own pictures and videos: what is written, and what is refused."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import image, video
+from common.errors import DamagedFile, UserError
+from tasks.segmentation import predict
+from tasks.segmentation.config import TestConfig
+from tasks.segmentation.palette import voc_colours
+from tasks.segmentation.predict import Segmenter
+from tests.tasks.segmentation import small
+from tests.tasks.segmentation.oracle import Pointwise, tiny_config, write_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    write_run(folder)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(("a.png", "b.jpg")):
+        Image.fromarray(small.picture(seed)).save(folder / name)
+    return folder
+
+
+def run_command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, words), "--engine.device", "cpu"])
+    predict.main()
+
+
+def refusal(monkeypatch, *words):
+    with pytest.raises(UserError) as caught:
+        run_command(monkeypatch, *words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder(run, pictures, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    run_command(monkeypatch, pictures, "--run", run, "--out", out)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.png", "a_overlay.jpg", "b.png", "b_overlay.jpg", "segments.json", "segments_legend.png",
+    ]  # fmt: skip
+    mask = Image.open(out / "a.png")
+    assert mask.mode == "P"
+    assert mask.size == (small.WIDTH, small.HEIGHT)
+    assert set(np.unique(np.asarray(mask))) <= {0, 1, 2}
+    assert mask.getpalette()[:9] == voc_colours()[:3].ravel().tolist()
+    content = json.loads((out / "segments.json").read_text())
+    assert [one["class"] for one in content["classes"]] == list(small.CLASSES)
+    assert [one["file_name"] for one in content["files"]] == ["a.png", "b.jpg"]
+    shares = content["files"][0]["shares"]
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+    assert image.read(out / "b_overlay.jpg").shape == (small.HEIGHT, small.WIDTH, 3)
+    assert "2 pictures and 0 videos" in capsys.readouterr().out
+
+
+def test_labels_and_shares_are_those_of_the_model(run):
+    segmenter = Segmenter(
+        Pointwise().eval(),
+        predict.PredictConfig(data=tiny_config().data, test=TestConfig(short_side=0)),
+    )
+    picture = small.picture(3)
+    found = segmenter.labels(picture)
+    assert np.array_equal(found, picture.argmax(axis=2))
+    shares = segmenter.shares(found)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert shares["disc"] == pytest.approx((picture.argmax(axis=2) == 1).mean(), abs=1e-4)
+
+
+def test_a_video(run, tmp_path, monkeypatch):
+    source = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(
+        str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10, (small.WIDTH, small.HEIGHT)
+    )
+    for seed in range(4):
+        writer.write(cv2.cvtColor(small.picture(seed), cv2.COLOR_RGB2BGR))
+    writer.release()
+    out = tmp_path / "out"
+    run_command(monkeypatch, source, "--run", run, "--out", out)
+    frames = list(video.frames(out / "clip.mp4"))
+    assert len(frames) == 4
+    assert frames[0].shape == (small.HEIGHT, small.WIDTH, 3)
+    assert json.loads((out / "segments.json").read_text())["files"][0]["frames"] == 4
+
+
+def test_pictures_are_seen_as_viewers_show_them(run, tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
+    stored = Image.fromarray(small.picture(3)).transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "turned.jpg", exif=exif, quality=100, subsampling=0)
+    out = tmp_path / "out"
+    run_command(monkeypatch, tmp_path / "turned.jpg", "--run", run, "--out", out)
+    assert Image.open(out / "turned.png").size == (small.WIDTH, small.HEIGHT)
+
+
+def test_colours_of_a_palette(tmp_path, pictures, monkeypatch):
+    write_run(tmp_path / "run", data={"palette": ((9, 8, 7), (1, 2, 3), (50, 60, 70))})
+    run_command(monkeypatch, pictures / "a.png", "--run", tmp_path / "run")
+    mask = Image.open(tmp_path / "run" / "predictions" / "a.png")
+    assert mask.getpalette()[:6] == [9, 8, 7, 1, 2, 3]
+
+
+def test_equal_names_do_not_overwrite_each_other(run, pictures, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(small.picture(5)).save(other / "a.png")
+    out = tmp_path / "out"
+    run_command(monkeypatch, pictures / "a.png", other / "a.png", "--run", run, "--out", out)
+    assert (out / "a_2.png").is_file()
+    assert (out / "a_2_overlay.jpg").is_file()
+
+
+def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
+    run_command(monkeypatch, "--run", run, "--sample", 2, "--out", tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*_overlay.jpg"))) == 2
+
+
+def test_what_is_missing_is_told_in_one_line(run, pictures, tmp_path, monkeypatch):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = ("--run", run, "--out", tmp_path / "out")
+    assert "no input given" in refusal(monkeypatch, *words)
+    assert "none.jpg: no such file" in refusal(monkeypatch, tmp_path / "none.jpg", *words)
+    assert "none.mp4: no such file" in refusal(monkeypatch, tmp_path / "none.mp4", *words)
+    assert "no pictures in this folder" in refusal(monkeypatch, empty, *words)
+    assert "--run is missing" in refusal(monkeypatch, pictures)
+    assert "would overwrite" in refusal(
+        monkeypatch, pictures / "a.png", "--run", run, "--out", pictures
+    )
+    assert "--sample" in refusal(monkeypatch, pictures, *words, "--sample", 3)
+    assert "--sample is -1" in refusal(monkeypatch, *words, "--sample", -1)
+
+
+def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
+    damaged = pictures / "aa.jpg"
+    damaged.write_bytes((pictures / "b.jpg").read_bytes()[:900])
+    words = (pictures, "--run", run, "--out", tmp_path / "out")
+    with pytest.raises(DamagedFile, match=r"aa\.jpg"):
+        run_command(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    printed = capsys.readouterr()
+    assert "1 pictures could not be read" in printed.out
+    assert "aa.jpg" in printed.err
+    assert not (tmp_path / "out" / "aa.png").exists()
+
+
+def test_low_precision(run, pictures, tmp_path, monkeypatch):
+    outs = []
+    for precision in ("fp32", "bf16"):
+        outs.append(tmp_path / precision)
+        words = (pictures / "a.png", "--run", run, "--out", outs[-1], "--precision", precision)
+        run_command(monkeypatch, *words)
+    first, second = (np.asarray(Image.open(out / "a.png")) for out in outs)
+    assert (first == second).mean() > 0.9
