@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -303,7 +304,7 @@ class Engine:
             Counted(self.data.dataset, self.config.seed, self.data.on_error),
             batch_sampler=batches,
             num_workers=self.data.workers,
-            collate_fn=sampling.collate,
+            collate_fn=partial(sampling.collate, stack=self.data.collate),
             pin_memory=self.world.device.type == "cuda",
             worker_init_fn=sampling.prepare_worker,
             generator=torch.Generator(),

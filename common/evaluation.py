@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from common import distributed
 from common.distributed import World
 from common.errors import UserError
-from common.sampling import prepare_worker
+from common.sampling import Collate, prepare_worker
 
 
 class EvaluationSet(Protocol):
@@ -35,11 +36,13 @@ def infer(
     workers: int,
     world: World,
     title: str,
+    collate: Collate = default_collate,
 ) -> list[Any]:
     """Run `step` on every sample once; rank 0 gets all results in data set order, the others [].
 
     `step` maps a collated batch on world.device to one result a sample, on the CPU. Samples that
-    are None are left out, and their number is printed under `title`.
+    are None are left out, and their number is printed under `title`. `collate` makes a batch of
+    samples that do not stack.
 
     Raises:
         UserError: the data set raised it for a sample.
@@ -50,7 +53,7 @@ def infer(
         Subset(_Guarded(dataset), shard),
         batch_size=batch_size,
         num_workers=min(workers, len(shard)),
-        collate_fn=_collate,
+        collate_fn=partial(_batch, collate=collate),
         pin_memory=world.device.type == "cuda",
         worker_init_fn=prepare_worker,
         generator=torch.Generator(),
@@ -100,10 +103,10 @@ class _Batch(NamedTuple):
     dropped: int
 
 
-def _collate(samples: list[dict[str, Any] | UserError | None]) -> _Batch:
+def _batch(samples: list[dict[str, Any] | UserError | None], collate: Collate) -> _Batch:
     errors = [sample for sample in samples if isinstance(sample, UserError)]
     sound = [sample for sample in samples if isinstance(sample, dict)]
-    content = default_collate(sound) if sound and not errors else None
+    content = collate(sound) if sound and not errors else None
     return _Batch(content, next(iter(errors), None), len(sound), len(samples) - len(sound))
 
 

@@ -110,13 +110,20 @@ class Counted(Dataset[Sample | UserError]):
         raise DamagedFile(f"{reasons[0]}; and none of the other {length - 1} samples can be read")
 
 
-def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
-    """Samples -> batch of stacked tensors, or the first error among them."""
+Collate = Callable[[list[Sample]], Sample]
+"""Makes a batch of the samples of a task; `default_collate` stacks each of their entries."""
+
+
+def collate(
+    samples: Sequence[Sample | UserError], stack: Collate = default_collate
+) -> Sample | UserError:
+    """Samples -> the batch that `stack` makes of them, or the first error among them."""
+    sound: list[Sample] = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
-    batch: Sample = default_collate(list(samples))
-    return batch
+        sound.append(sample)
+    return stack(sound)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
-from common.sampling import TrainSet
+from common.sampling import Collate, TrainSet
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,5 @@ class TrainData:
     """Epoch -> indices, a pure function; None shuffles all samples."""
     workers: int = 0
     on_error: Literal["stop", "skip"] = "stop"
+    collate: Collate = default_collate
+    """Samples -> batch, for samples that do not stack; keeps their texts under "skipped" a list."""

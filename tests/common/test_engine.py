@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import default_collate
 
 from common import checkpoint, sampling
 from common.checkpoint import RunDirectory
@@ -213,6 +215,34 @@ def test_damaged_samples_are_skipped_and_logged_once(tmp_path, workers):
         "image5.png: cannot be read",
     ]
     assert len(losses(tmp_path)) == 12
+
+
+def as_list(samples):
+    """Pictures as a list, as those of several sizes would be."""
+    rest = [{k: v for k, v in sample.items() if k != "image"} for sample in samples]
+    images = [torch.from_numpy(sample["image"]) for sample in samples]
+    return {"image": images, **default_collate(rest)}
+
+
+class ListTask(toy.ToyTask):
+    """The toy task on batches whose pictures are a list."""
+
+    def loss(self, model, batch, progress):
+        assert isinstance(batch["image"], list)
+        return super().loss(model, batch | {"image": torch.stack(batch["image"])}, progress)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_task_may_say_how_samples_become_a_batch(tmp_path, workers):
+    for folder, collate, task in (("own", as_list, ListTask), ("stacked", None, toy.ToyTask)):
+        run = engine(tmp_path / folder, damaged=(3,), on_error="skip", length=32, workers=workers)
+        run.task = task(World(), 0)
+        if collate is not None:
+            run.data = replace(run.data, collate=collate)
+        run.fit(resume=False)
+    assert losses(tmp_path / "own") == losses(tmp_path / "stacked")
+    skipped = [line["skipped"] for line in log_of(tmp_path / "own") if "skipped" in line]
+    assert skipped == [["image3.png: cannot be read"]]
 
 
 # --- evaluation ---

@@ -57,6 +57,32 @@ def test_a_damaged_file_stops_with_its_own_message(workers):
         indices(Raising(7), workers)
 
 
+class Ragged(ToySet):
+    """Samples that do not stack: as many numbers as the index says."""
+
+    def __getitem__(self, index):
+        return None if index in self.damaged else {"numbers": torch.arange(index)}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_that_do_not_stack(workers, capsys):
+    lengths = infer(
+        Ragged(6, damaged=(2,)),
+        lambda batch: [len(numbers) for numbers in batch["numbers"]],
+        batch_size=4,
+        workers=workers,
+        world=World(),
+        title="toy",
+        collate=listed,
+    )
+    assert lengths == [0, 1, 3, 4, 5]
+    assert "1 of 6 samples" in capsys.readouterr().out
+
+
+def listed(samples):
+    return {"numbers": [sample["numbers"] for sample in samples]}
+
+
 def test_a_step_must_answer_for_every_sample():
     with pytest.raises(ValueError, match="1 results for 3 samples"):
         infer(ToySet(3), lambda _: [0], batch_size=3, workers=0, world=World(), title="toy")

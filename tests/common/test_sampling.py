@@ -143,6 +143,20 @@ def test_damaged_samples_are_replaced_by_the_next_sound_one():
     assert (batch["image"][2] != batch["image"][0]).any()  # drawn anew, not a copy
 
 
+def listed(samples):
+    """A batch of samples that do not stack."""
+    return {key: [sample[key] for sample in samples] for key in samples[0]}
+
+
+def test_a_task_may_say_how_its_samples_become_a_batch():
+    ragged = [{"boxes": np.zeros((count, 4)), "skipped": ""} for count in (2, 0, 5)]
+    batch = sampling.collate(ragged, listed)
+    assert [len(boxes) for boxes in batch["boxes"]] == [2, 0, 5]
+    assert batch["skipped"] == ["", "", ""]
+    error = DamagedFile("image2.png: cannot be read")
+    assert sampling.collate([ragged[0], error, ragged[1]], listed) is error
+
+
 def test_nothing_left_to_replace_a_damaged_sample():
     error = Counted(ToySet(2, damaged=(0, 1)), seed=5, on_error="skip")[(0, 1)]
     assert str(error).startswith("image1.png: cannot be read; and none of the other 1 samples")
