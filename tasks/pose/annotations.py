@@ -1,10 +1,5 @@
 """What every pose data set is read into, and the checks that they share."""
 
-import hashlib
-import json
-import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.annotations import left_out, read_json
 from common.errors import DamagedFile, UserError
 from tasks.pose.skeleton import Skeleton
 
@@ -50,7 +46,7 @@ class Annotations:
         """One line: what was read and what was left out."""
         pictures = len(np.unique(self.image_ids))
         text = f"{self.file.name}: {len(self):,} persons in {pictures:,} pictures"
-        return text + _left_out(self.dropped)
+        return text + left_out(self.dropped)
 
     @cached_property
     def ground_truth(self) -> dict[str, Any]:
@@ -93,61 +89,7 @@ class Boxes:
         """One line: what was read and what was left out."""
         pictures = len(np.unique(self.image_ids))
         text = f"{self.file.name}: {len(self):,} boxes in {pictures:,} pictures"
-        return text + _left_out(self.dropped)
-
-
-def _left_out(dropped: Mapping[str, int]) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
-    return f" (left out: {reasons})" if reasons else ""
-
-
-def read_json(path: Path) -> tuple[Any, str]:
-    """Content of a JSON file and the sha256 of its bytes."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if not data:
-        raise DamagedFile(f"{path}: is empty (0 bytes); copy or unpack it again")
-    try:
-        content = json.loads(data)
-    except json.JSONDecodeError as error:
-        at_end = error.pos >= len(error.doc.rstrip()) - len("false")
-        cut = at_end or error.msg.startswith("Unterminated")
-        reason = "is cut short" if cut else f"is not valid JSON ({error})"
-        raise DamagedFile(f"{path}: {reason}; copy or unpack it again") from None
-    except UnicodeDecodeError:
-        raise DamagedFile(f"{path}: is not JSON but binary data; is it an archive?") from None
-    return content, hashlib.sha256(data).hexdigest()
-
-
-def require_once(values: Iterable[Any], file: Path, what: str) -> None:
-    """Raise DamagedFile when a value, such as an id, occurs twice in an annotation file."""
-    twice = [value for value, count in Counter(values).items() if count > 1]
-    if twice:
-        more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
-        raise DamagedFile(f"{file}: {what} {twice[0]} is listed twice{more}")
-
-
-def require_pictures(pictures: Iterable[Path], file: Path) -> None:
-    """Raise UserError when pictures that an annotation file names are not on disk.
-
-    Folders are listed once: asking for each of 118,000 files takes minutes on a network drive.
-    """
-    wanted = {os.fspath(picture) for picture in pictures}
-    listings: dict[str, set[str]] = {}
-    missing = []
-    for path in wanted:
-        folder, name = os.path.split(path)
-        if folder not in listings:
-            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if name not in listings[folder]:
-            missing.append(path)
-    if missing:
-        raise UserError(
-            f"{file}: names {len(wanted):,} pictures with persons, {len(missing):,} of them are "
-            f"missing, first {min(missing)}; complete the folder, or say --data.on_error skip"
-        )
+        return text + left_out(self.dropped)
 
 
 def finite_rows(*columns: NDArray[np.float64]) -> NDArray[np.bool_]:

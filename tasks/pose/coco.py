@@ -6,16 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common import coco
+from common.annotations import read_json, require_once, require_pictures
 from common.errors import DamagedFile, UserError
-from tasks.pose.annotations import (
-    Annotations,
-    Boxes,
-    finite_rows,
-    read_json,
-    require_finite,
-    require_once,
-    require_pictures,
-)
+from tasks.pose.annotations import Annotations, Boxes, finite_rows, require_finite
 from tasks.pose.skeleton import COCO
 
 PERSON = 1
@@ -28,10 +22,10 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
     Pictures lie in `images/{split}` or `{split}`. With on_error "skip", pictures that are missing
     are reported when they are read, and persons with numbers that are not finite are left out.
     """
-    file = _annotation_file(root, split)
-    folder = _picture_folder(root, split)
+    file = coco.annotation_file(root, "person_keypoints", split)
+    folder = coco.picture_folder(root, split)
     content, fingerprint = read_json(file)
-    pictures = _pictures(content, file)
+    pictures = coco.pictures(content, file)
     persons = _persons(content, file, pictures)
     images = {number: folder / entry["file_name"] for number, entry in pictures.items()}
     sizes = {number: (entry["width"], entry["height"]) for number, entry in pictures.items()}
@@ -129,21 +123,6 @@ def _require_own_pictures(
         )
 
 
-def _pictures(content: Any, file: Path) -> dict[int, dict[str, Any]]:
-    """Entries of `images` by id."""
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    ):
-        raise UserError(f"{file}: is not a COCO file: it has no lists 'images' and 'annotations'")
-    entries = content["images"]
-    for key in ("id", "file_name", "width", "height"):
-        if any(key not in entry for entry in entries):
-            raise DamagedFile(f"{file}: an entry of 'images' has no '{key}'")
-    require_once((entry["id"] for entry in entries), file, "picture id")
-    require_once((entry["file_name"] for entry in entries), file, "picture")
-    return {entry["id"]: entry for entry in entries}
-
-
 def _persons(content: Any, file: Path, pictures: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
     """Entries of `annotations` that are persons."""
     entries = content["annotations"]
@@ -218,43 +197,3 @@ def _clean(
     inside = (boxes[:, 2:] > 0).all(axis=1) & (extent >= 0).all(axis=1) & (extent > 0).any(axis=1)
     inside &= (boxes[:, :2] + boxes[:, 2:] > 0).all(axis=1)
     return np.concatenate([first_corner, extent], axis=1), inside
-
-
-def _annotation_file(root: Path, split: str) -> Path:
-    """The annotation file, or an error that says what the folder looks like instead."""
-    name = f"annotations/person_keypoints_{split}.json"
-    if (root / name).is_file():
-        return root / name
-    if not root.is_dir():
-        raise UserError(f"--data.root {root}: no such folder")
-    raise UserError(f"--data.root {root}: has no {name}; {_hint(root, name)}")
-
-
-def _hint(root: Path, name: str) -> str:
-    above = [folder for folder in (root.parent, root.parent.parent) if (folder / name).is_file()]
-    below = [folder for folder in sorted(root.iterdir()) if (folder / name).is_file()]
-    for folder in above + below:
-        return f"{folder} has it: say --data.root {folder}"
-    archives = sorted({*root.glob("*annotations*.zip"), *root.glob("annotations/*.zip")})
-    if archives:
-        return f"{archives[0]} is there but not unpacked: unzip it in {root}"
-    splits = sorted(
-        path.stem.removeprefix("person_keypoints_")
-        for path in root.glob("annotations/person_keypoints_*.json")
-    )
-    if splits:
-        return f"its splits are {', '.join(splits)}: say --data.train_split and --data.val_split"
-    found = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
-    return f"the folder of a COCO data set has annotations/ and images/, this one has {found}"
-
-
-def _picture_folder(root: Path, split: str) -> Path:
-    for folder in (root / "images" / split, root / split):
-        if folder.is_dir():
-            return folder
-    for archive in (root / "images" / f"{split}.zip", root / f"{split}.zip"):
-        if archive.is_file():
-            raise UserError(f"{archive}: is there but not unpacked: unzip it in {archive.parent}")
-    raise UserError(
-        f"--data.root {root}: has no folder images/{split} or {split} with the pictures"
-    )

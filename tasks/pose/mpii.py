@@ -8,14 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from common.annotations import read_json, require_pictures
 from common.errors import DamagedFile, UserError
-from tasks.pose.annotations import (
-    Annotations,
-    finite_rows,
-    read_json,
-    require_finite,
-    require_pictures,
-)
+from tasks.pose.annotations import Annotations, finite_rows, require_finite
 from tasks.pose.skeleton import MPII
 
 _SHAPES = {"center": (2,), "scale": (), "joints": (MPII.joints, 2), "joints_vis": (MPII.joints,)}
