@@ -1,0 +1,186 @@
+"""What every detection data set is read into: the objects of a split, picture by picture.
+
+A category keeps the id that its file gives it. Networks count otherwise: label k, from 1, is the
+k-th category, and 0 is the background.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.annotations import left_out
+from common.errors import UserError
+from tasks.detection.outlines import Outline, Outlines, as_coco
+
+
+class Category(NamedTuple):
+    """A class of objects."""
+
+    id: int
+    """As in the annotation file; ids may have gaps."""
+    name: str
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What is annotated in one picture: N rows, in pixels of the picture."""
+
+    ids: NDArray[np.int64]
+    """(N,) annotation ids."""
+    labels: NDArray[np.int64]
+    """(N,) 1 .. C."""
+    boxes: NDArray[np.float64]
+    """(N, 4) left, top, right, bottom, inside the picture."""
+    areas: NDArray[np.float64]
+    """(N,) as annotated, in square pixels; what small, medium and large mean in a score."""
+    crowd: NDArray[np.bool_]
+    """(N,) regions of many objects, or VOC's difficult ones: neither learnt nor counted wrong."""
+    outlines: list[Outline | None]
+    """(N,) polygons or run lengths; None where there is a box alone."""
+
+    def __len__(self) -> int:
+        """Number of objects N."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The P pictures of a split and their N objects, which are sorted by picture."""
+
+    file: Path
+    """The annotation file; for VOC, the list of the split."""
+    fingerprint: str
+    """sha256 of the annotations."""
+    categories: tuple[Category, ...]
+    """In order of their labels, 1 .. C."""
+    image_ids: NDArray[np.int64]
+    """(P,)"""
+    images: tuple[Path, ...]
+    """(P,) files, of pictures with objects or without."""
+    sizes: NDArray[np.int64]
+    """(P, 2) height and width, as annotated."""
+    starts: NDArray[np.int64]
+    """(P + 1,) objects of picture p are the rows from starts[p] to starts[p + 1]."""
+    ids: NDArray[np.int64]
+    """(N,)"""
+    labels: NDArray[np.int64]
+    """(N,)"""
+    boxes: NDArray[np.float64]
+    """(N, 4) left, top, right, bottom, inside the picture."""
+    annotated_boxes: NDArray[np.float64]
+    """(N, 4) left, top, width, height, digit for digit as in the file: what scores count with."""
+    areas: NDArray[np.float64]
+    """(N,)"""
+    crowd: NDArray[np.bool_]
+    """(N,)"""
+    outlines: Outlines
+    """(N,)"""
+    dropped: dict[str, int]
+    """How many entries of the file are not used, by reason."""
+
+    def __len__(self) -> int:
+        """Number of pictures P."""
+        return len(self.images)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the categories, label 1 first."""
+        return tuple(category.name for category in self.categories)
+
+    def objects(self, index: int) -> Objects:
+        """The objects of the picture of a row 0 .. P - 1."""
+        first, end = (int(start) for start in self.starts[index : index + 2])
+        rows = slice(first, end)
+        return Objects(
+            self.ids[rows],
+            self.labels[rows],
+            self.boxes[rows],
+            self.areas[rows],
+            self.crowd[rows],
+            [self.outlines[row] for row in range(first, end)],
+        )
+
+    def summary(self) -> str:
+        """One line: what was read and what was left out."""
+        empty = int(np.count_nonzero(np.diff(self.starts) == 0))
+        crowds = int(np.count_nonzero(self.crowd))
+        text = (
+            f"{self.file.name}: {len(self.ids) - crowds:,} objects of {len(self.categories)} "
+            f"classes in {len(self):,} pictures"
+        )
+        text += f", {crowds:,} crowds" if crowds else ""
+        text += f", {empty:,} pictures without objects" if empty else ""
+        return text + left_out(self.dropped)
+
+    def select(self, names: Sequence[str]) -> "Annotations":
+        """The same pictures with the objects of these classes alone, labels in their order.
+
+        Raises:
+            UserError: the set has no class of such a name, or no object of these.
+        """
+        unknown = [name for name in names if name not in self.classes]
+        if unknown:
+            raise UserError(
+                f"--data.classes: {self.file} has no class {unknown[0]!r}; it has "
+                f"{', '.join(self.classes)}"
+            )
+        if tuple(names) == self.classes:
+            return self
+        chosen = [self.classes.index(name) for name in names]
+        labels = np.zeros(len(self.classes) + 1, dtype=np.int64)
+        labels[np.array(chosen) + 1] = np.arange(len(chosen)) + 1
+        kept = np.flatnonzero(labels[self.labels])
+        if not len(kept):
+            raise UserError(f"--data.classes: {self.file} has no object of {', '.join(names)}")
+        chosen_set = self._rows(kept)
+        return replace(
+            chosen_set,
+            categories=tuple(self.categories[index] for index in chosen),
+            labels=labels[chosen_set.labels],
+        )
+
+    def _rows(self, rows: NDArray[np.int64]) -> "Annotations":
+        """With these objects only; rows rise."""
+        columns = ("ids", "labels", "boxes", "annotated_boxes", "areas", "crowd")
+        return replace(
+            self,
+            starts=np.searchsorted(rows, self.starts),
+            outlines=self.outlines.select(rows),
+            **{name: getattr(self, name)[rows] for name in columns},
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        """The COCO dictionary of the split, as pycocotools takes it for scoring, crowds included.
+
+        Categories have the ids of the file. Objects with boxes of no area are not in it.
+        """
+        pictures = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        return {
+            "images": [
+                {"id": number, "file_name": image.name, "height": height, "width": width}
+                for number, image, (height, width) in zip(
+                    self.image_ids.tolist(), self.images, self.sizes.tolist(), strict=True
+                )
+            ],
+            "categories": [category._asdict() for category in self.categories],
+            "annotations": [
+                self._entry(row, self.image_ids[picture], self.sizes[picture])
+                for row, picture in enumerate(pictures)
+            ],
+        }
+
+    def _entry(self, row: int, image_id: np.int64, size: NDArray[np.int64]) -> dict[str, Any]:
+        entry = {
+            "id": int(self.ids[row]),
+            "image_id": int(image_id),
+            "category_id": self.categories[int(self.labels[row]) - 1].id,
+            "bbox": self.annotated_boxes[row].tolist(),
+            "area": float(self.areas[row]),
+            "iscrowd": int(self.crowd[row]),
+        }
+        outline = self.outlines[row]
+        return entry if outline is None else {**entry, "segmentation": as_coco(outline, size)}

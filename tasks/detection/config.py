@@ -1,0 +1,204 @@
+"""Everything that can be set on the detection commands; the defaults are the sample run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.config import LoaderConfig
+from common.engine import EngineConfig
+from common.errors import UserError
+from common.optim import OptimizerConfig
+
+DetectorName = Literal[
+    "faster_rcnn", "mask_rcnn", "cascade_rcnn", "cascade_mask_rcnn", "retinanet", "fcos"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is read, in which size, and how training varies it."""
+
+    root: Path | None = None
+    """Folder of the data set; none means the generated sample set."""
+    format: Literal["coco", "voc"] = "coco"
+    """coco (annotations/instances_SPLIT.json) or voc (Annotations/*.xml, boxes only)."""
+    train_split: str = "train2017"
+    """Split that is learnt: train2017 for COCO, trainval for VOC."""
+    val_split: str = "val2017"
+    """Split that is scored: val2017 for COCO, test for VOC 2007."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that are learnt and scored, label 1 first; none takes all of the set."""
+    masks: bool = True
+    """Read the objects' outlines too; without, boxes alone."""
+    colour: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels: RGB for ImageNet weights, BGR for weights made by Caffe."""
+    short_sides: tuple[int, ...] = (160,)
+    """Short sides in pixels that training draws from; several make it multi-scale."""
+    test_short_side: int = 160
+    """Short side in pixels of the pictures that are scored."""
+    longest_side: int = 1333
+    """No picture becomes longer than this; its short side is then below what was asked for."""
+    flip_probability: float = 0.5
+    """Share of the training samples that are mirrored."""
+    jitter: tuple[float, float] | None = None
+    """Large-scale jitter, such as [0.1, 2.0]: scales relative to crop_size, for short_sides."""
+    crop_size: tuple[int, int] = (1024, 1024)
+    """Height and width of a training sample under --data.jitter."""
+    copy_paste_probability: float = 0.0
+    """Share of the training samples that get objects of another picture pasted in."""
+    group_by_aspect: bool = True
+    """Each training batch holds only landscape or only portrait pictures, which pads less."""
+    keep_empty: bool = False
+    """Learn from pictures without objects too, as negatives."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """On a damaged picture or annotation: stop with its name, or skip, count and list it."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) < len(self.classes):
+            raise UserError("--data.classes: two classes have the same name")
+        if not self.short_sides or min(self.short_sides) < 1:
+            raise UserError(
+                f"--data.short_sides is {list(self.short_sides)}; it takes one or more lengths in "
+                "pixels, such as [640, 672, 704, 736, 768, 800]"
+            )
+        for flag in ("test_short_side", "longest_side"):
+            if getattr(self, flag) < 1:
+                raise UserError(f"--data.{flag} is {getattr(self, flag)}; it must be 1 or more")
+        longest_short = max(*self.short_sides, self.test_short_side)
+        if self.longest_side < longest_short:
+            raise UserError(
+                f"--data.longest_side is {self.longest_side}; it must be at least the greatest "
+                f"short side, {longest_short}"
+            )
+        for flag in ("flip_probability", "copy_paste_probability"):
+            if not 0 <= getattr(self, flag) <= 1:
+                raise UserError(f"--data.{flag} is {getattr(self, flag)}; it must be from 0 to 1")
+        if self.jitter is not None and not 0 < self.jitter[0] <= self.jitter[1]:
+            raise UserError(
+                f"--data.jitter is {list(self.jitter)}; it takes a least and a greatest scale "
+                "above 0, such as [0.1, 2.0]"
+            )
+        if min(self.crop_size) < 1:
+            raise UserError(
+                f"--data.crop_size is {list(self.crop_size)}; height and width must be positive"
+            )
+        self._check_masks()
+
+    def _check_masks(self) -> None:
+        if self.copy_paste_probability and not self.masks:
+            raise UserError(
+                "--data.copy_paste_probability cuts objects out by their masks; it needs "
+                "--data.masks true"
+            )
+        if self.format == "voc" and self.masks:
+            raise UserError("--data.format voc has boxes only; say --data.masks false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The detector on the backbone."""
+
+    detector: DetectorName = "mask_rcnn"
+    """Two stages (with masks or without), the same as a cascade of three heads, or one stage."""
+    channels: int = 64
+    """Width of the feature pyramid and the heads; 256 in every published recipe."""
+    box_channels: int = 128
+    """Two stages: width of the two layers that look at a box; 1024 in every published recipe."""
+    anchor_size: int = 32
+    """Side in pixels of the smallest anchors, which doubles at each level of the pyramid."""
+    proposals: tuple[int, int] = (500, 200)
+    """Two stages: proposals of a picture in training and in testing; published: 2000 and 1000."""
+    samples: int = 128
+    """Two stages: proposals of a picture that a head learns from; 512 in published recipes."""
+    frozen_stages: int = 0
+    """Stem and stages that do not learn: 2 in published recipes, the stem and the first stage."""
+    frozen_batchnorm: bool = False
+    """Keep the backbone's BatchNorm as it is in --weights, as tiny batches need."""
+
+    @property
+    def masks(self) -> bool:
+        """Whether the detector draws masks."""
+        return "mask" in self.detector
+
+    @property
+    def cascade(self) -> bool:
+        """Whether it has three heads in a row."""
+        return "cascade" in self.detector
+
+    def __post_init__(self) -> None:
+        for flag in ("channels", "box_channels", "anchor_size", "samples"):
+            if getattr(self, flag) < 1:
+                raise UserError(f"--model.{flag} is {getattr(self, flag)}; it must be 1 or more")
+        if self.detector == "fcos" and self.channels % 32:
+            raise UserError(
+                f"--model.channels is {self.channels}; fcos normalises 32 groups of them, so it "
+                "must be a multiple of 32"
+            )
+        if min(self.proposals) < 1:
+            raise UserError(
+                f"--model.proposals is {list(self.proposals)}; it takes two positive numbers, such "
+                "as [2000, 1000]"
+            )
+        if not 0 <= self.frozen_stages <= 5:
+            raise UserError(
+                f"--model.frozen_stages is {self.frozen_stages}; it must be from 0 (none) to 5 "
+                "(the whole backbone)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestConfig:
+    """Which detections count, and how they are scored."""
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    score_threshold: float = 0.05
+    """Least score of a detection."""
+    nms_threshold: float = 0.5
+    """Overlap (IoU) with a better one of its class at which a detection is dropped."""
+    detections: int = 100
+    """Most detections of a picture; COCO counts the best 100."""
+    mask_threshold: float = 0.5
+    """Least probability of a mask's pixels."""
+    scorer: Literal["pycocotools", "hotcoco"] = "pycocotools"
+    """What computes AP: the reference, or the fast one of the extra `fast`, which agrees."""
+
+    def __post_init__(self) -> None:
+        for flag in ("score_threshold", "nms_threshold", "mask_threshold"):
+            if not 0 <= getattr(self, flag) <= 1:
+                raise UserError(f"--test.{flag} is {getattr(self, flag)}; it must be from 0 to 1")
+        if self.detections < 1:
+            raise UserError(f"--test.detections is {self.detections}; it must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Object detection: with no flag at all, a small Mask R-CNN on generated sample data."""
+
+    out: Path = Path("runs/detection")
+    """Run directory."""
+    resume: bool = False
+    """Continue the run in the run directory."""
+    backbone: str = "res2net26_14w_4s_half"
+    """A name of `python -m backbone.table`."""
+    weights: str | None = None
+    """Initial weights of the backbone: a published name, a file or a run directory."""
+    finetune: Path | None = None
+    """Start from a whole detector of the same classes: a run directory or a checkpoint file."""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        name="adamw", learning_rate=0.002, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5
+    )
+    loader: LoaderConfig = LoaderConfig(workers=1)
+    engine: EngineConfig = EngineConfig(epochs=10, batch_size=8, evaluate_every=5)
+    test: TestConfig = TestConfig()
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.finetune is not None:
+            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+        if self.model.masks and not self.data.masks:
+            raise UserError(
+                f"--model.detector {self.model.detector} learns masks; say --data.masks true, or "
+                "choose a detector without masks"
+            )
