@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,25 +44,30 @@ def require_once(values: Iterable[Any], file: Path, what: str) -> None:
         raise DamagedFile(f"{file}: {what} {twice[0]} is listed twice{more}")
 
 
-def require_pictures(pictures: Iterable[Path], file: Path) -> None:
-    """Raise UserError when pictures that an annotation file names are not on disk.
+def require_pictures(pictures: Sequence[Path], file: Path) -> None:
+    """Raise UserError when pictures that an annotation file names are not on disk."""
+    missing = missing_files(pictures)
+    if missing:
+        raise UserError(
+            f"{file}: names {len(set(pictures)):,} pictures, {len(missing):,} of them are missing, "
+            f"first {min(missing)}; complete the folder, or say --data.on_error skip"
+        )
+
+
+def missing_files(paths: Iterable[Path]) -> list[str]:
+    """Those that are not on disk, each once.
 
     Folders are listed once: asking for each of 118,000 files takes minutes on a network drive.
     """
-    wanted = {os.fspath(picture) for picture in pictures}
     listings: dict[str, set[str]] = {}
     missing = []
-    for path in wanted:
+    for path in dict.fromkeys(map(os.fspath, paths)):
         folder, name = os.path.split(path)
         if folder not in listings:
             listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
         if name not in listings[folder]:
             missing.append(path)
-    if missing:
-        raise UserError(
-            f"{file}: names {len(wanted):,} pictures, {len(missing):,} of them are missing, first "
-            f"{min(missing)}; complete the folder, or say --data.on_error skip"
-        )
+    return missing
 
 
 def left_out(reasons: dict[str, int]) -> str:

@@ -42,7 +42,7 @@ def read_mpii(root: Path, split: str, on_error: str = "stop") -> Annotations:
         raise UserError(f"{file}: has no person with joints among {len(ids)} entries")
     images, image_ids = _pictures(root / "images", [str(entry["image"]) for entry in content])
     if on_error == "stop":
-        require_pictures(images.values(), file)
+        require_pictures(list(images.values()), file)
     return Annotations(
         skeleton=MPII,
         file=file,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from common import image as pictures
+from common import voc
 from common.errors import DamagedFile, UserError
 from common.pairs import Pair, from_folders, from_list
 from tasks.segmentation.config import DataConfig
@@ -18,9 +19,6 @@ from tasks.segmentation.labels import LabelReader
 from tasks.segmentation.palette import VOC_CLASSES
 from tasks.segmentation.transforms import Sample, blur, flip, random_crop, random_scale
 from tasks.segmentation.voc import read_voc
-
-CLASS_FILE = "classes.txt"
-"""Names of the classes under a root, one a line, in the order of the labels."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +70,14 @@ def class_names(data: DataConfig, root: Path) -> tuple[str, ...]:
     Raises:
         UserError: nothing says which classes there are.
     """
-    file = root / CLASS_FILE
-    if file.is_file():
-        return tuple(line.strip() for line in file.read_text().splitlines() if line.strip())
+    own = voc.own_classes(root)
+    if own is not None:
+        return own
     if data.format == "voc":
         return VOC_CLASSES
     raise UserError(
         "--data.classes is missing: name the classes in the order of their labels, such as "
-        f"'[road, car, person]', or write them into {file}, one a line"
+        f"'[road, car, person]', or write them into {root / voc.CLASS_FILE}, one a line"
     )
 
 

@@ -7,17 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from common import voc
 from common.errors import UserError
 
 Colour = tuple[int, int, int]
 Colours = NDArray[np.uint8]
 """(256, 3), red, green and blue of each label."""
 
-VOC_CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
+VOC_CLASSES = ("background", *voc.CLASSES)
 
 
 def voc_colours() -> Colours:

@@ -11,7 +11,7 @@ from common.command import run
 from common.config import parse
 from common.image import write as write_picture
 from common.sample import backgrounds, cached, new_folder
-from tasks.segmentation.data import CLASS_FILE
+from common.voc import CLASS_FILE
 from tasks.segmentation.labels import IGNORED
 from tasks.segmentation.palette import voc_colours, write_labels
 from tasks.segmentation.things import SCRAP, SUPERSAMPLING, THINGS, Painted, Thing, paint
