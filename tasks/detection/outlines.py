@@ -27,8 +27,8 @@ _LARGEST = 1e6
 """Coordinates beyond are no picture's."""
 
 
-class BadOutline(ValueError):
-    """What is wrong with an outline, to follow the words "annotation ID "."""
+class BadEntry(ValueError):
+    """What is wrong with an annotation, to follow the words "annotation ID "."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def parse(segmentation: Any, height: int, width: int) -> Outline | None:
     """The outline that an annotation's `segmentation` says, of a picture of this size.
 
     Raises:
-        BadOutline: it is not a polygon of three points or more, or not run lengths of the picture.
+        BadEntry: it is not a polygon of three points or more, or not run lengths of the picture.
     """
     if not segmentation:
         return None
@@ -89,29 +89,29 @@ def parse(segmentation: Any, height: int, width: int) -> Outline | None:
         return [_ring(numbers) for numbers in segmentation]
     if isinstance(segmentation, dict):
         return _runs(segmentation, height, width)
-    raise BadOutline(f"has a segmentation of type {type(segmentation).__name__}")
+    raise BadEntry(f"has a segmentation of type {type(segmentation).__name__}")
 
 
 def _ring(numbers: Any) -> NDArray[np.float64]:
     try:
         ring = np.array(numbers, dtype=np.float64)
     except (TypeError, ValueError):
-        raise BadOutline("has a polygon whose coordinates are not numbers") from None
+        raise BadEntry("has a polygon whose coordinates are not numbers") from None
     if ring.ndim != 1:
-        raise BadOutline("has a polygon that is not a list x, y, x, y, ...")
+        raise BadEntry("has a polygon that is not a list x, y, x, y, ...")
     if len(ring) < 6 or len(ring) % 2:
         points = "an odd number of coordinates" if len(ring) % 2 else f"{len(ring) // 2} points"
-        raise BadOutline(f"has a polygon of {points}, and three points are the least")
+        raise BadEntry(f"has a polygon of {points}, and three points are the least")
     # Written so that NaN, of which every comparison is false, is caught too.
     if not (np.abs(ring) < _LARGEST).all():
-        raise BadOutline("has a polygon with coordinates that are infinite or not numbers")
+        raise BadEntry("has a polygon with coordinates that are infinite or not numbers")
     return ring.reshape(-1, 2)
 
 
 def _runs(segmentation: dict[str, Any], height: int, width: int) -> bytes:
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if size != [height, width]:
-        raise BadOutline(
+        raise BadEntry(
             f"has run lengths of size {size} (height, width), its picture has [{height}, {width}]"
         )
     try:
@@ -121,9 +121,9 @@ def _runs(segmentation: dict[str, Any], height: int, width: int) -> bytes:
             counts = counts.encode("ascii") if isinstance(counts, str) else bytes(counts or b"")
             lengths = run_lengths(counts)
     except (TypeError, ValueError, OverflowError):
-        raise BadOutline("has run lengths that cannot be decoded") from None
+        raise BadEntry("has run lengths that cannot be decoded") from None
     if (lengths < 0).any() or int(lengths.sum()) != height * width:
-        raise BadOutline(
+        raise BadEntry(
             f"has run lengths of {int(lengths.sum()):,} pixels, its picture has {height * width:,}"
         )
     if isinstance(counts, bytes):

@@ -1,0 +1,152 @@
+"""Objects annotated in COCO's form, of COCO's classes or of one's own."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import coco
+from common.annotations import read_json, require_once, require_pictures
+from common.errors import DamagedFile, UserError
+from tasks.detection.annotations import Annotations, Category
+from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
+from tasks.detection.outlines import BadEntry, parse
+
+_NEEDED = ("id", "image_id", "category_id", "bbox")
+
+
+def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
+    """Objects of `annotations/instances_{split}.json` under a root.
+
+    Pictures lie in `images/{split}` or `{split}`. Labels count the file's categories from 1 in
+    order of their ids, which may have gaps. With on_error "skip", pictures that are missing are
+    reported when they are read, and damaged entries are left out and counted.
+
+    Raises:
+        UserError: the layout is another one, or files are missing.
+        DamagedFile: the file contradicts itself, or an entry is damaged.
+    """
+    file = coco.annotation_file(root, "instances", split)
+    folder = coco.picture_folder(root, split)
+    content, fingerprint = read_json(file)
+    listed = coco.pictures(content, file)
+    pictures = _pictures(listed, folder, file)
+    categories = _categories(content, file)
+    _require_keys(content["annotations"], file)
+    labels = {category.id: label for label, category in enumerate(categories, start=1)}
+    rows = {number: row for row, number in enumerate(pictures.ids)}
+    entries, faults = _entries(content["annotations"], pictures, rows, labels, file)
+    dropped = require_sound(faults, file, on_error)
+    if on_error == "stop":
+        require_pictures(pictures.files, file)
+    return assemble(file, fingerprint, categories, pictures, entries, dropped)
+
+
+def _pictures(listed: Mapping[int, dict[str, Any]], folder: Path, file: Path) -> Pictures:
+    _require_whole(((number, "a picture", "id") for number in listed), file)
+    for number, entry in listed.items():
+        for key in ("height", "width"):
+            if not isinstance(entry[key], int) or entry[key] < 1:
+                raise DamagedFile(f"{file}: picture {number} has a {key} of {entry[key]!r}")
+    sizes = [(entry["height"], entry["width"]) for entry in listed.values()]
+    return Pictures(
+        list(listed),
+        [folder / entry["file_name"] for entry in listed.values()],
+        np.array(sizes, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+def _categories(content: dict[str, Any], file: Path) -> list[Category]:
+    """The categories in order of their ids."""
+    listed = content.get("categories")
+    if not isinstance(listed, list) or not listed:
+        raise UserError(f"{file}: has no list 'categories', which says what the objects are")
+    if any("id" not in entry or "name" not in entry for entry in listed):
+        raise DamagedFile(f"{file}: an entry of 'categories' has no 'id' or no 'name'")
+    _require_whole(((entry["id"], "a category", "id") for entry in listed), file)
+    require_once((entry["id"] for entry in listed), file, "category id")
+    require_once((entry["name"] for entry in listed), file, "category")
+    return sorted(Category(entry["id"], entry["name"]) for entry in listed)
+
+
+def _require_keys(annotations: list[dict[str, Any]], file: Path) -> None:
+    for place, entry in enumerate(annotations):
+        missing = [key for key in _NEEDED if key not in entry]
+        if missing:
+            which = entry.get("id", f"number {place}")
+            raise DamagedFile(f"{file}: annotation {which} has no '{missing[0]}'")
+    for key in _NEEDED[:3]:
+        _require_whole(
+            ((entry[key], f"annotation {entry['id']}", key) for entry in annotations), file
+        )
+    require_once((entry["id"] for entry in annotations), file, "annotation id")
+
+
+def _require_whole(values: Iterable[tuple[Any, str, str]], file: Path) -> None:
+    """Raise DamagedFile for an id that is not a whole number; each with its owner and its key."""
+    for value, owner, key in values:
+        if type(value) is not int:
+            raise DamagedFile(
+                f"{file}: {owner} has the '{key}' {value!r}; it must be a whole number"
+            )
+
+
+def _entries(
+    annotations: list[dict[str, Any]],
+    pictures: Pictures,
+    rows: Mapping[int, int],
+    labels: Mapping[int, int],
+    file: Path,
+) -> tuple[list[Entry], dict[int, str]]:
+    """Sound entries, and what is wrong with the others by annotation id."""
+    entries, faults = [], {}
+    sizes = pictures.sizes.tolist()
+    for annotation in annotations:
+        number, category = annotation["id"], annotation["category_id"]
+        if category not in labels:
+            raise DamagedFile(
+                f"{file}: annotation {number} is of category {category}, which is not in "
+                f"'categories' (ids {_some(labels)})"
+            )
+        row = rows.get(annotation["image_id"])
+        if row is None:
+            faults[number] = f"is of picture {annotation['image_id']}, which is not in 'images'"
+            continue
+        try:
+            entry = _entry(annotation, row, labels[category], *sizes[row])
+        except BadEntry as error:
+            faults[number] = str(error)
+            continue
+        fault = numbers_fault(entry)
+        if fault is None:
+            entries.append(entry)
+        else:
+            faults[number] = fault
+    return entries, faults
+
+
+def _entry(annotation: dict[str, Any], row: int, label: int, height: int, width: int) -> Entry:
+    try:
+        left, top, across, down = (float(value) for value in annotation["bbox"])
+        area = annotation.get("area")
+        area = None if area is None else float(area)
+    except (TypeError, ValueError):
+        raise BadEntry(
+            f"has no 'bbox' of four numbers (left, top, width, height) or no 'area' that is one: "
+            f"{annotation['bbox']!r}, {annotation.get('area')!r}"
+        ) from None
+    return Entry(
+        annotation["id"],
+        row,
+        label,
+        (left, top, across, down),
+        area,
+        bool(annotation.get("iscrowd", 0)),
+        parse(annotation.get("segmentation"), height, width),
+    )
+
+
+def _some(labels: Mapping[int, int]) -> str:
+    ids = sorted(labels)
+    return ", ".join(map(str, ids[:8])) + (", ..." if len(ids) > 8 else "")

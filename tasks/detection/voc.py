@@ -1,0 +1,154 @@
+"""Objects annotated in VOC's form: an XML file a picture, boxes alone."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from common import voc
+from common.annotations import missing_files, require_once, require_pictures
+from common.errors import DamagedFile, UserError
+from tasks.detection.annotations import Annotations, Category
+from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+class _Picture(NamedTuple):
+    """An XML file's content."""
+
+    file: Path
+    """Of the picture."""
+    size: tuple[int, int]
+    """Height and width."""
+    objects: list[ElementTree.Element]
+
+
+def read_voc(root: Path, split: str, on_error: str = "stop") -> Annotations:
+    """Objects of the pictures in `ImageSets/Main/{split}.txt` under a root such as VOC2007.
+
+    Annotations are `Annotations/{name}.xml`, pictures lie in `JPEGImages`. Classes are VOC's
+    twenty, or those of ROOT/classes.txt. Picture ids count the list's lines from 1, annotation ids
+    the objects. Objects marked difficult are treated like COCO's crowds.
+
+    Raises:
+        UserError: the layout is another one, files are missing, or a class is unknown.
+        DamagedFile: an XML file or an entry of it is damaged, and on_error is "stop".
+    """
+    file = voc.list_file(root, "Main", split, "say --data.format coco if it has another layout")
+    names = voc.names(file)
+    require_once(names, file, "picture")
+    sources = [root / "Annotations" / f"{name}.xml" for name in names]
+    missing = missing_files(sources)
+    if missing:
+        raise UserError(
+            f"{file}: names {len(names):,} pictures, {len(missing):,} of their annotations are "
+            f"missing, first {min(missing)}; complete the folder"
+        )
+    read, dropped = _read_all(sources, root / "JPEGImages", on_error)
+    categories = _categories(root)
+    entries, faults = _entries(read, categories)
+    if on_error == "stop":
+        require_pictures([picture.file for picture in read.values()], file)
+    pictures = Pictures(
+        [line for line, source in enumerate(sources, start=1) if source in read],
+        [picture.file for picture in read.values()],
+        np.array([picture.size for picture in read.values()], dtype=np.int64).reshape(-1, 2),
+    )
+    dropped |= require_sound(faults, file, on_error)
+    return assemble(file, _fingerprint(sources), categories, pictures, entries, dropped)
+
+
+def _categories(root: Path) -> list[Category]:
+    names = [name for name in voc.own_classes(root) or voc.CLASSES if name != "background"]
+    require_once(names, root / voc.CLASS_FILE, "class")
+    return [Category(number, name) for number, name in enumerate(names, start=1)]
+
+
+def _read_all(
+    sources: list[Path], folder: Path, on_error: str
+) -> tuple[dict[Path, _Picture], dict[str, int]]:
+    """The content of the XML files that can be read, and how many cannot."""
+    read: dict[Path, _Picture] = {}
+    damaged: list[DamagedFile] = []
+    for source in sources:
+        try:
+            read[source] = _read(source, folder)
+        except DamagedFile as error:
+            if on_error == "stop":
+                raise
+            damaged.append(error)
+    if not read:
+        raise UserError(f"none of the {len(sources)} annotations can be read; first {damaged[0]}")
+    reason = f"pictures with a damaged annotation, first {damaged[0]}" if damaged else ""
+    return read, {reason: len(damaged)} if damaged else {}
+
+
+def _read(source: Path, folder: Path) -> _Picture:
+    try:
+        tree = ElementTree.parse(source).getroot()
+    except ElementTree.ParseError as error:
+        raise DamagedFile(
+            f"{source}: is not valid XML ({error}); copy or unpack it again"
+        ) from None
+    try:
+        height, width = (int(tree.findtext(f"size/{side}", "")) for side in ("height", "width"))
+    except ValueError:
+        height = width = 0
+    if min(height, width) < 1:
+        raise DamagedFile(f"{source}: has no size of the picture, a width and height of 1 or more")
+    # Sets of one's own have other kinds of pictures too.
+    suffix = Path(tree.findtext("filename", "")).suffix or ".jpg"
+    return _Picture(folder / f"{source.stem}{suffix}", (height, width), tree.findall("object"))
+
+
+def _entries(
+    read: Mapping[Path, _Picture], categories: list[Category]
+) -> tuple[list[Entry], dict[int, str]]:
+    """Sound entries, and what is wrong with the others by annotation id."""
+    labels = {category.name: category.id for category in categories}
+    entries: list[Entry] = []
+    faults: dict[int, str] = {}
+    for row, (source, picture) in enumerate(read.items()):
+        for place, element in enumerate(picture.objects, start=1):
+            number = len(entries) + len(faults) + 1
+            name = element.findtext("name", "").strip()
+            if name not in labels:
+                raise UserError(
+                    f"{source}: object {place} is of class {name!r}, which is not among "
+                    f"{', '.join(labels)}; write the names of your classes into "
+                    f"{voc.CLASS_FILE} under the root, one a line"
+                )
+            entry = _entry(element, number, row, labels[name])
+            fault = "lacks a side of its box" if entry is None else numbers_fault(entry)
+            if entry is None or fault is not None:
+                faults[number] = f"(object {place} of {source}) {fault}"
+            else:
+                entries.append(entry)
+    return entries, faults
+
+
+def _entry(element: ElementTree.Element, number: int, row: int, label: int) -> Entry | None:
+    """An object; None if its box is not four numbers."""
+    try:
+        left, top, right, bottom = (
+            float(element.findtext(f"bndbox/{side}", "")) for side in _SIDES
+        )
+    except ValueError:
+        return None
+    # VOC's pixels count from 1 and a box has its last ones in it.
+    box = (left - 1, top - 1, right - left + 1, bottom - top + 1)
+    difficult = element.findtext("difficult", "0").strip() == "1"
+    return Entry(number, row, label, box, None, difficult, None)
+
+
+def _fingerprint(sources: list[Path]) -> str:
+    """sha256 over the names and bytes of the XML files."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.name.encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
