@@ -8,6 +8,9 @@ from backbone.errors import WeightsError
 
 DEPTHS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
+STEMS = ("conv1.weight", "conv1.0.weight", "base_layer.0.weight")
+"""The first convolution of a trunk with a plain stem, with a deep one, and of a DLA."""
+
 HALVED = ("res2net26_14w_4s", "res2net26_26w_4s", "resnet26")
 """Variants that also exist with half the channels."""
 
@@ -22,19 +25,22 @@ def detect(state: Mapping[str, Tensor]) -> str:
     Raises:
         WeightsError: these are not the weights of a ResNet, Res2Net or DLA.
     """
-    if "base_layer.0.weight" in state:
-        return _dla(state)
-    if not {"layer1.0.conv1.weight", "layer4.0.conv1.weight", "bn1.weight"} <= state.keys():
+    name = _dla(state) if "base_layer.0.weight" in state else _staged(state)
+    channels = next(state[key].shape[1] for key in STEMS if key in state)
+    return name if channels == 3 else f"{name} for input of {channels} channel{'s'[: channels - 1]}"
+
+
+def _staged(state: Mapping[str, Tensor]) -> str:
+    """Name a ResNet or Res2Net."""
+    needed = {"layer1.0.conv1.weight", "layer4.0.conv1.weight", "bn1.weight"}
+    if not needed <= state.keys() or state.keys().isdisjoint(STEMS):
         raise WeightsError("these are not the weights of a ResNet, Res2Net or DLA")
     width = len(state["bn1.weight"])
-    stem = state["conv1.0.weight" if "conv1.0.weight" in state else "conv1.weight"]
     name = _res2net(state) if "layer1.0.convs.0.weight" in state else _resnet(state)
     if name in HALVED and width == 32:
         name += "_half"
     elif width != 64:
         name += f" of width {width}"
-    if stem.shape[1] != 3:
-        name += f" for input of {stem.shape[1]} channel{'s'[: stem.shape[1] - 1]}"
     return name
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from backbone import files
-from backbone.detect import detect
+from backbone.detect import STEMS, detect
 from backbone.errors import WeightsError
 
 __all__ = ["WEIGHTS", "Loaded", "Weights", "WeightsError", "detect", "load"]
@@ -68,7 +68,7 @@ class Loaded:
         return f"{self.source} ({self.architecture}, sha256 {self.sha256[:8]})"
 
 
-def load(trunk: nn.Module, source: str | Path) -> Loaded:
+def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> Loaded:
     """Load weights into a trunk: every one of them, or none and an error.
 
     Args:
@@ -76,6 +76,8 @@ def load(trunk: nn.Module, source: str | Path) -> Loaded:
         source: a name in WEIGHTS (downloaded once), a `.safetensors` or `.pth` file (official,
             torchvision's or timm's), or the run directory of any task, of which `best.pt`, else
             `last.pt`, is taken.
+        sum_colours: lets a trunk of one input channel take weights for three: their first
+            convolution is summed over the colours, which is its answer to a grey picture.
 
     Left out by name: the classifier (`fc.weight`, `fc.bias`) and DLA's three unused projections.
     `num_batches_tracked` may be missing, as files older than PyTorch 0.4.1 do not have it.
@@ -87,6 +89,8 @@ def load(trunk: nn.Module, source: str | Path) -> Loaded:
     file = fetch(card) if card else find(source)
     weights, dropped = without_classifier(files.read(file))
     own = trunk.state_dict()
+    if sum_colours:
+        weights = {**weights, **summed_stem(own, weights)}
     check(own, weights, str(source))
     loaded = Loaded(
         str(source), file, files.sha256(file), _described(weights), dropped=dropped, card=card
@@ -124,6 +128,15 @@ def without_classifier(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 
     """Split a file's state dict into a trunk's weights and the names of what no trunk has."""
     dropped = tuple(key for key in state if key in CLASSIFIER or key.startswith(UNUSED_PROJECTIONS))
     return {key: value for key, value in state.items() if key not in dropped}, dropped
+
+
+def summed_stem(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first convolution (C, 1, h, w) of weights for colours; nothing where none is needed."""
+    return {
+        key: weights[key].sum(dim=1, keepdim=True)
+        for key in STEMS
+        if key in own and own[key].shape[1] == 1 and key in weights and weights[key].shape[1] == 3
+    }
 
 
 def check(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:

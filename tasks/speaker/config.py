@@ -189,7 +189,7 @@ class Config:
     backbone: str = "res2net26_14w_4s_half"
     """A name of `python -m backbone.table`, or wespeaker_res2net34 or wespeaker_resnet34."""
     weights: str | None = None
-    """Initial weights of the backbone: a file or a run directory."""
+    """Initial weights of the backbone, which may be for pictures: a name, a file or a run."""
     finetune: Path | None = None
     """Start from a whole speaker model, class weights included: a run directory or a file."""
     new_speakers: bool = False

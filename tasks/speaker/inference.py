@@ -45,7 +45,7 @@ def initial_model(config: Config, speakers: int) -> SpeakerModel:
     """
     model = build(config.backbone, config.model, speakers)
     if config.weights is not None:
-        load(model.backbone, config.weights)
+        load(model.backbone, config.weights, sum_colours=True)
     if config.finetune is not None:
         source = trained.read("--finetune", config.finetune, from_published)
         state = dict(source.state)

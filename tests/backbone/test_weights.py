@@ -167,6 +167,24 @@ def test_colour_weights_do_not_fit_a_trunk_for_sound(published, tmp_path):
         load(small(in_channels=1), tmp_path / "colour.pth")
 
 
+@pytest.mark.parametrize("name", ["res2net26_14w_4s", "res2net50_v1b", "dla60_res2next"])
+def test_colours_are_summed_for_sound_where_that_is_asked_for(tmp_path, name):
+    torch.manual_seed(2)
+    options = {} if name.startswith("dla") else {"width": 16}
+    colour = MODELS[name](**options).eval()
+    torch.save(colour.state_dict(), tmp_path / "colour.pth")
+    sound = MODELS[name](in_channels=1, **options).eval()
+    load(sound, tmp_path / "colour.pth", sum_colours=True)
+    grey = torch.rand(1, 1, 32, 32)
+    with torch.inference_mode():
+        pairs = zip(sound(grey), colour(grey.expand(1, 3, 32, 32)), strict=True)
+        assert all(torch.allclose(*pair, rtol=1e-3, atol=1e-4) for pair in pairs)
+    torch.save(sound.state_dict(), tmp_path / "sound.pth")
+    load(sound, tmp_path / "sound.pth", sum_colours=True)
+    with pytest.raises(WeightsError, match="for input of 1 channel, does not fit"):
+        load(colour, tmp_path / "sound.pth", sum_colours=True)
+
+
 def test_a_file_cut_short_is_refused(refused, published, tmp_path):
     files = [tmp_path / "new.pth", tmp_path / "old.pth", tmp_path / "x.safetensors"]
     torch.save(published, files[0])

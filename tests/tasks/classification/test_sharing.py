@@ -2,42 +2,30 @@
 
 import importlib
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+from backbone import MODELS, WeightsError
 from backbone.convert import read_card
 from backbone.export import export
+from common.engine import Engine
 from tasks.classification import sample, train
 
-ROOT = Path(__file__).parents[3]
-
-# A training that moves nothing, so that its checkpoint shows what it began with.
-STILL = (
-    "--engine.epochs", "1", "--engine.batch_size", "4", "--engine.device", "cpu",
-    "--loader.workers", "0", "--optimizer.name", "sgd", "--optimizer.learning_rate", "1e-30",
-    "--optimizer.weight_decay", "0",
-)  # fmt: skip
+BACKBONE = "res2net26_14w_4s_half"
 
 TASKS = {
-    "pose": (
-        {"train": 6, "val": 2},
-        ("--data.input_size", "[64, 64]", "--model.head_channels", "[16, 16, 16]"),
-    ),
-    "salient": (
-        {"train": 6, "test": 2, "edge": 5},
-        ("--data.input_size", "[48, 48]", "--model.head_width", "0.04"),
-    ),
-    "segmentation": (
-        {"train": 6, "val": 2},
-        (
-            "--data.crop_size", "[64, 64]", "--data.short_side", "64", "--test.short_side", "64",
-            "--model.channels", "32",
-        ),
-    ),
-}  # fmt: skip
-"""How each task writes its sample set and becomes small."""
+    "pose": ({"train": 6, "val": 2}, ("--data.input_size", "[64, 64]")),
+    "salient": ({"train": 6, "test": 2, "edge": 5}, ()),
+    "segmentation": ({"train": 6, "val": 2}, ("--data.crop_size", "[64, 64]")),
+    "reid": ({"train": 3, "test": 2}, ("--engine.batch_size", "8")),
+    "speaker": ({"train": 3, "test": 2}, ("--model.width", "null")),
+}
+"""How each task writes its sample set, and what makes it begin on so little."""
+
+
+class Begun(Exception):
+    """Training would begin now."""
 
 
 def command(monkeypatch, module, *words):
@@ -60,41 +48,80 @@ def classifier(tmp_path_factory):
     return folder / "run"
 
 
-def backbone_of(run):
+@pytest.fixture(scope="module")
+def sample_of(tmp_path_factory):
+    """Folder of a task's sample set, written once."""
+    folder = tmp_path_factory.mktemp("samples")
+
+    def written(task):
+        if not (folder / task).exists():
+            counts, _ = TASKS[task]
+            importlib.import_module(f"tasks.{task}.sample").write(folder / task, seed=3, **counts)
+        return folder / task
+
+    return written
+
+
+def learnt(run):
     state = torch.load(run / "best.pt", weights_only=True)["model"]
-    return {key: value for key, value in state.items() if key.startswith("backbone.")}
+    return {
+        key.removeprefix("backbone."): value
+        for key, value in state.items()
+        if key.startswith("backbone.")
+    }
 
 
-@pytest.mark.parametrize(
-    ("task", "source"), [("pose", "exported"), *((task, "run") for task in TASKS)]
-)
+def beginning(monkeypatch, task, root, out, weights, *flags):
+    """The backbone of a task's train command at the moment when its training begins."""
+    begun = []
+
+    def fit(engine, resume):
+        begun.append({key: value.clone() for key, value in engine.model.state_dict().items()})
+        raise Begun
+
+    monkeypatch.setattr(Engine, "fit", fit)
+    with pytest.raises(Begun):
+        command(
+            monkeypatch, importlib.import_module(f"tasks.{task}.train"), "--data.root", root,
+            "--out", out, "--weights", weights, "--backbone", BACKBONE, "--engine.device", "cpu",
+            "--engine.batch_size", 4, *TASKS[task][1], *flags,
+        )  # fmt: skip
+    prefix = "backbone."
+    return {
+        key.removeprefix(prefix): value for key, value in begun[0].items() if key.startswith(prefix)
+    }
+
+
+def test_the_classifier_has_learnt(classifier):
+    torch.manual_seed(0)
+    fresh, found = MODELS[BACKBONE]().state_dict(), learnt(classifier)
+    assert found.keys() == fresh.keys()
+    assert not any(torch.equal(fresh[key], found[key]) for key in found)
+
+
+@pytest.mark.parametrize("source", ["run", "exported"])
+@pytest.mark.parametrize("task", TASKS)
 def test_another_task_begins_with_the_classifiers_backbone(
-    task, source, classifier, tmp_path, monkeypatch
+    task, source, classifier, sample_of, tmp_path, monkeypatch
 ):
-    if not (ROOT / "tasks" / task / "__init__.py").is_file():
-        pytest.skip(f"the task {task} is not there yet")
+    """Every tensor, running statistics included."""
     weights = classifier
     if source == "exported":
         weights = tmp_path / "backbone.safetensors"
-        assert export(classifier, weights) == "res2net26_14w_4s_half"
+        assert export(classifier, weights) == BACKBONE
         assert read_card(weights)["metrics"].keys() == {"top1", "top5"}
-    counts, flags = TASKS[task]
-    importlib.import_module(f"tasks.{task}.sample").write(tmp_path / "data", seed=3, **counts)
-    command(
-        monkeypatch, importlib.import_module(f"tasks.{task}.train"),
-        "--data.root", tmp_path / "data", "--out", tmp_path / "run", "--weights", weights,
-        "--backbone", "res2net26_14w_4s_half", *STILL, *flags,
-    )  # fmt: skip
-    learnt, taken = backbone_of(classifier), backbone_of(tmp_path / "run")
-    assert taken.keys() == learnt.keys()
-    # Running statistics go on moving; what learns does not.
-    weights_only = [key for key in learnt if "running" not in key and "num_batches" not in key]
-    assert len(weights_only) > 100
-    assert all(torch.equal(taken[key], learnt[key]) for key in weights_only)
-    torch.manual_seed(0)
-    fresh = importlib.import_module("backbone").MODELS["res2net26_14w_4s_half"]().state_dict()
-    convolutions = [key for key in weights_only if learnt[key].ndim == 4]
-    moved = [
-        not torch.equal(learnt[key], fresh[key.removeprefix("backbone.")]) for key in convolutions
-    ]
-    assert all(moved), "the classifier had learnt something"
+    taken = beginning(monkeypatch, task, sample_of(task), tmp_path / "run", weights)
+    expected = learnt(classifier)
+    if task == "speaker":  # one input channel: the answer to a grey picture
+        expected["conv1.weight"] = expected["conv1.weight"].sum(dim=1, keepdim=True)
+    assert taken.keys() == expected.keys()
+    assert all(torch.equal(taken[key], expected[key]) for key in expected)
+
+
+def test_a_speaker_network_of_another_width_says_so(classifier, sample_of, tmp_path, monkeypatch):
+    message = f"made for {BACKBONE} .*does not fit res2net26_14w_4s of width 16"
+    with pytest.raises(WeightsError, match=message):
+        beginning(
+            monkeypatch, "speaker", sample_of("speaker"), tmp_path / "run", classifier,
+            "--model.width", 16,
+        )  # fmt: skip
