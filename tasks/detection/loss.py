@@ -1,0 +1,62 @@
+"""What training needs beyond torchvision's losses: pure functions of outputs and targets."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+UNMATCHED = -1
+"""Stands for the object of a place that shows none."""
+
+
+def stage_terms(
+    logits: Tensor, offsets: Tensor, labels: Tensor, wanted: Tensor
+) -> dict[str, Tensor]:
+    """Terms of one stage of a cascade, whose box does not depend on the class.
+
+    Args:
+        logits: (N, classes + 1).
+        offsets: (N, 4), of the boxes.
+        labels: (N,), 0 for the background.
+        wanted: (N, 4), offsets to the objects; those of the background do not count.
+
+    Returns:
+        "classifier", the mean cross-entropy, and "box_reg", the smooth L1 distance over the boxes
+        that show an object, divided by N.
+    """
+    shows = labels > 0
+    distance = F.smooth_l1_loss(offsets[shows], wanted[shows], reduction="sum")
+    return {
+        "classifier": F.cross_entropy(logits, labels),
+        "box_reg": distance / max(1, len(labels)),
+    }
+
+
+def fcos_matches(cells: Tensor, per_level: list[int], boxes: Tensor, radius: float = 1.5) -> Tensor:
+    """Which object each place of the pyramid is to find, (P,), -1 for none.
+
+    A place must lie in the object's box, within `radius` strides of its centre, and the object must
+    have the size of the place's level; of several objects the smallest is taken. Tian et al.,
+    "FCOS: A Simple and Strong Anchor-free Object Detector", TPAMI 2020.
+
+    Args:
+        cells: (P, 4), squares as large as the stride around the places, finest level first.
+        per_level: number of places of each level.
+        boxes: (N, 4), of the objects.
+        radius: of the centre, in strides.
+    """
+    if not len(boxes):
+        return torch.full((len(cells),), UNMATCHED, device=cells.device)
+    places = (cells[:, :2] + cells[:, 2:]) / 2
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    strides = cells[:, 2] - cells[:, 0]
+    apart = (places[:, None] - centres).abs().amax(dim=2)
+    sides = torch.cat((places[:, None] - boxes[:, :2], boxes[:, 2:] - places[:, None]), dim=2)
+    least, greatest = 4 * strides, 8 * strides
+    least[: per_level[0]] = 0
+    greatest[len(cells) - per_level[-1] :] = torch.inf
+    reach = sides.amax(dim=2)
+    fits = (apart < radius * strides[:, None]) & (sides.amin(dim=2) > 0)
+    fits &= (reach > least[:, None]) & (reach < greatest[:, None])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).expand(len(cells), -1)
+    smallest, match = torch.where(fits, areas, torch.inf).min(dim=1)
+    return torch.where(smallest < torch.inf, match, UNMATCHED)

@@ -1,0 +1,162 @@
+"""A backbone, a feature pyramid, and a detector on it: six networks of one shape."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+from backbone.detect import hint
+from backbone.trunk import Trunk
+from backbone.variants import MODELS
+from common.config import choose
+from common.layers import Normalize, freeze_batchnorm
+from tasks.detection.cascade import cascade_heads
+from tasks.detection.config import ModelConfig, TestConfig
+from tasks.detection.freeze import freeze_stages
+from tasks.detection.single_stage import FCOS, RETINANET_ANCHORS, RetinaNet
+from tasks.detection.two_stage import Found, Targets, TwoStage, roi_heads, rpn
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+_OF_CLASSES = re.compile(r"\.(cls_score|bbox_pred|mask_fcn_logits|cls_logits)\.")
+"""Layers whose size is the number of classes."""
+
+
+class DetectionModel(nn.Module):
+    """Pictures in; out come terms of the loss in training, detections otherwise.
+
+    Args:
+        backbone: gives a pyramid.
+        neck: takes the pyramid's stages by number, gives levels of equal channels.
+        detector: takes pictures, levels and targets; gives detections and terms.
+        normalize: takes the pictures.
+        first: the first stage that the neck takes: 0 is `c2`, 1 is `c3`.
+    """
+
+    def __init__(
+        self,
+        backbone: Trunk,
+        neck: FeaturePyramidNetwork,
+        detector: nn.Module,
+        normalize: nn.Module,
+        first: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.detector = detector
+        self.normalize = normalize
+        self.first = first
+
+    def forward(
+        self, images: Tensor, sizes: Tensor, targets: Targets | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Terms of the loss by name in training, otherwise the detections of each picture.
+
+        Args:
+            images: (B, 3, H, W), RGB, 0..255; H and W are multiples of 32, pictures lie at the
+                upper left.
+            sizes: (B, 2), height and width of each picture in there.
+            targets: in training, of each picture "boxes" (N, 4) as left, top, right, bottom in
+                pixels, "labels" (N,) from 1 on, and for masks "masks" (N, h, w) of 0 and 1.
+
+        Returns:
+            Of each picture "boxes" (N, 4) in the same pixels, "scores" (N,) falling, "labels" (N,)
+            and, of networks with masks, "masks" (N, 1, 28, 28): probabilities within the box.
+        """
+        height, width = images.shape[-2:]
+        x = self.normalize(images) * _inside(sizes, height, width)
+        stages = self.backbone(x)[1 + self.first :]
+        levels = self.neck({str(number): stage for number, stage in enumerate(stages)})
+        shapes = [(int(height), int(width)) for height, width in sizes.tolist()]
+        found: Found = self.detector(ImageList(x, shapes), levels, targets)
+        return found[1] if self.training else found[0]
+
+
+def _inside(sizes: Tensor, height: int, width: int) -> Tensor:
+    """1 within each picture and 0 beyond, (B, 1, H, W): padding has the mean colour."""
+    rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
+    columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
+    return (rows[:, :, None] & columns[:, None, :])[:, None].float()
+
+
+def build(
+    backbone: str, classes: int, model: ModelConfig, test: TestConfig | None = None
+) -> DetectionModel:
+    """A detector with a fresh backbone of the given name, on the CPU.
+
+    Args:
+        backbone: a name in `backbone.MODELS`.
+        classes: without the background.
+        model: which detector, and its numbers.
+        test: thresholds of the detections; the defaults if None.
+
+    Raises:
+        UserError: no backbone has that name.
+    """
+    trunk = choose("--backbone", backbone, MODELS)()
+    freeze_stages(trunk, model.frozen_stages)
+    if model.frozen_batchnorm:
+        freeze_batchnorm(trunk)
+    test = test or TestConfig()
+    if model.detector in ("retinanet", "fcos"):
+        return _single_stage(trunk, classes, model, test)
+    return _two_stage(trunk, classes, model, test)
+
+
+def _two_stage(trunk: Trunk, classes: int, model: ModelConfig, test: TestConfig) -> DetectionModel:
+    heads: Callable[..., nn.Module] = cascade_heads if model.cascade else roi_heads
+    neck = FeaturePyramidNetwork(list(trunk.channels[1:]), model.channels, LastLevelMaxPool())
+    detector = TwoStage(
+        rpn(model.channels, model), heads(trunk.strides[1:], classes, model.masks, model, test)
+    )
+    return DetectionModel(trunk, neck, detector, Normalize(MEAN, STD), first=0)
+
+
+def _single_stage(
+    trunk: Trunk, classes: int, model: ModelConfig, test: TestConfig
+) -> DetectionModel:
+    channels = model.channels
+    neck = FeaturePyramidNetwork(
+        list(trunk.channels[2:]), channels, LastLevelP6P7(channels, channels)
+    )
+    last = trunk.strides.c5
+    strides = (*trunk.strides[2:], 2 * last, 4 * last)
+    detector = (
+        RetinaNet(channels, classes, model, test)
+        if model.detector == "retinanet"
+        else FCOS(channels, strides, classes, test)
+    )
+    return DetectionModel(trunk, neck, detector, Normalize(MEAN, STD), first=1)
+
+
+def classes_of(state: Mapping[str, Tensor]) -> int | None:
+    """Classes without the background that a detector's weights tell apart; None if unclear."""
+    for key, value in state.items():
+        if key.endswith("box_predictor.cls_score.bias"):
+            return len(value) - 1
+        if key.endswith("classification_head.cls_logits.bias"):
+            central = key.replace("classification_head.cls_logits", "regression_head.bbox_ctrness")
+            return len(value) if central in state else len(value) // RETINANET_ANCHORS
+    return None
+
+
+def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
+    """The likely cause when weights do not fit the model, for the message."""
+    classes = classes_of(state)
+    if wrong and classes and all(key in state and _OF_CLASSES.search(key) for key in wrong):
+        return (
+            f": they are for {classes} classes; give the data set or the --data.classes that they "
+            "were trained for"
+        )
+    if wrong and not any(key.startswith("backbone.") for key in wrong):
+        return (
+            "; give the --model.detector, --model.channels and --model.box_channels that they were "
+            "trained with"
+        )
+    return hint(wrong, state)
