@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 RANKS = (1, 5, 10)
-_INDEX_BITS = 32
 
 
 class Labels(NamedTuple):
@@ -26,6 +26,17 @@ class Labels(NamedTuple):
     """(N,)"""
     cameras: Integers
     """(N,)"""
+
+
+class Persons(NamedTuple):
+    """Gallery pictures grouped by person."""
+
+    members: Integers
+    """(G,) indices of the pictures, one person's after another's, rising within each."""
+    sorted_persons: Integers
+    """(G,) persons of these."""
+    cameras: Integers
+    """(G,) cameras by index of the picture."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +74,7 @@ class Scores:
         return counts[1 : ranks + 1].cumsum() / max(1, len(self.queries))
 
 
-def score(
-    blocks: Iterable[NDArray[np.float32]], query: Labels, gallery: Labels, shown: int = 10
-) -> Scores:
+def score(blocks: Iterable[Floats32], query: Labels, gallery: Labels, shown: int = 10) -> Scores:
     """Score all queries.
 
     Args:
@@ -78,11 +87,13 @@ def score(
         ValueError: there are not as many rows as queries.
     """
     parts: list[Scores] = []
+    members = np.argsort(gallery.persons, kind="stable")
+    grouped = Persons(members, gallery.persons[members], gallery.cameras)
     done = 0
     for block in blocks:
         rows = slice(done, done + len(block))
         labels = Labels(query.persons[rows], query.cameras[rows])
-        parts.append(_score_block(block, labels, gallery, shown, done))
+        parts.append(_score_block(block, labels, grouped, shown, done))
         done += len(block)
     if done != len(query.persons):
         raise ValueError(f"{done} rows of distances for {len(query.persons)} queries")
@@ -90,44 +101,25 @@ def score(
     return Scores(*(np.concatenate(column) for column in columns))
 
 
-def ranking(distances: NDArray[np.float32]) -> Integers:
-    """Indices (q, G) that sort each row (q, G) of distances, equal ones by index."""
-    keys = _keys(distances)
-    keys.sort(axis=1)
-    return keys & ((1 << _INDEX_BITS) - 1)
-
-
-def nearest(distances: NDArray[np.float32], count: int) -> Integers:
-    """The first `count` columns of `ranking`, without sorting the rest."""
-    keys = _keys(distances)
-    if count < keys.shape[1]:
-        keys = np.partition(keys, count - 1, axis=1)[:, :count]
-    keys.sort(axis=1)
-    return keys & ((1 << _INDEX_BITS) - 1)
-
-
-def _keys(distances: NDArray[np.float32]) -> Integers:
-    """Integers (q, G) that sort by distance and then by index.
-
-    A plain sort of them is stable, and several times as fast as a stable sort of indices.
-    """
-    # Adding 0 makes -0 equal to 0. Floats of one sign sort as their bits do, the negative ones
-    # backwards.
-    bits = (np.ascontiguousarray(distances, dtype=np.float32) + 0).view(np.int32)
-    bits = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
-    keys = bits.astype(np.int64) << _INDEX_BITS
-    keys |= np.arange(keys.shape[1])
-    return keys
+def nearest(distances: Floats32, count: int) -> Integers:
+    """The first `count` indices that sort each row (q, G) of distances, equal ones by index."""
+    count = min(count, distances.shape[1])
+    farthest = np.partition(distances, count - 1, axis=1)[:, count - 1]
+    found = np.empty((len(distances), count), dtype=np.int64)
+    for row, line in enumerate(distances):
+        # More than `count` where the last one's distance is that of others.
+        candidates = np.flatnonzero(line <= farthest[row])
+        order = np.argsort(line[candidates], kind="stable")
+        found[row] = candidates[order[:count]]
+    return found
 
 
 def _score_block(
-    distances: NDArray[np.float32], query: Labels, gallery: Labels, shown: int, first: int
+    distances: Floats32, query: Labels, gallery: Persons, shown: int, first: int
 ) -> Scores:
-    order = ranking(distances)
-    same = gallery.persons[order] == query.persons[:, None]
-    # All that follows only looks at the few places where the same person is.
-    rows, places = np.nonzero(same)
-    own = gallery.cameras[order[rows, places]] == query.cameras[rows]
+    # Ranks follow from the few places where the query's person is: nothing else is looked up.
+    rows, members, places = _places(distances, query.persons, gallery)
+    own = gallery.cameras[members] == query.cameras[rows]
     skipped = _running(own, rows)  # Own camera's pictures up to each place, itself included.
     hits = ~own
     rows_of_hits, ranks = rows[hits], (places - skipped)[hits] + 1
@@ -148,8 +140,52 @@ def _score_block(
         trapezoid_precision=mean((before + precision) / 2),
         inverse_penalty=counts[scored] / last,
         first_hit=ranks[begin] if len(scored) else ranks[:0],
-        nearest=_nearest_that_count(order, rows[own], places[own], shown)[scored],
+        nearest=_nearest_that_count(distances, rows[own], members[own], shown)[scored],
     )
+
+
+def _places(
+    distances: Floats32, persons: Integers, gallery: Persons
+) -> tuple[Integers, Integers, Integers]:
+    """Where the pictures of each row's person are in that row's ranking.
+
+    Args:
+        distances: (q, G)
+        persons: (q,) of the queries.
+        gallery: pictures by person.
+
+    Returns:
+        Rows (M,), pictures (M,) and their places (M,) from 0, sorted by row and place.
+    """
+    begins = np.searchsorted(gallery.sorted_persons, persons, side="left")
+    counts = np.searchsorted(gallery.sorted_persons, persons, side="right") - begins
+    rows = np.repeat(np.arange(len(persons)), counts)
+    members = np.empty(len(rows), dtype=np.int64)
+    places = np.empty(len(rows), dtype=np.int64)
+    # Sorting numbers alone is several times as fast as sorting their indices.
+    ordered = np.sort(distances, axis=1)
+    done = 0
+    for row, (begin, count) in enumerate(zip(begins.tolist(), counts.tolist(), strict=True)):
+        here = slice(done, done + count)
+        members[here] = gallery.members[begin : begin + count]
+        places[here] = _ranks(distances[row], ordered[row], members[here])
+        done += count
+    order = np.lexsort((places, rows))
+    return rows, members[order], places[order]
+
+
+def _ranks(distances: Floats32, ordered: Floats32, members: Integers) -> Integers:
+    """How many of all distances (G,) come before those of the members (M,), ties by index.
+
+    `ordered` (G,) are the distances sorted.
+    """
+    values = distances[members]
+    nearer: Integers = np.searchsorted(ordered, values, side="left")
+    equal = np.searchsorted(ordered, values, side="right") - nearer
+    for tied in np.flatnonzero(equal > 1):
+        earlier = distances[: members[tied]]
+        nearer[tied] += np.count_nonzero(earlier == values[tied])
+    return nearer
 
 
 def _running(flags: NDArray[np.bool_], rows: Integers) -> Integers:
@@ -160,14 +196,17 @@ def _running(flags: NDArray[np.bool_], rows: Integers) -> Integers:
     return total - before
 
 
-def _nearest_that_count(order: Integers, rows: Integers, places: Integers, shown: int) -> Integers:
-    """First `shown` of each row of `order`, without the given places; filled up with -1."""
+def _nearest_that_count(
+    distances: Floats32, rows: Integers, members: Integers, shown: int
+) -> Integers:
+    """First `shown` pictures of each row's ranking, without the given members; filled with -1."""
     most = int(np.bincount(rows, minlength=1).max()) if len(rows) else 0
-    head = order[:, : shown + most].copy()
-    inside = places < head.shape[1]
-    head[rows[inside], places[inside]] = -1
+    head = nearest(distances, shown + most)
+    # Numbers of (row, picture), so that one look-up finds the pictures that do not count.
+    width = distances.shape[1]
+    base = np.arange(len(head))[:, None] * width
+    head[np.isin(head + base, members + rows * width)] = -1
     kept = np.take_along_axis(head, np.argsort(head < 0, axis=1, kind="stable"), axis=1)
-    padded = np.full((len(order), shown), -1, dtype=np.int64)
-    width = min(shown, kept.shape[1])
-    padded[:, :width] = kept[:, :width]
+    padded = np.full((len(head), shown), -1, dtype=np.int64)
+    padded[:, : min(shown, kept.shape[1])] = kept[:, :shown]
     return padded
