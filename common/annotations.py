@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DamagedFile, UserError
+from common.image import Colour, Picture, read
 
 
 def read_json(path: Path) -> tuple[Any, str]:
@@ -68,6 +69,24 @@ def missing_files(paths: Iterable[Path]) -> list[str]:
         if name not in listings[folder]:
             missing.append(path)
     return missing
+
+
+def read_picture(path: Path, height: int, width: int, file: Path, colour: Colour) -> Picture:
+    """Picture (H, W, 3), 0..255, that must have the size that its annotation file says.
+
+    Raises:
+        DamagedFile: it cannot be read, or has another size.
+    """
+    picture = read(path, colour)
+    found = picture.shape[:2]
+    if found != (height, width):
+        turned = found == (width, height)
+        reason = "it was turned after it was annotated" if turned else "it was scaled or replaced"
+        raise DamagedFile(
+            f"{path}: has {found[1]}x{found[0]} pixels, {file} says {width}x{height}: {reason}, "
+            "and its annotations do not fit"
+        )
+    return picture
 
 
 def left_out(reasons: dict[str, int]) -> str:

@@ -4,13 +4,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from common import image as pictures
+from common.annotations import read_picture
 from common.errors import DamagedFile
+from common.image import planes
 from tasks.pose.annotations import Annotations, Boxes
 from tasks.pose.coco import read_boxes, read_coco
 from tasks.pose.config import DataConfig
@@ -69,7 +70,7 @@ class TrainSet:
         heatmaps, weights = gaussian_heatmaps(
             points, pose.visible, config.heatmap_wh, config.input_wh, config.sigma, config.unbiased
         )
-        return {"image": _planes(image), "heatmaps": heatmaps, "weights": weights, "index": index}
+        return {"image": planes(image), "heatmaps": heatmaps, "weights": weights, "index": index}
 
 
 class TestSet(Dataset[dict[str, Any] | None]):
@@ -113,7 +114,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
         pose = Pose(nothing, nothing[:, 0], center, extent)
         image, _ = crop(picture, pose, self.config.input_wh, self.config.unbiased)
         return {
-            "image": _planes(image),
+            "image": planes(image),
             "center": center,
             "extent": extent,
             "score": float(self.scores[index]),
@@ -126,22 +127,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
 def _read(annotations: Annotations, image_id: int, colour: pictures.Colour) -> NDArray[np.uint8]:
     """Picture (H, W, 3), in the size that its annotation says."""
     path = annotations.images[image_id]
-    picture = pictures.read(path, colour)
-    height, width = picture.shape[:2]
-    annotated = annotations.sizes.get(image_id, (width, height))
-    if annotated != (width, height):
-        turned = annotated == (height, width)
-        reason = "it was turned after it was annotated" if turned else "it was scaled or replaced"
-        raise DamagedFile(
-            f"{path}: has {width}x{height} pixels, {annotations.file} says "
-            f"{annotated[0]}x{annotated[1]}: {reason}, and its boxes and joints do not fit"
-        )
-    return picture
-
-
-def _planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Picture (3, H, W) of one (H, W, 3)."""
-    planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
-    # Four times as fast as a transposed copy.
-    cv2.split(image, list(planes))
-    return planes
+    if image_id not in annotations.sizes:
+        return pictures.read(path, colour)
+    width, height = annotations.sizes[image_id]
+    return read_picture(path, height, width, annotations.file, colour)
