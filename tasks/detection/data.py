@@ -1,0 +1,204 @@
+"""Pictures with objects: samples with their targets for training, whole pictures for scoring."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from common.annotations import read_picture
+from common.errors import DamagedFile, UserError
+from common.image import planes
+from tasks.detection.annotations import Annotations
+from tasks.detection.batches import AspectBatches, collate
+from tasks.detection.coco import read_coco
+from tasks.detection.config import DataConfig
+from tasks.detection.transforms import (
+    MEAN_COLOUR,
+    Picture,
+    Scene,
+    View,
+    boxes_of,
+    chosen,
+    draw,
+    fitted,
+    jittered,
+    look,
+    move_boxes,
+    paste,
+    visible,
+)
+from tasks.detection.voc import read_voc
+
+__all__ = [
+    "FORMATS", "Annotations", "TestSet", "TrainSet", "as_tested", "collate", "order",
+    "read_annotations",
+]  # fmt: skip
+
+FORMATS: dict[str, Callable[[Path, str, str], Annotations]] = {"coco": read_coco, "voc": read_voc}
+"""Readers (root, split, on_error) by the name of --data.format."""
+
+
+def read_annotations(root: Path, split: str, config: DataConfig) -> Annotations:
+    """Annotations of a split of the data set under a root, with the config's classes.
+
+    Raises:
+        UserError: files are missing or damaged, a class is unknown, or masks are wanted of objects
+            that have a box alone.
+    """
+    annotations = FORMATS[config.format](root, split, config.on_error)
+    if config.classes:
+        annotations = annotations.select(config.classes)
+    if config.masks:
+        without = [row for row in range(len(annotations.ids)) if annotations.outlines[row] is None]
+        if without:
+            raise UserError(
+                f"{annotations.file}: {len(without):,} of {len(annotations.ids):,} objects have no "
+                f"'segmentation', first annotation {annotations.ids[without[0]]}; say --data.masks "
+                "false to use boxes alone"
+            )
+    return annotations
+
+
+class TrainSet:
+    """Pictures of a split as training samples; common.sampling draws from it.
+
+    Crowds are left out of the targets, as in the published code: what a network finds there counts
+    as wrong in training, though not in a score.
+    """
+
+    def __init__(self, annotations: Annotations, config: DataConfig) -> None:
+        self.annotations = annotations
+        self.config = config
+        pictures = np.repeat(np.arange(len(annotations)), np.diff(annotations.starts))
+        self.populated = np.unique(pictures[~annotations.crowd])
+        """Rows of the pictures with objects, crowds apart."""
+        self.rows = np.arange(len(annotations)) if config.keep_empty else self.populated
+        """Rows of the pictures that are learnt."""
+        if not len(self.populated):
+            raise UserError(f"{annotations.file}: has crowds only, and nothing can be learnt")
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.rows)
+
+    def sample(self, index: int, generator: np.random.Generator) -> dict[str, Any]:
+        """Image (3, H, W) bytes, boxes (N, 4), labels (N,), masks (N, H, W) of 0 and 1, image_id.
+
+        Boxes are left, top, right, bottom in pixels of the image; masks are there if the config has
+        them. N may be 0. Raises DamagedFile when the picture cannot be read.
+        """
+        row = int(self.rows[index])
+        scene = self._scene(row, generator)
+        if generator.random() < self.config.copy_paste_probability:
+            scene = paste(scene, self._source(generator))
+        scene = visible(scene)
+        sample = {
+            "image": planes(scene.image),
+            "boxes": scene.boxes.astype(np.float32),
+            "labels": scene.labels,
+            "image_id": int(self.annotations.image_ids[row]),
+        }
+        return sample if scene.masks is None else {**sample, "masks": scene.masks}
+
+    def _source(self, generator: np.random.Generator) -> Scene:
+        """A random half of the objects of a random picture, as they are to be pasted."""
+        scene = self._scene(int(generator.choice(self.populated)), generator)
+        return chosen(scene, generator.random(len(scene.labels)) < 0.5)
+
+    def _scene(self, row: int, generator: np.random.Generator) -> Scene:
+        annotations, config = self.annotations, self.config
+        height, width = annotations.sizes[row].tolist()
+        view = self._view((height, width), generator)
+        image = look(_read(annotations, row, config), view, _padding(config))
+        objects = annotations.objects(row)
+        kept = ~objects.crowd
+        boxes, masks = move_boxes(objects.boxes[kept], view), None
+        if config.masks:
+            outlines = [objects.outlines[place] for place in np.flatnonzero(kept)]
+            masks = draw([one for one in outlines if one is not None], view)
+            # A box that was cut off need not be tight around what is left of its object.
+            boxes = boxes_of(masks) if view.window is not None else boxes
+        return Scene(image, boxes, objects.labels[kept], masks)
+
+    def _view(self, stored: tuple[int, int], generator: np.random.Generator) -> View:
+        config = self.config
+        if config.jitter is not None:
+            view = jittered(stored, config.crop_size, config.jitter, generator)
+        else:
+            short_side = int(generator.choice(config.short_sides))
+            view = View(stored, fitted(stored, short_side, config.longest_side))
+        return replace(view, mirrored=bool(generator.random() < config.flip_probability))
+
+
+class TestSet(Dataset[dict[str, Any] | None]):
+    """Whole pictures of a split, with objects or without, for evaluation.
+
+    A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
+    """
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    def __init__(self, annotations: Annotations, config: DataConfig) -> None:
+        self.annotations = annotations
+        self.config = config
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.annotations)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        """Image (3, H, W) bytes, image_id, original_size (2,): height and width as stored."""
+        try:
+            picture = _read(self.annotations, index, self.config)
+        except DamagedFile as error:
+            if self.config.on_error == "stop":
+                raise
+            print(f"skipped: {error}", file=sys.stderr, flush=True)
+            return None
+        return {
+            "image": as_tested(picture, self.config),
+            "image_id": int(self.annotations.image_ids[index]),
+            "original_size": self.annotations.sizes[index],
+        }
+
+
+def as_tested(picture: Picture, config: DataConfig) -> Picture:
+    """A picture (H, W, 3) as planes (3, h, w) of the size that is tested."""
+    height, width = picture.shape[:2]
+    size = fitted((height, width), config.test_short_side, config.longest_side)
+    return planes(look(picture, View((height, width), size)))
+
+
+def order(
+    dataset: TrainSet, batch_size: int, seed: int
+) -> Callable[[int], NDArray[np.int64]] | None:
+    """The order of an epoch's samples, for common.engine.TrainData; None means shuffled.
+
+    Raises:
+        UserError: neither landscape nor portrait pictures fill a batch.
+    """
+    if not dataset.config.group_by_aspect:
+        return None
+    height, width = dataset.annotations.sizes[dataset.rows].T
+    batches = AspectBatches(width >= height, batch_size, seed)
+    if not len(batches(0)):
+        raise UserError(
+            f"--engine.batch_size {batch_size}: neither the landscape nor the portrait pictures of "
+            f"{len(dataset):,} fill a batch; choose a smaller one, or --data.group_by_aspect false"
+        )
+    return batches
+
+
+def _read(annotations: Annotations, row: int, config: DataConfig) -> Picture:
+    """Picture (H, W, 3), in the size that its annotation says."""
+    height, width = annotations.sizes[row].tolist()
+    return read_picture(annotations.images[row], height, width, annotations.file, config.colour)
+
+
+def _padding(config: DataConfig) -> tuple[int, ...]:
+    return MEAN_COLOUR if config.colour == "RGB" else MEAN_COLOUR[::-1]

@@ -1,0 +1,208 @@
+"""From a stored picture to a sample: resized, mirrored, cut out, with objects pasted in.
+
+A view says where the sample lies; pictures, boxes and outlines follow it. Coordinates run from a
+picture's corner, so that pixel i covers i to i + 1, and a mirrored x is width - x: what COCO's
+boxes and polygons mean. Polygons are moved and then drawn, which is sharper than a resized bitmap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.detection.entries import clipped
+from tasks.detection.outlines import Masks, Outline, decode, encode
+
+Picture = NDArray[np.uint8]
+Boxes = NDArray[np.float64]
+Size = tuple[int, int]
+"""Height and width."""
+
+MEAN_COLOUR = (124, 116, 104)
+"""ImageNet's mean in RGB, which normalisation turns into almost 0."""
+
+_THINNEST = 1.0
+"""Objects that are thinner, in pixels of the sample, are left out."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What part of a stored picture a sample shows, and in which size."""
+
+    stored: Size
+    """Of the picture as it is stored."""
+    scaled: Size
+    """Of the whole picture at the sample's scale."""
+    mirrored: bool = False
+    corner: tuple[int, int] = (0, 0)
+    """Row and column of the scaled, mirrored picture where the sample begins."""
+    window: Size | None = None
+    """Of the sample, if it is not the whole; what lies outside the picture is padding."""
+
+    @property
+    def size(self) -> Size:
+        """Of the sample."""
+        return self.scaled if self.window is None else self.window
+
+
+class Scene(NamedTuple):
+    """A sample with its N objects."""
+
+    image: Picture
+    """(H, W, 3)"""
+    boxes: Boxes
+    """(N, 4) left, top, right, bottom, inside the sample."""
+    labels: NDArray[np.int64]
+    """(N,)"""
+    masks: Masks | None
+    """(N, H, W) of 0 and 1."""
+
+
+def fitted(stored: Size, short_side: int, longest_side: int) -> Size:
+    """Size of a picture whose short side becomes `short_side`, or less to bound the other one."""
+    scale = min(short_side / min(stored), longest_side / max(stored))
+    return _scaled(stored, scale)
+
+
+def jittered(
+    stored: Size, crop: Size, scales: tuple[float, float], generator: np.random.Generator
+) -> View:
+    """Large-scale jitter: scaled at random against what just fits into `crop`, then cut or padded.
+
+    From Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance
+    Segmentation", CVPR 2021. Every sample has the size of `crop`.
+    """
+    scale = min(crop[0] / stored[0], crop[1] / stored[1]) * generator.uniform(*scales)
+    scaled = _scaled(stored, scale)
+    rows, columns = (max(side - limit, 0) for side, limit in zip(scaled, crop, strict=True))
+    corner = int(generator.integers(0, rows + 1)), int(generator.integers(0, columns + 1))
+    return View(stored, scaled, corner=corner, window=crop)
+
+
+def _scaled(stored: Size, scale: float) -> Size:
+    height, width = (max(int(side * scale + 0.5), 1) for side in stored)
+    return height, width
+
+
+def look(image: Picture, view: View, colour: Sequence[int] = MEAN_COLOUR) -> Picture:
+    """The sample's picture (H, W, 3); padding has the colour."""
+    seen = _resize(image, view.scaled)
+    if view.mirrored:
+        seen = np.asarray(cv2.flip(seen, 1), np.uint8)
+    return _window(seen, view, colour)
+
+
+def _resize(image: Picture, size: Size) -> Picture:
+    height, width = size
+    if image.shape[:2] == size:
+        return image
+    # OpenCV's linear interpolation aliases when it shrinks.
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def _window(seen: Picture, view: View, colour: Sequence[int]) -> Picture:
+    if view.window is None:
+        return seen
+    (top, left), (height, width) = view.corner, view.window
+    part = seen[top : top + height, left : left + width]
+    down, across = height - part.shape[0], width - part.shape[1]
+    if down or across:
+        part = cv2.copyMakeBorder(part, 0, down, 0, across, cv2.BORDER_CONSTANT, value=list(colour))
+    return np.ascontiguousarray(part, dtype=np.uint8)
+
+
+def move(points: NDArray[np.float64], view: View) -> NDArray[np.float64]:
+    """Points (K, 2), x and y, of the stored picture in pixels of the sample."""
+    (height, width), (top, left) = view.scaled, view.corner
+    moved = points * (width / view.stored[1], height / view.stored[0])
+    if view.mirrored:
+        moved[:, 0] = width - moved[:, 0]
+    return np.asarray(moved - (left, top))
+
+
+def move_boxes(boxes: Boxes, view: View) -> Boxes:
+    """Boxes (N, 4) of the stored picture in pixels of the sample, cut off at its edges."""
+    corners = move(boxes.reshape(-1, 2), view).reshape(-1, 2, 2)
+    moved = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    # What lies in the padding lies outside the picture.
+    limit = np.minimum(view.size, np.subtract(view.scaled, view.corner))
+    return clipped(moved, np.tile(limit, (len(boxes), 1)))
+
+
+def draw(outlines: Sequence[Outline], view: View) -> Masks:
+    """Masks (N, H, W) of 0 and 1 in the sample, of outlines in the stored picture."""
+    runs = [
+        encode([move(ring, view) for ring in one], *view.size) if isinstance(one, list) else None
+        for one in outlines
+    ]
+    masks = decode(runs, *view.size)
+    for mask, one in zip(masks, outlines, strict=True):
+        if isinstance(one, bytes):
+            mask[:] = _moved(decode([one], *view.stored)[0], view)
+    return masks
+
+
+def _moved(mask: Masks, view: View) -> Masks:
+    height, width = view.scaled
+    seen = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    seen = np.asarray(cv2.flip(seen, 1) if view.mirrored else seen, np.uint8)
+    return _window(seen, view, (0,))
+
+
+def boxes_of(masks: Masks) -> Boxes:
+    """The least boxes (N, 4) around masks (N, H, W); of no area where a mask is empty."""
+    boxes = np.zeros((len(masks), 4))
+    for axis, first in ((1, 0), (2, 1)):
+        marked = masks.max(axis=axis)
+        boxes[:, first] = marked.argmax(axis=1)
+        last = marked.shape[1] - marked[:, ::-1].argmax(axis=1)
+        boxes[:, first + 2] = np.where(marked.max(axis=1) > 0, last, 0)
+    return boxes
+
+
+def paste(scene: Scene, source: Scene) -> Scene:
+    """The scene with the objects of another laid over it at their own places.
+
+    Both need masks. What they hide is taken from the masks below, and boxes follow the masks. As in
+    "Simple Copy-Paste", edges are not blended.
+    """
+    assert scene.masks is not None
+    assert source.masks is not None
+    height, width = scene.image.shape[:2]
+    laid = np.zeros((len(source.masks), height, width), dtype=np.uint8)
+    part = source.masks[:, :height, :width]
+    rows, columns = part.shape[1:]
+    laid[:, :rows, :columns] = part
+    cover = laid.max(axis=0, initial=0)
+    image = scene.image.copy()
+    here = cover[:rows, :columns] > 0
+    image[:rows, :columns][here] = source.image[:rows, :columns][here]
+    below = scene.masks & (1 - cover)
+    hidden = (scene.masks & cover).max(axis=(1, 2)) > 0
+    boxes = np.where(hidden[:, None], boxes_of(below), scene.boxes)
+    return Scene(
+        image,
+        np.concatenate([boxes, boxes_of(laid)]),
+        np.concatenate([scene.labels, source.labels]),
+        np.concatenate([below, laid]),
+    )
+
+
+def chosen(scene: Scene, rows: NDArray[np.bool_]) -> Scene:
+    """The scene with some of its objects."""
+    masks = None if scene.masks is None else scene.masks[rows]
+    return Scene(scene.image, scene.boxes[rows], scene.labels[rows], masks)
+
+
+def visible(scene: Scene) -> Scene:
+    """The scene without objects that are thinner than a pixel or of which no pixel is left."""
+    thinnest = (scene.boxes[:, 2:] - scene.boxes[:, :2]).min(axis=1)
+    rows: NDArray[np.bool_] = np.asarray(thinnest >= _THINNEST)
+    if scene.masks is not None:
+        rows &= scene.masks.max(axis=(1, 2)) > 0
+    return scene if rows.all() else chosen(scene, rows)
