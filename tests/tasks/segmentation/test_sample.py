@@ -8,12 +8,14 @@ from PIL import Image
 
 from common.errors import UserError
 from common.image import read
+from common.scenery import gather
+from common.things import COLOURS, paint
 from tasks.segmentation import sample
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import read_split
 from tasks.segmentation.evaluate import with_classes
-from tasks.segmentation.sample import CLASSES, gather, scene
-from tasks.segmentation.things import COLOURS, SCRAP, THINGS, paint
+from tasks.segmentation.sample import CLASSES, scene
+from tasks.segmentation.things import SCRAP, THINGS
 
 
 @pytest.fixture(scope="module")
@@ -95,25 +97,6 @@ def test_no_class_gives_itself_away_by_mean_colour():
         for label, pixels in enumerate(drawn.values())
     ]
     assert np.mean(right) < 0.5
-
-
-def test_a_painted_thing_covers_what_it_colours():
-    generator = np.random.default_rng(0)
-    texture = np.ones((300, 300), np.float32)
-    for thing in (*THINGS.values(), SCRAP):
-        for size in (48, 81):
-            one = paint(thing, size, texture, generator)
-            assert one.colour.shape == (size, size, 3)
-            assert (one.colour[one.coverage == 0] == 0).all()
-            assert 0.1 < one.coverage.mean() < 0.8
-            border = np.concatenate([one.coverage[0], one.coverage[-1], one.coverage[:, 0]])
-            assert border.max() < 0.6, "the canvas holds it"
-
-
-def test_held_out_pictures_have_other_scenery():
-    own, held_out = gather(False), gather(True)
-    pairs = [(a, b) for a in own.photographs for b in held_out.photographs]
-    assert not any(np.array_equal(a, b) for a, b in pairs)
 
 
 def test_pictures_look_like_photographs(root):
