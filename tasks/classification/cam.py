@@ -60,13 +60,27 @@ def grad_cam(model: Classifier, images: Tensor, classes: Tensor, stage: Stage = 
     return torch.einsum("bkhw,bk->bhw", features.detach().float(), weights.float())
 
 
-def heat(maps: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+def heat(maps: Tensor, size: tuple[int, int], stride: int) -> NDArray[np.float32]:
     """Maps (B, h, w) as heat (B, height, width) from 0 to 1: without negative parts, enlarged.
 
-    Each picture's largest value becomes 1; a map without a positive part is 0 everywhere.
+    Each picture's largest value becomes 1; a map without a positive part is 0 everywhere. Between
+    the cells it is bilinear. A cell stands where it looks: with the odd kernels and even paddings
+    of these backbones cell k is centred on pixel k * stride, and not in the middle of the k-th
+    square, where scaling the map would put it. That is half a stride further down and to the right.
+
+    Args:
+        maps: as `cam` and `grad_cam` give them.
+        size: height and width of the picture in pixels.
+        stride: pixels from one cell to the next.
     """
-    positive = F.interpolate(
-        maps[:, None].clamp(min=0), size=size, mode="bilinear", align_corners=False
-    )[:, 0]
+    rows, columns = (
+        torch.arange(side, device=maps.device) / stride / max(1, cells - 1) * 2 - 1
+        for side, cells in zip(size, maps.shape[1:], strict=True)
+    )
+    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+    positive = F.grid_sample(
+        maps[:, None].clamp(min=0), places.expand(len(maps), -1, -1, -1), mode="bilinear",
+        padding_mode="border", align_corners=True,
+    )[:, 0]  # fmt: skip
     largest = positive.amax(dim=(1, 2), keepdim=True)
     return np.asarray((positive / largest.clamp(min=1e-12)).cpu().numpy(), dtype=np.float32)

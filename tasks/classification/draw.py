@@ -36,7 +36,7 @@ class Panel(NamedTuple):
 
 def overlay(picture: Picture, heat: NDArray[np.float32], strength: float = 0.5) -> Picture:
     """A picture (H, W, 3) under colours from blue (heat 0) over green to red (heat 1) of (H, W)."""
-    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_JET)
+    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)
     colours = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
     blended = cv2.addWeighted(colours, strength, picture, 1 - strength, 0)
     return np.asarray(blended, np.uint8)

@@ -108,7 +108,8 @@ def ask(opened: Opened, picture: Picture, config: PredictConfig) -> Answer:
         maps = cam(opened.model, batch, target)
     else:
         maps = grad_cam(opened.model, batch, target, config.stage)
-    shown = heat(maps, picture.shape[:2])[0]
+    stride: int = getattr(opened.model.backbone.strides, config.stage)
+    shown = heat(maps, picture.shape[:2], stride)[0]
     mapped = titles[chosen] if shown.any() else f"nothing for {titles[chosen]}"
     return Answer(opened.name, guesses, numbers.tolist(), shown, mapped)
 

@@ -149,7 +149,9 @@ class TrainTransform:
         config = self.config
         image = self._crop(encoded, name, generator)
         if generator.random() < config.flip_probability:
-            image = np.ascontiguousarray(image[:, ::-1])
+            image = np.asarray(
+                cv2.flip(image, 1), np.uint8
+            )  # a tenth of the time of image[:, ::-1]
         if self.randaugment is not None:
             image = self.randaugment(image, generator)
         return image
