@@ -31,7 +31,7 @@ def test_a_painted_thing_covers_what_it_colours(painter):
         assert (one.colour[one.coverage == 0] == 0).all()
         assert 0.1 < one.coverage.mean() < 0.8
         border = np.concatenate([one.coverage[0], one.coverage[-1], one.coverage[:, 0]])
-        assert border.max() < 0.6, "the canvas holds it"
+        assert border.mean() < 0.1, "the canvas holds it, but for the tip of a corner"
 
 
 def test_held_out_pictures_have_other_scenery():
