@@ -28,13 +28,15 @@ class DataConfig:
     """Split that is scored: val2017 for COCO, test for VOC 2007."""
     classes: tuple[str, ...] = ()
     """Names of the classes that are learnt and scored, label 1 first; none takes all of the set."""
+    category_ids: tuple[int, ...] = ()
+    """Ids of these classes in the annotation file, which a run keeps for its own detections."""
     masks: bool = True
     """Read the objects' outlines too; without, boxes alone."""
     colour: Literal["RGB", "BGR"] = "RGB"
     """Order of the channels: RGB for ImageNet weights, BGR for weights made by Caffe."""
-    short_sides: tuple[int, ...] = (160,)
+    short_sides: tuple[int, ...] = (128,)
     """Short sides in pixels that training draws from; several make it multi-scale."""
-    test_short_side: int = 160
+    test_short_side: int = 128
     """Short side in pixels of the pictures that are scored."""
     longest_side: int = 1333
     """No picture becomes longer than this; its short side is then below what was asked for."""

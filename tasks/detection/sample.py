@@ -130,17 +130,16 @@ def annotate(thing: Laid, generator: np.random.Generator) -> dict[str, Any]:
         runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
         points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in polygons])
         corner, extent = points.min(axis=0), np.ptp(points, axis=0)
-        box, segmentation = [*corner.tolist(), *extent.round(3).tolist()], polygons
+        box = [*corner.tolist(), *extent.tolist()]
     else:
         runs = coco_mask.encode(np.asfortranarray(thing.mask, dtype=np.uint8))
         box = coco_mask.toBbox(runs).tolist()
-        segmentation = _run_lengths(thing, runs)
     return {
         "category_id": THINGS[thing.name][0],
         "bbox": box,
         "area": float(coco_mask.area(runs)),
         "iscrowd": int(thing.crowd),
-        "segmentation": segmentation,
+        "segmentation": polygons or _run_lengths(thing, runs),
     }
 
 
