@@ -112,8 +112,8 @@ class Annotations:
             f"{self.file.name}: {len(self.ids) - crowds:,} objects of {len(self.categories)} "
             f"classes in {len(self):,} pictures"
         )
-        text += f", {crowds:,} crowds" if crowds else ""
-        text += f", {empty:,} pictures without objects" if empty else ""
+        text += f"; crowds: {crowds:,}" if crowds else ""
+        text += f"; pictures without objects: {empty:,}" if empty else ""
         return text + left_out(self.dropped)
 
     def select(self, names: Sequence[str]) -> "Annotations":
