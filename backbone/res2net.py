@@ -164,15 +164,21 @@ class Bottle2neck(nn.Module):
 
     def hierarchy(self, x: Tensor) -> Tensor:
         """Convolve chunk after chunk (paper, section 3.1): (B, width * scale, H, W) in and out."""
-        # Chunks are views; the only copy is the last `cat`, which conv3 needs in one piece.
+        if self.scale == 1:
+            return self._convolve(0, x)
         chunks = x.chunk(self.scale, dim=1)
         results: list[Tensor] = []
-        for chunk, conv, bn in zip(chunks, self.convs, self.bns, strict=False):
-            given = chunk if self.first or not results else chunk + results[-1]
-            results.append(self.relu(bn(conv(given))))
-        if self.scale == 1:
-            return results[0]
+        for index, chunk in enumerate(chunks[: len(self.convs)]):
+            # Kernels want dense inputs. Left to itself, a convolution copies a chunk in the forward
+            # pass and once more in the backward pass.
+            apart = self.first or index == 0
+            given = chunk.clone() if apart else chunk + results[-1]
+            results.append(self._convolve(index, given))
         return torch.cat([*results, self.pool(chunks[-1])], dim=1)
+
+    def _convolve(self, index: int, x: Tensor) -> Tensor:
+        result: Tensor = self.relu(self.bns[index](self.convs[index](x)))
+        return result
 
 
 class SqueezeExcitation(nn.Module):
