@@ -7,21 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 from torch import Tensor, nn
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 import backbone
 from common import trained
 from common.trained import Trained, TrainedFlags
 from tasks.detection.config import Config, TestConfig
+from tasks.detection.masks import Size, encode
 from tasks.detection.model import DetectionModel, build, explain
 from tasks.detection.published import from_published
-
-Size = tuple[int, int]
-
-_PASTED = 16
-"""Masks that are drawn into whole pictures at a time: it bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +48,13 @@ def initialise(model: DetectionModel, config: Config) -> None:
         trained.load(model, trained.read("--finetune", config.finetune, from_published), explain)
 
 
-def restore(config: Config, classes: int, weights: Trained, device: torch.device) -> DetectionModel:
+def restore(config: Config, weights: Trained, device: torch.device) -> DetectionModel:
     """The config's model with a checkpoint's weights, ready for inference.
 
     Raises:
         UserError: the weights are of another model.
     """
-    model = build(config.backbone, classes, config.model, config.test)
+    model = build(config.backbone, len(config.data.classes), config.model, config.test)
     trained.load(model, weights, explain)
     trained.ready(model, device)
     return model
@@ -101,41 +95,16 @@ def _in_original(
     )
 
 
-def encode(masks: Tensor, boxes: Tensor, size: Size, threshold: float) -> list[dict[str, Any]]:
-    """Masks as COCO's run lengths over the whole picture.
-
-    Args:
-        masks: (N, 1, M, M), probabilities within the boxes.
-        boxes: (N, 4), left, top, right, bottom in pixels.
-        size: height and width of the picture.
-        threshold: a pixel belongs to the object from this probability on.
-
-    Returns:
-        N dicts of size and counts (text), as they stand in JSON files.
-    """
-    encoded: list[dict[str, Any]] = []
-    for part, places in zip(torch.split(masks, _PASTED), torch.split(boxes, _PASTED), strict=True):
-        whole = paste_masks_in_image(part, places, size)[:, 0] >= threshold
-        # Column by column, as the run lengths count.
-        columns = np.asfortranarray(whole.permute(1, 2, 0).numpy(), dtype=np.uint8)
-        encoded += rle.encode(columns)
-    return [{**one, "counts": one["counts"].decode("ascii")} for one in encoded]
-
-
-def coco_results(
-    found: Detections, image_id: int, categories: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Detections of a picture in COCO's result form.
+def coco_results(found: Detections, categories: Sequence[int]) -> list[dict[str, Any]]:
+    """Detections of a picture in COCO's result form, but for the picture's id.
 
     Args:
         found: in the picture.
-        image_id: of the picture.
-        categories: number of each class, that of label 1 first.
+        categories: id of each class, that of label 1 first.
     """
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    results = [
+    results: list[dict[str, Any]] = [
         {
-            "image_id": image_id,
             "category_id": categories[label - 1],
             "bbox": [float(value) for value in (*box[:2], *side)],
             "score": float(score),

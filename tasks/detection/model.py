@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from tasks.detection.two_stage import Found, Targets, TwoStage, roi_heads, rpn
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+Batch = Mapping[str, Any]
+"""Samples as the loader gives them: pictures and sizes stacked, targets listed."""
 
 _OF_CLASSES = re.compile(r"\.(cls_score|bbox_pred|mask_fcn_logits|cls_logits)\.")
 """Layers whose size is the number of classes."""
@@ -76,6 +80,13 @@ class DetectionModel(nn.Module):
         shapes = [(int(height), int(width)) for height, width in sizes.tolist()]
         found: Found = self.detector(ImageList(x, shapes), levels, targets)
         return found[1] if self.training else found[0]
+
+
+def targets_of(batch: Batch, masks: bool) -> list[dict[str, Tensor]]:
+    """What a batch of samples says of each picture, as a model takes it in training."""
+    names = ("boxes", "labels", "masks") if masks else ("boxes", "labels")
+    columns = zip(*(batch[name] for name in names), strict=True)
+    return [dict(zip(names, one, strict=True)) for one in columns]
 
 
 def _inside(sizes: Tensor, height: int, width: int) -> Tensor:

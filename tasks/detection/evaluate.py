@@ -1,0 +1,121 @@
+"""``python -m tasks.detection.evaluate --run runs/detection``: score a detector by COCO's rules.
+
+Any flag of train wins over the run's config, such as ``--data.root``, ``--data.val_split``,
+``--data.test_short_side 800`` and ``--test.scorer hotcoco``. A checkpoint of torchvision without a
+run: ``--config tasks/detection/configs/mask_rcnn_resnet50.yaml --checkpoint FILE.pth``.
+
+`detections.json` lists what was found in COCO's result form; with a class of persons it is what
+``python -m tasks.pose.evaluate --data.boxes`` takes.
+"""
+
+import dataclasses
+import sys
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from backbone.errors import WeightsError
+from common import command, distributed, trained
+from common.distributed import World
+from common.errors import UserError
+from common.evaluation import infer
+from tasks.detection import report, sample
+from tasks.detection.annotations import Annotations
+from tasks.detection.config import Config
+from tasks.detection.data import TestSet, collate, read_annotations
+from tasks.detection.inference import TestedConfig, coco_results, detect, restore
+from tasks.detection.metrics import Kind, Scores, coco_scores
+from tasks.detection.published import from_published
+from tasks.detection.report import Evaluation
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+KINDS: dict[str, Kind] = {"box": "bbox", "mask": "segm"}
+
+
+def watched_metric(config: Config) -> str:
+    """The metric that chooses the best checkpoint."""
+    return "mask_AP" if config.model.masks else "box_AP"
+
+
+def read_split(config: Config, split: str) -> Annotations:
+    """Annotations of a split of --data.root, or of the generated sample set without one."""
+    return read_annotations(config.data.root or sample.sample_set(), split, config.data)
+
+
+def with_classes(config: AnyConfig, annotations: Annotations) -> AnyConfig:
+    """The config with its classes spelt out: a run says what its labels mean."""
+    ids = tuple(category.id for category in annotations.categories)
+    data = dataclasses.replace(config.data, classes=annotations.classes, category_ids=ids)
+    return dataclasses.replace(config, data=data)
+
+
+def evaluate(
+    model: nn.Module, annotations: Annotations, config: Config, world: World
+) -> Evaluation:
+    """Score a model in eval mode; called on all ranks, which share the work.
+
+    The metrics are the same on every rank; only rank 0 has the detections.
+
+    Raises:
+        UserError: the split has no object.
+    """
+    if not (~annotations.crowd).any():
+        raise UserError(f"{annotations.file}: has no object to find")
+    categories = [category.id for category in annotations.categories]
+
+    def step(batch: dict[str, Tensor]) -> list[list[dict[str, Any]]]:
+        found = detect(model, batch["image"], batch["size"], batch["original_size"], config.test)
+        return [
+            [{"image_id": image_id, **result} for result in coco_results(one, categories)]
+            for one, image_id in zip(found, batch["image_id"].tolist(), strict=True)
+        ]
+
+    pictures: list[list[dict[str, Any]]] = infer(
+        TestSet(annotations, config.data),
+        step,
+        batch_size=1,  # with padding, what is found would depend on the other pictures
+        workers=config.loader.workers,
+        world=world,
+        title="evaluating",
+        collate=collate,
+    )
+    results = [one for picture in pictures for one in picture]
+    scores = _scores(results, annotations, config) if world.main else {}
+    scored, scores = distributed.share((len(pictures), scores), world)
+    return Evaluation(scores, results, skipped=len(annotations) - scored)
+
+
+def _scores(
+    results: list[dict[str, Any]], annotations: Annotations, config: Config
+) -> dict[str, Scores]:
+    """Scores of boxes and, of a detector that draws them, of masks."""
+    truth = annotations.ground_truth()
+    kinds = ["box", "mask"] if config.model.masks else ["box"]
+    return {name: coco_scores(truth, results, KINDS[name], config.test.scorer) for name in kinds}
+
+
+def main() -> None:
+    """Read the flags, score the model and write the card, the detections and the pictures."""
+    config = trained.parse(TestedConfig, sys.argv[1:])
+    with distributed.started(config.engine.device) as world:
+        score(config, world)
+
+
+def score(config: TestedConfig, world: World) -> Evaluation:
+    """Score the config's checkpoint and write everything there is to tell into config.out."""
+    weights = trained.find(config, from_published)
+    annotations = read_split(config, config.data.val_split)
+    config = with_classes(config, annotations)
+    model = restore(config, weights, world.device)
+    low = config.precision == "bf16"
+    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
+        evaluation = evaluate(model, annotations, config, world)
+    if world.main:
+        report.write(config, evaluation, annotations, model, weights)
+    return evaluation
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

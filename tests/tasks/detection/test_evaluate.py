@@ -1,0 +1,205 @@
+"""The whole way from files to a score, and the command."""
+
+import contextlib
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from common import card
+from common.distributed import World
+from common.errors import UserError
+from tasks.detection import evaluate
+from tasks.detection.config import ModelConfig
+from tasks.detection.inference import Detections, coco_results
+from tasks.pose.data import read_boxes
+from tests.tasks.detection import runs, small
+
+WORLD = World()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return small.write(tmp_path_factory.mktemp("coco"))
+
+
+def run_command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, words), "--engine.device", "cpu"])
+    evaluate.main()
+
+
+def refusal(monkeypatch, *words):
+    with pytest.raises(UserError) as caught:
+        run_command(monkeypatch, *words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def outcome(root, mistake=None, **changes):
+    config = runs.tiny_config(root, **changes)
+    annotations = evaluate.read_split(config, "val2017")
+    model = runs.Knows(annotations, mistake).eval()
+    return evaluate.evaluate(model, annotations, config, WORLD)
+
+
+@pytest.mark.parametrize("short_side", [64, 120, 333])
+def test_the_truth_scores_1_in_any_size(root, short_side):
+    """Boxes come back in the pixels of the stored pictures, and masks lie where they belong."""
+    found = outcome(root, data={"test_short_side": short_side})
+    for name in ("box_AP", "box_AR", "mask_AP75"):
+        assert found.metrics[name] == pytest.approx(1)
+    assert found.skipped == 0
+    boxes = {(one["image_id"], one["category_id"]): one["bbox"] for one in found.results}
+    assert boxes.keys() == {(7, 1), (7, 17), (8, 44)}
+    assert boxes[7, 17] == pytest.approx([100, 40, 30, 30], abs=1e-3)
+
+
+def test_known_mistakes_have_known_scores(root):
+    def cats_for_kites(found):
+        found["labels"][found["labels"] == 3] = 2
+
+    found = outcome(root, cats_for_kites)
+    classes = found.scores["box"].classes
+    assert classes[1]["AP50"] == pytest.approx(1)
+    assert classes[44]["AP50"] == 0
+    # The cat has the score 0.6, less than the false one's 0.9: half of what is found is right.
+    assert classes[17]["AP50"] == pytest.approx(0.5)
+    assert found.metrics["box_AP50"] == pytest.approx(0.5)
+
+
+def test_the_classes_asked_for_are_scored_alone(root):
+    found = outcome(root, data={"classes": ("kite",), "category_ids": (44,)})
+    assert {one["category_id"] for one in found.results} == {44}
+    assert found.metrics["box_AP"] == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def scored(root, tmp_path_factory):
+    """A run that was evaluated, and what the command said."""
+    run = tmp_path_factory.mktemp("scored") / "run"
+    runs.write_run(run, root, sure=True)
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(said):
+        run_command(monkeypatch, "--run", run)
+    return run, said.getvalue()
+
+
+def test_the_command_leaves_all_that_it_promises(scored):
+    run, said = scored
+    assert "box" in said
+    assert "kite" in said
+    assert "scored by pycocotools" in said
+    result = card.read(run / "metrics.json")
+    assert result.task == "detection"
+    assert len(result.metrics) == 24
+    assert result.protocol["classes"] == 3
+    assert result.data["objects"] == 3
+    assert result.checkpoint["file"] == "best.pt"
+    rows = json.loads((run / "classes.json").read_text())
+    assert [row["class"] for row in rows] == ["person", "cat", "kite"]
+    assert [row["id"] for row in rows] == [1, 17, 44]
+    assert Image.open(run / "pictures" / "detections.jpg").size[0] > 600
+    results = json.loads((run / "detections.json").read_text())
+    assert {"image_id", "category_id", "bbox", "score", "segmentation"} == set(results[0])
+
+
+def test_detections_are_what_pycocotools_reads(root, scored):
+    """Its own loader scores the written file as the card says."""
+    run, _ = scored
+    truth = COCO(str(root / "annotations" / "instances_val2017.json"))
+    for kind, name in (("bbox", "box"), ("segm", "mask")):
+        scored = COCOeval(truth, truth.loadRes(str(run / "detections.json")), kind)
+        scored.evaluate()
+        scored.accumulate()
+        scored.summarize()
+        metrics = card.read(run / "metrics.json").metrics
+        assert metrics[f"{name}_AP"] == pytest.approx(scored.stats[0], abs=1e-12)
+        assert metrics[f"{name}_AR"] == pytest.approx(scored.stats[8], abs=1e-12)
+
+
+def test_persons_found_are_boxes_for_pose_estimation(root, scored):
+    """The file is what `tasks.pose` takes as its detector boxes; other classes are left out."""
+    run, _ = scored
+    results = json.loads((run / "detections.json").read_text())
+    persons = [one for one in results if one["category_id"] == 1]
+    assert len(persons) > 0
+    boxes = read_boxes(run / "detections.json", pose_annotations(root), 0.0)
+    assert len(boxes.scores) == len(persons)
+
+
+def test_without_masks(root, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    model = ModelConfig(detector="retinanet", channels=32)
+    runs.write_run(run, root, model=model, data={"masks": False})
+    run_command(monkeypatch, "--run", run, "--test.scorer", "hotcoco")
+    result = card.read(run / "metrics.json")
+    assert len(result.metrics) == 12
+    assert result.protocol["scored_by"] == "hotcoco"
+    assert "mask_threshold" not in result.protocol
+    assert "hotcoco" in result.versions
+
+
+def test_a_damaged_picture_stops_or_is_counted(root, tmp_path, monkeypatch):
+    broken = small.write(tmp_path / "coco")
+    (broken / "images" / "val2017" / "000000000008.jpg").write_bytes(b"\xff\xd8\xff")
+    run = tmp_path / "run"
+    runs.write_run(run, root)
+    assert "000000000008.jpg" in refusal(monkeypatch, "--run", run, "--data.root", broken)
+    run_command(monkeypatch, "--run", run, "--data.root", broken, "--data.on_error", "skip")
+    assert card.read(run / "metrics.json").data["skipped"] == 1
+
+
+def test_mistakes_are_told_in_a_line(root, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    runs.write_run(run, root)
+    fewer = refusal(monkeypatch, "--run", run, "--data.classes", "[person, cat]")
+    assert "they are for 3 classes" in fewer
+    assert "--data.classes" in fewer
+    other = refusal(monkeypatch, "--run", run, "--model.channels", "16")
+    assert "--model.channels" in other
+    assert "--backbone res2net26_14w_4s_half" in refusal(
+        monkeypatch, "--run", run, "--backbone", "resnet26_half"
+    )
+    assert "no class 'dog'" in refusal(monkeypatch, "--run", run, "--data.classes", "[person, dog]")
+    assert "--run is missing" in refusal(monkeypatch)
+
+
+def test_a_split_without_objects_has_no_score(tmp_path, monkeypatch, root):
+    content = small.content()
+    content["annotations"] = [one for one in content["annotations"] if one["iscrowd"]]
+    empty = small.write(tmp_path / "coco", content)
+    runs.write_run(tmp_path / "run", root)
+    assert "has no object to find" in refusal(
+        monkeypatch, "--run", tmp_path / "run", "--data.root", empty
+    )
+
+
+def test_results_keep_every_digit():
+    found = Detections(
+        np.array([[1.5, 2.25, 4.0, 8.125]], np.float32), np.array([0.1], np.float32),
+        np.array([2]), None,
+    )  # fmt: skip
+    (one,) = coco_results(found, (7, 9))
+    assert one == {
+        "category_id": 9,
+        "bbox": [1.5, 2.25, 2.5, 5.875],
+        "score": float(np.float32(0.1)),
+    }
+
+
+def pose_annotations(root):
+    """The same pictures as a keypoint set."""
+    from tasks.pose.coco import read_coco
+
+    content = small.content()
+    for one in content["annotations"]:
+        one |= {"category_id": 1, "keypoints": [60.0, 60.0, 2] * 17, "num_keypoints": 17}
+    content["categories"] = [{"id": 1, "name": "person"}]
+    file = root / "annotations" / "person_keypoints_val2017.json"
+    file.write_text(json.dumps(content))
+    return read_coco(root, "val2017")
