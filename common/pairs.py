@@ -70,6 +70,15 @@ def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> lis
     return pairs
 
 
+def base_of(file: Path, folders: Sequence[Path]) -> Path:
+    """The folder from which a list file's first picture is found, else the first of the folders.
+
+    Lists are circulated with paths from their own folder, from the one above, or from elsewhere.
+    """
+    first = next((line.split()[0] for line in _lines(file) if line.strip()), "").lstrip("/")
+    return next((folder for folder in folders if (folder / first).is_file()), folders[0])
+
+
 def _existing(label: Path, other_suffixes: Sequence[str]) -> Path:
     """The label, or the same name with one of the other suffixes if only that exists."""
     if other_suffixes and not label.is_file():

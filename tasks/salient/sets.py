@@ -88,14 +88,8 @@ def _listed(flag: str, file: Path, root: Path) -> PictureSet:
         file = root / file
     if not file.is_file():
         raise UserError(f"{flag} {file}: no such list of pictures, also not in {root}")
-    first = next((line.split()[0] for line in _lines(file) if line.strip()), "")
-    folders = (file.parent, file.parent.parent, root)
-    base = next((folder for folder in folders if (folder / first).is_file()), file.parent)
+    base = pairs.base_of(file, (file.parent, file.parent.parent, root))
     return PictureSet(file.stem, pairs.from_list(file, base, MASK_SUFFIXES))
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(errors="replace").splitlines()
 
 
 def _one_folder(folder: Path) -> list[Pair]:

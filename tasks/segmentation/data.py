@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from common import image as pictures
 from common import voc
 from common.errors import DamagedFile, UserError
-from common.pairs import Pair, from_folders, from_list
+from common.pairs import Pair, base_of, from_folders, from_list
 from tasks.segmentation.config import DataConfig
 from tasks.segmentation.labels import LabelReader
 from tasks.segmentation.palette import VOC_CLASSES
@@ -90,7 +90,8 @@ def read_split(root: Path, split: str, data: DataConfig) -> Split:
     if data.format == "voc":
         pairs = read_voc(root, split, data.sbd)
     elif data.format == "list":
-        pairs = from_list(root / f"{split}.txt", root)
+        file = root / f"{split}.txt"
+        pairs = from_list(file, base_of(file, (root, root.parent)))
     else:
         folders = (data.image_folder, data.label_folder)
         pairs = from_folders(*(root / folder.replace("{split}", split) for folder in folders))

@@ -47,6 +47,18 @@ def test_a_list_pairs_by_line(tmp_path):
     assert found[1].label == tmp_path / "a.png"
 
 
+def test_the_base_of_a_list_is_where_its_first_picture_lies(tmp_path):
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    touch(tmp_path / "set" / "images", "a.jpg")
+    file = tmp_path / "set" / "list.txt"
+    folders = (tmp_path / "set", tmp_path)
+    for prefix, base in (("images", 0), ("set/images", 1), ("/set/images", 1), ("none", 0)):
+        file.write_text(f"\n{prefix}/a.jpg {prefix}/a.png\n")
+        assert pairs.base_of(file, folders) == folders[base]
+    with pytest.raises(UserError, match="no such list"):
+        pairs.base_of(tmp_path / "none.txt", folders)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -69,8 +69,13 @@ def test_an_augmented_set_that_was_converted_before(voc):
     assert pairs[0].label.parent.name == "SegmentationClassAug"
 
 
-def test_a_list_of_pictures_and_labels(tmp_path):
-    root = small.write_list(tmp_path)
+@pytest.mark.parametrize("prefix", ["", "camvid/"])
+def test_a_list_of_pictures_and_labels(tmp_path, prefix):
+    root = small.write_list(tmp_path / "camvid")
+    # Lists are also circulated with the name of the set's folder before every path.
+    words = (root / "train.txt").read_text().split()
+    lines = [f"{prefix}{a} {prefix}{b}" for a, b in zip(words[::2], words[1::2], strict=True)]
+    (root / "train.txt").write_text("\n".join(lines))
     data = replace(DATA, format="list", ignore_index=3)
     split = read_split(root, "train", data)
     assert len(split) == 4
