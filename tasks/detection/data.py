@@ -23,7 +23,6 @@ from tasks.detection.transforms import (
     Scene,
     View,
     boxes_of,
-    chosen,
     draw,
     fitted,
     jittered,
@@ -95,7 +94,9 @@ class TrainSet:
         row = int(self.rows[index])
         scene = self._scene(row, generator)
         if generator.random() < self.config.copy_paste_probability:
-            scene = paste(scene, self._source(generator))
+            # A random half of the objects of a random picture.
+            other = int(generator.choice(self.populated))
+            scene = paste(scene, self._scene(other, generator, share=0.5))
         scene = visible(scene)
         sample = {
             "image": planes(scene.image),
@@ -105,18 +106,13 @@ class TrainSet:
         }
         return sample if scene.masks is None else {**sample, "masks": scene.masks}
 
-    def _source(self, generator: np.random.Generator) -> Scene:
-        """A random half of the objects of a random picture, as they are to be pasted."""
-        scene = self._scene(int(generator.choice(self.populated)), generator)
-        return chosen(scene, generator.random(len(scene.labels)) < 0.5)
-
-    def _scene(self, row: int, generator: np.random.Generator) -> Scene:
+    def _scene(self, row: int, generator: np.random.Generator, share: float = 1.0) -> Scene:
         annotations, config = self.annotations, self.config
         height, width = annotations.sizes[row].tolist()
         view = self._view((height, width), generator)
         image = look(_read(annotations, row, config), view, _padding(config))
         objects = annotations.objects(row)
-        kept = ~objects.crowd
+        kept = ~objects.crowd & (generator.random(len(objects)) < share)
         boxes, masks = move_boxes(objects.boxes[kept], view), None
         if config.masks:
             outlines = [objects.outlines[place] for place in np.flatnonzero(kept)]

@@ -173,24 +173,43 @@ def paste(scene: Scene, source: Scene) -> Scene:
     """
     assert scene.masks is not None
     assert source.masks is not None
-    height, width = scene.image.shape[:2]
-    laid = np.zeros((len(source.masks), height, width), dtype=np.uint8)
-    part = source.masks[:, :height, :width]
-    rows, columns = part.shape[1:]
-    laid[:, :rows, :columns] = part
+    size = scene.image.shape[:2]
+    count = len(scene.labels)
+    laid, image = _fit(source.masks, size), scene.image.copy()
     cover = laid.max(axis=0, initial=0)
-    image = scene.image.copy()
-    here = cover[:rows, :columns] > 0
-    image[:rows, :columns][here] = source.image[:rows, :columns][here]
-    below = scene.masks & (1 - cover)
-    hidden = (scene.masks & cover).max(axis=(1, 2)) > 0
-    boxes = np.where(hidden[:, None], boxes_of(below), scene.boxes)
+    part = np.s_[: source.image.shape[0], : source.image.shape[1]]
+    cv2.copyTo(source.image[: size[0], : size[1]], cover[part], image[part])
+    masks = np.concatenate([scene.masks, laid])
+    hidden = _cover(masks[:count], cover)
+    boxes = scene.boxes.copy()
+    boxes[hidden] = boxes_of(masks[:count][hidden])
     return Scene(
         image,
         np.concatenate([boxes, boxes_of(laid)]),
         np.concatenate([scene.labels, source.labels]),
-        np.concatenate([below, laid]),
+        masks,
     )
+
+
+def _fit(masks: Masks, size: tuple[int, ...]) -> Masks:
+    """Masks (N, h, w) cut off or padded to (N, *size)."""
+    if masks.shape[1:] == size:
+        return masks
+    part = masks[:, : size[0], : size[1]]
+    fitted_masks = np.zeros((len(masks), *size), dtype=np.uint8)
+    fitted_masks[:, : part.shape[1], : part.shape[2]] = part
+    return fitted_masks
+
+
+def _cover(masks: Masks, cover: Masks) -> NDArray[np.bool_]:
+    """Take what `cover` (H, W) hides from masks (N, H, W), in place; returns which changed (N,)."""
+    left, top, right, bottom = boxes_of(cover[None])[0].astype(int)
+    part = np.s_[top:bottom, left:right]
+    hidden = np.zeros(len(masks), dtype=bool)
+    for place, mask in enumerate(masks):
+        hidden[place] = cv2.hasNonZero(mask[part] & cover[part])
+        mask[part] &= 1 - cover[part]
+    return hidden
 
 
 def chosen(scene: Scene, rows: NDArray[np.bool_]) -> Scene:
@@ -204,5 +223,5 @@ def visible(scene: Scene) -> Scene:
     thinnest = (scene.boxes[:, 2:] - scene.boxes[:, :2]).min(axis=1)
     rows: NDArray[np.bool_] = np.asarray(thinnest >= _THINNEST)
     if scene.masks is not None:
-        rows &= scene.masks.max(axis=(1, 2)) > 0
+        rows &= np.array([cv2.hasNonZero(mask) for mask in scene.masks], dtype=bool)
     return scene if rows.all() else chosen(scene, rows)
