@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import backbone
 from common import trained
+from common.errors import UserError
 from common.trained import Trained, TrainedFlags
 from tasks.detection.config import Config, TestConfig
 from tasks.detection.masks import Size, encode
@@ -40,8 +41,14 @@ def initialise(model: DetectionModel, config: Config) -> None:
     """Give a fresh model the weights that --weights or --finetune names, if any.
 
     Raises:
-        UserError, WeightsError: they cannot be read or do not fit.
+        UserError, WeightsError: they cannot be read or do not fit, or random ones would be frozen.
     """
+    frozen = config.model.frozen_batchnorm or config.model.frozen_stages > 0
+    if frozen and config.weights is None and config.finetune is None:
+        raise UserError(
+            "--weights is missing: --model.frozen_stages and --model.frozen_batchnorm would keep "
+            "random numbers; give the weights of a trained backbone, or learn all of it"
+        )
     if config.weights is not None:
         backbone.load(model.backbone, config.weights)
     if config.finetune is not None:
