@@ -34,12 +34,16 @@ class Panel(NamedTuple):
     """Best first; may be empty."""
 
 
-def overlay(picture: Picture, heat: NDArray[np.float32], strength: float = 0.5) -> Picture:
-    """A picture (H, W, 3) under colours from blue (heat 0) over green to red (heat 1) of (H, W)."""
-    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)
+def overlay(picture: Picture, heat: NDArray[np.float32]) -> Picture:
+    """A picture (H, W, 3) under colours from blue (heat 0) over green to red (heat 1) of (H, W).
+
+    The hotter, the more of them, so that what does not matter is still to be seen.
+    """
+    # Without the ends of the colour map, both of which are nearly black.
+    colours = cv2.applyColorMap((24 + 200 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)
     colours = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
-    blended = cv2.addWeighted(colours, strength, picture, 1 - strength, 0)
-    return np.asarray(blended, np.uint8)
+    share = (0.25 + 0.35 * heat)[..., None]
+    return np.asarray(picture + share * (colours.astype(np.float32) - picture), np.uint8)
 
 
 def enlarge(picture: Picture) -> Picture:

@@ -1,5 +1,6 @@
 """From a checkpoint to a classifier and the classes that it knows."""
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,15 +54,22 @@ def read(source: str, flag: str) -> Trained:
     Raises:
         UserError, WeightsError: they cannot be had, or are no classifier's.
     """
-    path = fetch(WEIGHTS[source]) if source in WEIGHTS else Path(source)
-    return trained.read(flag, path, from_published)
+    if source in WEIGHTS:
+        return trained.read(flag, fetch(WEIGHTS[source]), from_published)
+    if not Path(source).exists():
+        close = difflib.get_close_matches(source, WEIGHTS, n=2, cutoff=0.5) or list(WEIGHTS)[:2]
+        raise UserError(
+            f"{flag} {source}: no such file or run directory, and none of the {len(WEIGHTS)} "
+            f"published weights, such as {' and '.join(close)}"
+        )
+    return trained.read(flag, Path(source), from_published)
 
 
 def find(config: TestedConfig) -> Trained:
     """The weights that --run and --checkpoint name; a checkpoint may be a published name, too."""
-    if config.checkpoint in WEIGHTS:
-        return read(config.checkpoint, "--checkpoint")
-    return trained.find(config, from_published)
+    if config.checkpoint in ("best", "last"):
+        return trained.find(config, from_published)
+    return read(config.checkpoint, "--checkpoint")
 
 
 def class_count(weights: Trained) -> int:

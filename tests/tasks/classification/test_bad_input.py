@@ -304,6 +304,16 @@ def test_checkpoints_that_are_no_classifiers(root, tmp_path, monkeypatch):
     )
 
 
+def test_a_published_name_with_a_slip_is_offered(root, tmp_path, monkeypatch):
+    refused_run(
+        monkeypatch,
+        r"--checkpoint res2net50_26w_4s\.imagenet: no such file or run directory, and none of the "
+        r"\d+ published weights, such as res2net50_26w_4s\.imagenet1k_official",
+        evaluate, "--checkpoint", "res2net50_26w_4s.imagenet", "--data.root", root,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+
+
 def test_another_backbone_is_named(root, tmp_path, monkeypatch):
     words = ["--data.root", root, "--out", tmp_path / "out", "--backbone", "resnet26_half"]
     refused_run(
