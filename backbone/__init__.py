@@ -1,5 +1,6 @@
 """Res2Net and its relatives as trunks: a picture in, a pyramid of features out, no classifier."""
 
+from backbone.deploy import deploy
 from backbone.detect import detect, hint
 from backbone.dla import DLA
 from backbone.errors import WeightsError
@@ -20,6 +21,7 @@ __all__ = [
     "Trunk",
     "Weights",
     "WeightsError",
+    "deploy",
     "detect",
     "hint",
     "load",

@@ -1,0 +1,121 @@
+"""A trained trunk, or a whole model around one, as a faster module that computes the same.
+
+    fast = deploy(model)                    # plain PyTorch, no compiler
+    fast = deploy(model, compile=True)      # torch.compile with frozen weights: the fastest on CPUs
+    fast = deploy(model, precision="bf16")
+
+What it does: BatchNorm is folded into the convolutions (and deconvolutions and linear layers)
+before it; tensors lie channels last; on CPUs a convolution, its bias, its ReLU and the addition of
+the shortcut are one call of oneDNN with pre-packed weights; and the blocks of Res2Net write each
+result where its chunk was, instead of concatenating them.
+"""
+
+import copy
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from backbone.fused import Convolution, fuse_chains, replace_convolutions
+from backbone.fused_blocks import fuse_blocks
+
+Precision = Literal["fp32", "bf16"]
+
+
+def deploy(
+    module: nn.Module,
+    *,
+    precision: Precision = "fp32",
+    compile: bool = False,
+    portable: bool = False,
+    pad_to: int = 1,
+    entry: str = "forward",
+) -> nn.Module:
+    """Make the inference module of a trunk or of a whole model; the argument is left as it is.
+
+    Args:
+        module: on the device where it will run. Its results are those of its evaluation mode.
+        precision: fp32, where outputs differ by rounding only (a relative error below 1e-5), or
+            bf16, where convolutions and linear layers compute in bfloat16.
+        compile: compile it when it is first called, which takes a minute or so, again for inputs of
+            another size. Weights are frozen; on CUDA the kernels of one size become a CUDA graph.
+        portable: use PyTorch's public operators only, for `torch.export` and ONNX.
+        pad_to: give the chunks of a Res2Net block channels of zeros up to a multiple of this, for
+            hardware that wants one.
+        entry: the method that inference calls, where that is not `forward`.
+
+    Returns:
+        Without `compile` and in fp32 the same model with other layers inside, so that all of its
+        methods and attributes are there; otherwise a module that can only be called. For inference
+        alone: no gradients flow through it, and it cannot be put back into training mode.
+
+    Raises:
+        ValueError: an argument is out of its range.
+        RuntimeError: compiling was asked for and there is no C++ compiler.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision is {precision!r}; allowed: fp32, bf16")
+    if pad_to < 1:
+        raise ValueError(f"pad_to is {pad_to}; needed: a whole number from 1 on")
+    if compile:
+        require_compiler(next(module.parameters()).device)
+    own = copy.deepcopy(module).eval().requires_grad_(False)
+    packed = not compile and not portable
+    own = fuse_blocks(own, overwrite=packed, pad_to=pad_to)
+    fuse_chains(own, entry)
+    replace_convolutions(own, packed)
+    for layer in own.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.to(memory_format=torch.channels_last)
+        if isinstance(layer, Convolution) and precision == "bf16":
+            layer.to(torch.bfloat16)
+    if precision == "fp32" and not compile:
+        return own
+    return Deployed(own, entry, precision, compile)
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise RuntimeError where torch.compile cannot work because no C++ compiler is there."""
+    if device.type != "cpu":
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise RuntimeError(
+            "compile: needs a C++ compiler and found none; install g++ or clang++, name one in the "
+            "variable CXX, or leave compile out"
+        ) from error
+
+
+class Deployed(nn.Module):
+    """Calls a deployed model in its precision, compiled if asked.
+
+    Args:
+        module: with its layers fused.
+        entry: the method of it that is called.
+        precision: bf16 keeps what needs more digits in fp32, as autocast does.
+        compile: whether to compile it.
+    """
+
+    def __init__(self, module: nn.Module, entry: str, precision: Precision, compile: bool) -> None:
+        super().__init__()
+        self.module = module
+        self.low = precision == "bf16"
+        self.device_type = next(module.parameters()).device.type
+        self.call = getattr(module, entry)
+        if compile:
+            graphs = {"triton.cudagraphs": True} if self.device_type == "cuda" else {}
+            self.call = torch.compile(self.call, options={"freezing": True, **graphs})
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the model's method gives for these inputs."""
+        # Dynamo reads the global setting, besides the option, to see that weights are constants.
+        with (
+            torch.no_grad(),
+            torch._inductor.config.patch(freezing=True),
+            torch.autocast(self.device_type, torch.bfloat16, enabled=self.low),
+        ):
+            return self.call(*inputs)

@@ -1,0 +1,130 @@
+"""What inference runs instead of convolution, BatchNorm, ReLU and shortcut one after the other."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from backbone.fold import chains, fold
+
+_NO_SCALARS: list[float | None] = []
+
+
+class Convolution(nn.Conv2d):
+    """A convolution, and after it what is added and the ReLU.
+
+    Args:
+        layer: gives its weights away.
+        relu: whether a ReLU comes last.
+    """
+
+    def __init__(self, layer: nn.Conv2d, relu: bool) -> None:
+        super().__init__(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,  # type: ignore[arg-type]
+            layer.stride,  # type: ignore[arg-type]
+            layer.padding,  # type: ignore[arg-type]
+            layer.dilation,  # type: ignore[arg-type]
+            layer.groups,
+            bias=layer.bias is not None,
+            padding_mode=layer.padding_mode,
+            device="meta",
+        )
+        self.weight, self.bias = layer.weight, layer.bias
+        self.relu = relu
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to (B, D, H', W'); `shortcut` has the output's shape."""
+        out = super().forward(x.to(self.weight.dtype))
+        if shortcut is not None:
+            out = out.add_(shortcut)
+        return out.relu_() if self.relu else out
+
+
+class PackedConvolution(Convolution):
+    """The same in one call of oneDNN, with weights that lie as its kernels want them.
+
+    These operators are what torch.compile's own freezing calls on CPUs; called directly, they need
+    no compiler. On other devices, and where gradients are wanted, it is a plain `Convolution`.
+    """
+
+    packed: Tensor | None = None
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to (B, D, H', W'); `shortcut` has the output's shape."""
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return super().forward(x, shortcut)
+        x = x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last)
+        geometry = [list(self.padding), list(self.stride), list(self.dilation), self.groups]
+        if self.packed is None:
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, *geometry, list(x.shape)
+            )
+        relu = "relu" if self.relu else None
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        if shortcut is None:
+            out: Tensor = convolve(
+                x, self.packed, self.bias, *geometry, relu or "none", _NO_SCALARS, None
+            )
+            return out
+        shortcut = shortcut.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        added: Tensor = convolve.binary(
+            x, shortcut, self.packed, self.bias, *geometry, "add", None, relu, _NO_SCALARS, None
+        )
+        return added
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self.packed = None  # the weights may change
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "packed": None}  # packed tensors cannot be copied or saved
+
+
+def packable(layer: Convolution) -> bool:
+    """Whether oneDNN has this convolution in one call."""
+    return (
+        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and layer.weight.device.type == "cpu"
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    )
+
+
+def fuse_chains(model: nn.Module, entry: str = "forward") -> None:
+    """Fold what follows a layer into it, in place, unless either has a second place."""
+    places = [id(child) for parent in model.modules() for child in parent._modules.values()]
+    for layer, norm, relu in list(chains(model, entry)):
+        if any(one is not None and places.count(id(one)) != 1 for one in (layer, norm)):
+            continue
+        if norm is not None:
+            fold(layer, norm)
+            exchange(model, norm, nn.Identity())
+        if relu is not None and type(layer) is nn.Conv2d and places.count(id(relu)) == 1:
+            exchange(model, layer, Convolution(layer, relu=True))
+            exchange(model, relu, nn.Identity())
+
+
+def replace_convolutions(model: nn.Module, packed: bool = False) -> None:
+    """Make every plain 2-D convolution one of this file, in place."""
+    for layer in list(model.modules()):
+        if type(layer) is nn.Conv2d and not (layer._forward_hooks or layer._forward_pre_hooks):
+            fused = Convolution(layer, relu=False)
+        elif type(layer) is Convolution:
+            fused = layer
+        else:
+            continue
+        if packed and packable(fused):
+            fused.__class__ = PackedConvolution
+        if fused is not layer:
+            exchange(model, layer, fused)
+
+
+def exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put another module in every place of one."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is old:
+                parent._modules[name] = new

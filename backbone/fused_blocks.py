@@ -1,0 +1,152 @@
+"""The residual blocks of inference: few kernels, few copies, the same numbers."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbone.fold import fold, foldable
+from backbone.fused import Convolution, exchange, fuse_chains, replace_convolutions
+from backbone.res2net import Bottle2neck, Bottleneck, SqueezeExcitation
+
+
+def fuse_blocks(model: nn.Module, overwrite: bool, pad_to: int) -> nn.Module:
+    """Exchange every block of ResNet and Res2Net within a model, or the block that it is."""
+    whole = _fuse_block(model, overwrite, pad_to)
+    if whole is not None:
+        return whole
+    for block in list(model.modules()):
+        fused = _fuse_block(block, overwrite, pad_to)
+        if fused is not None:
+            exchange(model, block, fused)
+    return model
+
+
+class FusedBottleneck(nn.Module):
+    """The block of ResNet in three convolutions, or four."""
+
+    def __init__(self, block: Bottleneck) -> None:
+        super().__init__()
+        self.conv1 = folded(block.conv1, block.bn1, relu=True)
+        self.conv2 = folded(block.conv2, block.bn2, relu=True)
+        self.conv3 = folded(block.conv3, block.bn3, relu=True)
+        self.downsample = _fused_shortcut(block.downsample)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        result: Tensor = self.conv3(self.conv2(self.conv1(x)), shortcut)
+        return result
+
+
+class FusedBottle2neck(nn.Module):
+    """The block of Res2Net without BatchNorm and with as few copies as the operators allow.
+
+    Args:
+        block: gives its weights away.
+        overwrite: put each result where its chunk was, so that neither the last chunk is copied nor
+            a new tensor is filled; otherwise results are concatenated, which compilers understand
+            better.
+        pad_to: chunks get channels of zeros up to a multiple of this.
+    """
+
+    def __init__(self, block: Bottle2neck, overwrite: bool, pad_to: int = 1) -> None:
+        super().__init__()
+        self.scale, self.first = block.scale, block.first
+        self.overwrite = overwrite and not block.first
+        self.se = block.se if isinstance(block.se, SqueezeExcitation) else None
+        if self.se is not None:
+            fuse_chains(self.se)
+            replace_convolutions(self.se)
+        self.conv1 = folded(block.conv1, block.bn1, relu=True)
+        self.convs = nn.ModuleList(
+            folded(conv, norm, relu=True)  # type: ignore[arg-type]
+            for conv, norm in zip(block.convs, block.bns, strict=True)
+        )
+        self.pool = block.pool
+        self.conv3 = folded(block.conv3, block.bn3, relu=self.se is None)
+        self.downsample = _fused_shortcut(block.downsample)
+        first = block.convs[0]
+        assert isinstance(first, nn.Conv2d)
+        if first.groups == 1:
+            self._pad(-first.in_channels % pad_to)
+
+    def _pad(self, channels: int) -> None:
+        """Widen every chunk by channels that stay zero."""
+        if not channels:
+            return
+        _widen(self.conv1, outputs=channels, chunks=self.scale)
+        for conv in self.convs:
+            assert isinstance(conv, Convolution)
+            _widen(conv, inputs=channels, outputs=channels)
+        _widen(self.conv3, inputs=channels, chunks=self.scale)
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
+
+        `shortcut`, of the output's shape, is added instead of the block's own one.
+        """
+        if shortcut is None:
+            shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.hierarchy(self.conv1(x))
+        if self.se is None:
+            result: Tensor = self.conv3(out, shortcut)
+            return result
+        gated: Tensor = self.se(self.conv3(out))
+        return gated.add_(shortcut).relu_()
+
+    def hierarchy(self, x: Tensor) -> Tensor:
+        """Convolve chunk after chunk: (B, width * scale, H, W) in and out; x may be overwritten."""
+        if self.scale == 1:
+            alone: Tensor = self.convs[0](x)
+            return alone
+        chunks = x.chunk(self.scale, dim=1)
+        results: list[Tensor] = []
+        for chunk, convolve in zip(chunks, self.convs, strict=False):
+            given = chunk if self.first or not results else chunk + results[-1]
+            results.append(convolve(given))
+            if self.overwrite:
+                chunk.copy_(results[-1])
+        return x if self.overwrite else torch.cat([*results, self.pool(chunks[-1])], dim=1)
+
+
+def folded(layer: nn.Conv2d, norm: nn.Module, relu: bool) -> Convolution:
+    """One layer of a convolution, its BatchNorm and, if asked for, a ReLU."""
+    fold(layer, norm)
+    return Convolution(layer, relu)
+
+
+def _fuse_block(block: nn.Module, overwrite: bool, pad_to: int) -> nn.Module | None:
+    """The block for inference; None where it is no plain block of this package."""
+    if type(block) not in (Bottleneck, Bottle2neck) or type(block.relu) is not nn.ReLU:
+        return None
+    if isinstance(block, Bottleneck):
+        pairs = [(block.conv1, block.bn1), (block.conv2, block.bn2), (block.conv3, block.bn3)]
+        return FusedBottleneck(block) if all(foldable(*pair) for pair in pairs) else None
+    assert isinstance(block, Bottle2neck)
+    pairs = [(block.conv1, block.bn1), (block.conv3, block.bn3)]
+    pairs += zip(block.convs, block.bns, strict=True)  # type: ignore[arg-type]
+    if not all(foldable(*pair) for pair in pairs):
+        return None
+    return FusedBottle2neck(block, overwrite, pad_to)
+
+
+def _fused_shortcut(downsample: nn.Module | None) -> nn.Module | None:
+    if downsample is not None:
+        fuse_chains(downsample)
+        replace_convolutions(downsample)
+    return downsample
+
+
+def _widen(layer: Convolution, inputs: int = 0, outputs: int = 0, chunks: int = 1) -> None:
+    """Add channels of zero weight to each of the chunks that a layer takes or gives."""
+    assert layer.bias is not None
+    after, before, *kernel = layer.weight.shape
+    sides = (chunks if outputs else 1), (chunks if inputs else 1)
+    weight = layer.weight.view(sides[0], after // sides[0], sides[1], before // sides[1], *kernel)
+    weight = F.pad(weight, (0, 0, 0, 0, 0, inputs, 0, 0, 0, outputs))
+    layer.out_channels, layer.in_channels = after + outputs * sides[0], before + inputs * sides[1]
+    bias = F.pad(layer.bias.view(sides[0], -1), (0, outputs)).flatten()
+    layer.weight = nn.Parameter(
+        weight.reshape(layer.out_channels, layer.in_channels, *kernel), requires_grad=False
+    )
+    layer.bias = nn.Parameter(bias, requires_grad=False)

@@ -1,0 +1,306 @@
+"""The inference module computes what the trained one does, and folds nothing that it must not."""
+
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from backbone import MODELS, deploy, res2net, resnet
+from backbone.deploy import require_compiler
+from backbone.fold import FoldedLinear
+from backbone.fused import Convolution, PackedConvolution
+
+SMALL = (2, 1, 1, 1)
+FAMILIES = {
+    "res2net": partial(res2net, SMALL, width=16),
+    "two chunks": partial(res2net, SMALL, width=16, base_width=48, scale=2),
+    "one chunk": partial(res2net, SMALL, width=16, scale=1),
+    "v1b": partial(res2net, SMALL, width=16, stem="deep", average_shortcut=True),
+    "dilated": partial(
+        res2net, SMALL, width=16, average_shortcut=True, strides=(1, 2, 1, 1),
+        dilations=(1, 1, 2, 4),
+    ),
+    "res2next": partial(res2net, SMALL, width=32, base_width=4, cardinality=8),
+    "se_res2net": partial(res2net, SMALL, width=16, squeeze_excitation=True),
+    "resnet": partial(resnet, SMALL, width=16),
+    "one channel": partial(res2net, SMALL, width=16, in_channels=1),
+}  # fmt: skip
+TOLERANCE = 1e-5
+
+
+def agree(found, expected, tolerance=TOLERANCE):
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        assert ((one - other).norm() / other.norm()).item() < tolerance
+
+
+def randomised(module, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.running_mean.normal_(0, 0.2, generator=generator)
+            part.running_var.uniform_(0.5, 1.5, generator=generator)
+            if part.weight is not None:
+                part.weight.data.uniform_(0.3, 0.9, generator=generator)
+                part.bias.data.normal_(0, 0.2, generator=generator)
+    return module.eval()
+
+
+def norms(module):
+    return [part for part in module.modules() if isinstance(part, _BatchNorm)]
+
+
+def test_dla_gives_the_same_features(randomise):
+    trunk, x = randomise(MODELS["dla60_res2next"]()), torch.randn(1, 3, 49, 33)
+    fast = deploy(trunk)
+    assert not norms(fast)
+    with torch.inference_mode():
+        agree(fast(x), trunk(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"portable": True}, {"pad_to": 8}], ids=str)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_gives_the_same_features(randomise, family, options):
+    trunk = randomise(FAMILIES[family]())
+    fast = deploy(trunk, **options)
+    assert not norms(fast)
+    with torch.inference_mode():
+        # Weights are packed for the first size; they must do for the others as well.
+        for size in ((2, 64, 48), (3, 97, 65), (1, 33, 70)):
+            x = torch.randn(size[0], trunk.in_channels, *size[1:])
+            agree(fast(x), trunk(x))
+
+
+def test_the_argument_is_left_as_it_is(randomise):
+    trunk = randomise(FAMILIES["v1b"]()).train()
+    before = copy.deepcopy(trunk.state_dict())
+    with torch.inference_mode():
+        deploy(trunk)(torch.randn(1, 3, 32, 32))
+    assert trunk.training and all(parameter.requires_grad for parameter in trunk.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in trunk.state_dict().items())
+    assert norms(trunk)
+
+
+def test_a_block_may_overwrite_only_what_is_its_own(randomise):
+    trunk = randomise(FAMILIES["res2net"]())
+    fast, x = deploy(trunk), torch.randn(2, 3, 64, 64)
+    given = x.clone()
+    with torch.inference_mode():
+        first = fast(x)
+        kept = [feature.clone() for feature in first]
+        fast(torch.randn(2, 3, 64, 64))
+    assert torch.equal(x, given)
+    assert all(torch.equal(one, other) for one, other in zip(first, kept, strict=True))
+
+
+def test_bf16_is_near_and_in_bf16(randomise):
+    trunk = randomise(FAMILIES["res2net"]())
+    fast, x = deploy(trunk, precision="bf16"), torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        found = fast(x)
+        assert found.c5.dtype is torch.bfloat16
+        agree([feature.float() for feature in found], trunk(x), 0.02)
+
+
+def test_it_can_be_copied_saved_and_used_without_inference_mode(randomise):
+    trunk = randomise(FAMILIES["res2net"]())
+    fast, x = deploy(trunk), torch.randn(1, 3, 40, 40)
+    with torch.inference_mode():
+        expected = fast(x)
+        agree(copy.deepcopy(fast)(x), expected)
+        agree(pickle.loads(pickle.dumps(fast))(x), expected)
+    agree([feature.detach() for feature in fast(x)], expected)
+
+
+def head(*layers):
+    return randomised(nn.Sequential(*layers))
+
+
+HEADS = {
+    "conv, bias": (head(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.ReLU()), (2, 4, 9, 9)),
+    "conv transposed": (
+        head(nn.ConvTranspose2d(4, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6)),
+        (2, 4, 9, 9),
+    ),
+    "grouped, transposed": (
+        head(nn.ConvTranspose2d(4, 6, 3, groups=2), nn.BatchNorm2d(6)),
+        (2, 4, 9, 9),
+    ),
+    "conv1d": (head(nn.Conv1d(4, 6, 3, padding=1), nn.BatchNorm1d(6)), (2, 4, 9)),
+    "conv3d": (head(nn.Conv3d(2, 3, 3), nn.BatchNorm3d(3), nn.ReLU()), (1, 2, 5, 6, 7)),
+    "linear": (head(nn.Linear(4, 6), nn.BatchNorm1d(6, affine=False)), (5, 4)),
+    "depthwise": (
+        head(nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 1)), nn.BatchNorm2d(8)),
+        (2, 4, 9, 9),
+    ),
+    "same, reflected": (
+        head(
+            nn.Conv2d(4, 4, 3, padding="same"),
+            nn.BatchNorm2d(4),
+            nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+            nn.BatchNorm2d(4),
+        ),
+        (2, 4, 9, 9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_are_folded(name):
+    module, size = HEADS[name]
+    fast, x = deploy(module), torch.randn(size)
+    assert not norms(fast)
+    with torch.inference_mode():
+        agree([fast(x)], [module(x)])
+
+
+class Shared(nn.Module):
+    """One convolution before two norms; only folding neither is right."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(4), nn.BatchNorm2d(4)])
+
+    def forward(self, x):
+        return [norm(self.conv(x)) for norm in self.norms]
+
+
+class Tapped(nn.Module):
+    """The convolution's result is used besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.relu = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU()
+
+    def forward(self, x):
+        features = self.conv(x)
+        return [self.relu(self.norm(features)), features]
+
+
+class Between(Tapped):
+    """Something comes between the two."""
+
+    def forward(self, x):
+        return [self.norm(self.conv(x).tanh())]
+
+
+class Levels(Tapped):
+    """One head for several levels; its two layers always follow each other."""
+
+    def forward(self, x):
+        return [self.relu(self.norm(self.conv(level))) for level in (x, 2 * x)]
+
+
+class Branching(nn.Module):
+    """Cannot be traced as a whole; its parts can."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+        self.tail, self.norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        if x.sum() > 0:
+            return [self.norm(self.tail(self.body(x)))]
+        return [self.norm(self.body(x)), self.tail(x)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [(Shared, 2), (Tapped, 1), (Between, 1), (Levels, 0), (Branching, 1)]
+)
+def test_only_what_provably_follows_is_folded(kind, left):
+    module = randomised(kind())
+    fast = deploy(module)
+    assert len(norms(fast)) == left
+    with torch.inference_mode():
+        for x in (torch.rand(2, 4, 8, 8), -torch.rand(2, 4, 8, 8)):
+            agree(fast(x), module(x))
+
+
+def test_a_layer_in_two_places_is_not_folded():
+    conv, norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+    module = randomised(nn.ModuleList([nn.Sequential(conv, norm), nn.Sequential(conv)]))
+    assert len(norms(deploy(module))) == 1
+
+
+def test_hooks_are_kept():
+    module = head(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    seen = []
+    module[0].register_forward_hook(lambda *_: seen.append(1))
+    fast = deploy(module)
+    fast(torch.rand(1, 4, 8, 8))
+    assert seen and len(norms(fast)) == 1
+
+
+def test_a_folded_linear_layer_refuses_what_it_would_get_wrong():
+    fast = deploy(HEADS["linear"][0])
+    assert isinstance(fast[0], FoldedLinear)
+    with pytest.raises(ValueError, match=r"inputs \(B, C\); found \(2, 6, 4\)"):
+        fast(torch.rand(2, 6, 4))
+
+
+class Embedder(nn.Module):
+    """Its `forward` is for training alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 6), nn.BatchNorm1d(6, affine=False)
+
+    def forward(self, x):
+        raise ValueError("embeds only")
+
+    def embed(self, x, scale=None):
+        found = self.norm(self.layer(x))
+        return found if scale is None else found * scale
+
+
+def test_another_method_can_be_what_inference_calls():
+    module = randomised(Embedder())
+    fast, x = deploy(module, entry="embed"), torch.rand(3, 4)
+    assert not norms(fast)
+    with torch.inference_mode():
+        agree([fast.embed(x)], [module.embed(x)])
+    lower = deploy(module, entry="embed", precision="bf16")
+    agree([lower(x)], [module.embed(x)], 0.05)
+
+
+def test_convolutions_are_packed_unless_it_must_be_portable(randomise):
+    trunk = randomise(FAMILIES["resnet"]())
+    assert any(isinstance(part, PackedConvolution) for part in deploy(trunk).modules())
+    portable = deploy(trunk, portable=True)
+    assert {type(p) for p in portable.modules() if isinstance(p, nn.Conv2d)} == {Convolution}
+
+
+def test_mistakes_are_named(monkeypatch):
+    with pytest.raises(ValueError, match="precision is 'fp16'; allowed: fp32, bf16"):
+        deploy(nn.Conv2d(1, 1, 1), precision="fp16")
+    with pytest.raises(ValueError, match="pad_to is 0"):
+        deploy(nn.Conv2d(1, 1, 1), pad_to=0)
+
+    def missing():
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", missing)
+    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler and found none"):
+        deploy(nn.Conv2d(1, 1, 1), compile=True)
+    require_compiler(torch.device("cuda"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_it_computes_the_same(randomise, family, precision):
+    trunk = randomise(FAMILIES[family]())
+    fast = deploy(trunk, compile=True, precision=precision)
+    tolerance = 1e-5 if precision == "fp32" else 0.02
+    with torch.inference_mode():
+        for size in ((64, 48), (97, 65)):
+            x = torch.randn(2, trunk.in_channels, *size)
+            agree([feature.float() for feature in fast(x)], trunk(x), tolerance)
