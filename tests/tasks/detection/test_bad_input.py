@@ -189,7 +189,7 @@ def test_several_damaged_entries_are_counted(root):
     ],
 )
 def test_boxes_of_no_area_or_outside_are_left_out_and_told(root, box):
-    """COCO's own training annotations have two of these, so they do not stop a run."""
+    """Official training annotations have a few of these, so they do not stop a run."""
     found = read(with_entry(root, bbox=box))
     assert found.ids.tolist() == [101, 102, 103]
     assert "1 with a box of no area or outside the picture, first annotation 501" in found.summary()
