@@ -131,10 +131,10 @@ class ModelConfig:
         for flag in ("channels", "box_channels", "anchor_size", "samples"):
             if getattr(self, flag) < 1:
                 raise UserError(f"--model.{flag} is {getattr(self, flag)}; it must be 1 or more")
-        if self.detector == "fcos" and self.channels % 32:
+        if self.detector == "fcos" and (self.channels % 32 or self.channels < 64):
             raise UserError(
-                f"--model.channels is {self.channels}; fcos normalises 32 groups of them, so it "
-                "must be a multiple of 32"
+                f"--model.channels is {self.channels}; fcos normalises 32 groups of channels, so it "
+                "must be 64, 96, 128 or another multiple of 32"
             )
         if min(self.proposals) < 1:
             raise UserError(

@@ -10,7 +10,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 
 BACKBONE = "resnet26"
 """The trunk of this project that has the layers of the oracle's."""
-CHANNELS, BOX_CHANNELS = 32, 16
+CHANNELS, BOX_CHANNELS = 64, 16
 
 
 def build(name, classes, **settings):
