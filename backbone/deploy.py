@@ -11,7 +11,7 @@ result where its chunk was, instead of concatenating them.
 """
 
 import copy
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from torch import nn
@@ -20,8 +20,21 @@ from backbone.fused import Convolution, fuse_chains, replace_convolutions
 from backbone.fused_blocks import fuse_blocks
 
 Precision = Literal["fp32", "bf16"]
+M = TypeVar("M", bound=nn.Module)
 
 
+@overload
+def deploy(module: M, *, portable: bool = False, pad_to: int = 1, entry: str = "forward") -> M: ...
+@overload
+def deploy(
+    module: nn.Module,
+    *,
+    precision: Precision = "fp32",
+    compile: bool = False,
+    portable: bool = False,
+    pad_to: int = 1,
+    entry: str = "forward",
+) -> nn.Module: ...
 def deploy(
     module: nn.Module,
     *,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbone import WEIGHTS, WeightsError
+from backbone import WEIGHTS, WeightsError, deploy
 from common import command, distributed, trained
 from common.distributed import World
 from common.errors import UserError
@@ -111,9 +111,10 @@ def score(config: TestedConfig, world: World) -> Evaluation:
     pictures = read_pictures(config, weights)
     _compare_protocols(config)
     model = restore(config, weights, world.device)
+    fast = deploy(model) if config.deploys else model
     low = config.precision == "bf16"
     with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = evaluate(model, pictures, config, world)
+        evaluation = evaluate(fast, pictures, config, world)
     if world.main:
         report.write(config, evaluation, pictures, model, weights)
     return evaluation

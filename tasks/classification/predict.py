@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained
 from common.errors import DamagedFile, UserError
@@ -168,6 +169,9 @@ def _open(config: PredictConfig, device: torch.device) -> list[Opened]:
     if config.target is not None:
         for opened in models:
             opened.classes.index(config.target)
+    # No gradients flow through a deployed model.
+    if config.deploys and not (config.cam and config.method == "grad_cam"):
+        models = [replace(opened, model=deploy(opened.model)) for opened in models]
     return models
 
 

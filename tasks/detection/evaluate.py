@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, trained
 from common.distributed import World
@@ -109,9 +110,10 @@ def score(config: TestedConfig, world: World) -> Evaluation:
     annotations = read_split(config, config.data.val_split)
     config = with_classes(config, annotations)
     model = restore(config, weights, world.device)
+    fast = deploy(model) if config.deploys else model
     low = config.precision == "bf16"
     with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = evaluate(model, annotations, config, world)
+        evaluation = evaluate(fast, annotations, config, world)
     if world.main:
         report.write(config, evaluation, annotations, model, weights)
     return evaluation

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained, video
 from common.errors import DamagedFile, UserError
@@ -129,7 +130,8 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     targets = outputs.targets(pictures, config.out, ".jpg")
     videos_to = outputs.targets(videos, config.out, ".mp4")
     world = distributed.start(config.engine.device)
-    finder = Finder(restore(config, weights, world.device), config)
+    model = restore(config, weights, world.device)
+    finder = Finder(deploy(model) if config.deploys else model, config)
     names = Counter(path.name for path in pictures)
     entries: list[dict[str, Any]] = []
     skipped = 0

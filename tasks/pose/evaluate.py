@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, trained
 from common.distributed import World
@@ -179,9 +180,10 @@ def score(config: TestedConfig, world: World) -> Evaluation:
     weights = trained.find(config, from_published)
     annotations = read_annotations(config, config.data.val_split)
     model = restore(config, weights, world.device)
+    fast = deploy(model) if config.deploys else model
     low = config.precision == "bf16"
     with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = evaluate(model, annotations, config, world)
+        evaluation = evaluate(fast, annotations, config, world)
     if world.main:
         report.write(config, evaluation, annotations, model, weights)
     return evaluation

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained
 from common.errors import DamagedFile, UserError
@@ -164,6 +165,8 @@ def predict(config: PredictConfig, pictures: Sequence[Path], boxes: Boxes | None
     targets = outputs.targets(pictures, config.out, ".jpg")
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
+    if config.deploys:
+        model = deploy(model)
     people: list[dict[str, Any]] = []
     skipped = without = 0
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from backbone import WeightsError
+from backbone import WeightsError, deploy
 from common import command, distributed, trained
 from common.distributed import World
 from common.errors import UserError
@@ -80,7 +80,8 @@ def score(config: TestedConfig, world: World) -> Evaluation:
     weights = trained.find(config, from_published)
     test = read_test(config.data)
     model = restore(config, weights, world.device)
-    evaluation = evaluate(model, test, config, world, config.precision)
+    fast = deploy(model) if config.deploys else model
+    evaluation = evaluate(fast, test, config, world, config.precision)
     if world.main:
         report.write(config, evaluation, model, weights)
     return evaluation

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from backbone import WeightsError
+from backbone import WeightsError, deploy
 from common import command, distributed, image, outputs, trained
 from common.errors import UserError
 from tasks.reid import draw, sample
@@ -145,6 +145,8 @@ def _embed(config: PredictConfig, *groups: Sequence[Path]) -> list[_Embedded]:
     weights = trained.find(config, from_published)
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
+    if config.deploys:
+        model = deploy(model)
     embedded = []
     for group in groups:
         read, features = embed_files(model, tuple(group), config, world, config.precision)

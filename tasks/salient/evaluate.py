@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, config, distributed, trained
 from common.distributed import World
@@ -165,9 +166,10 @@ def score(settings: TestedConfig, world: World) -> list[Evaluation]:
     weights = trained.find(settings, from_published)
     pictures = test_sets(settings)
     model = restore(settings, weights, world.device)
+    fast = deploy(model) if settings.deploys else model
     low = settings.precision == "bf16"
     with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluations = [evaluate(model, one, settings, world) for one in pictures]
+        evaluations = [evaluate(fast, one, settings, world) for one in pictures]
     if world.main:
         report.write(settings, evaluations, report.Source.of_model(settings, model, weights))
         report.write_pictures(settings, evaluations, model)

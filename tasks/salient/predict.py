@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained, video
 from common.errors import DamagedFile, UserError
@@ -127,6 +128,8 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     clips = outputs.targets(videos, config.out, f"_{config.video}.mp4")
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
+    if config.deploys:
+        model = deploy(model)
     written = _pictures(model, config, pictures, targets)
     frames = sum(_video(model, config, path, clips[path]) for path in videos)
     parts = [f"{written} pictures"] if pictures else []

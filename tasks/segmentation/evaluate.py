@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, trained
 from common.distributed import World
@@ -105,9 +106,10 @@ def score(config: TestedConfig, world: World) -> Evaluation:
     weights = trained.find(config, from_published)
     split = read_data(config, config.data.val_split)
     model = restore(config, weights, world.device)
+    fast = deploy(model) if config.deploys else model
     low = config.precision == "bf16"
     with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = evaluate(model, split, config, world)
+        evaluation = evaluate(fast, split, config, world)
     if world.main:
         report.write(config, evaluation, split, model, weights)
     return evaluation

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained, video
 from common.errors import DamagedFile, UserError
@@ -109,7 +110,8 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     labels_to = outputs.targets(pictures, config.out, ".png")
     videos_to = outputs.targets(videos, config.out, ".mp4")
     world = distributed.start(config.engine.device)
-    segmenter = Segmenter(restore(config, weights, world.device), config)
+    model = restore(config, weights, world.device)
+    segmenter = Segmenter(deploy(model) if config.deploys else model, config)
     entries: list[dict[str, Any]] = []
     skipped = 0
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, outputs, trained
 from common import config as configuration
@@ -74,9 +75,10 @@ def score(config: TestedConfig, world: World) -> Evaluation:
     weights = trained.find(config, from_published)
     material = read_material(config, need_speakers=False)
     model = restore(config, weights, world.device)
+    fast = deploy(model, entry="embed") if config.deploys else model
     low = config.precision == "bf16"
     with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = all_scores(model, material, config, world)
+        evaluation = all_scores(fast, material, config, world)
     if world.main:
         print(material.summary())
         report.write(config, evaluation, material, model, weights)

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
+from backbone import deploy
 from backbone.errors import WeightsError
 from common import card, command, distributed, outputs, trained
 from common.distributed import World
@@ -104,6 +105,8 @@ def predict(config: PredictConfig, files: Sequence[Path], world: World) -> None:
     judge = read_judge(config, weights) if config.mode != "embed" else None
     outputs.make_folder(config.out)
     model = restore(config, weights, world.device)
+    if config.deploys:
+        model = deploy(model, entry="embed")
     low = config.precision == "bf16"
     with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
         embeddings, places = embed(model, files, config, world)
