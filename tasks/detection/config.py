@@ -108,9 +108,9 @@ class ModelConfig:
     """Two stages: width of the two layers that look at a box; 1024 in every published recipe."""
     anchor_size: int = 32
     """Side in pixels of the smallest anchors, which doubles at each level of the pyramid."""
-    proposals: tuple[int, int] = (500, 200)
+    proposals: tuple[int, int] = (200, 100)
     """Two stages: proposals of a picture in training and in testing; published: 2000 and 1000."""
-    samples: int = 128
+    samples: int = 32
     """Two stages: proposals of a picture that a head learns from; 512 in published recipes."""
     frozen_stages: int = 0
     """Stem and stages that do not learn: 2 in published recipes, the stem and the first stage."""
@@ -190,10 +190,10 @@ class Config:
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
-        name="adamw", learning_rate=0.002, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5
+        name="adamw", learning_rate=0.001, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=10, batch_size=8, evaluate_every=5)
+    engine: EngineConfig = EngineConfig(epochs=8, batch_size=4, evaluate_every=4)
     test: TestConfig = TestConfig()
 
     def __post_init__(self) -> None:
