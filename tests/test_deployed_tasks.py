@@ -1,0 +1,114 @@
+"""Every task's model, deployed, gives what the trained one gives: scores do not depend on it."""
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from backbone import deploy
+from tasks.segmentation.decoder import DECODERS
+
+SLIM = "res2net26_14w_4s_half"
+TOLERANCE = 1e-4
+
+
+class Case(NamedTuple):
+    build: Callable[[], torch.nn.Module]
+    inputs: tuple[int, ...]
+    left: int = 0
+    """BatchNorms that follow no layer: they normalise a sum, a pool or a concatenation."""
+    entry: str = "forward"
+
+
+def model_of(task):
+    return importlib.import_module(f"tasks.{task}.model")
+
+
+def config_of(task):
+    return importlib.import_module(f"tasks.{task}.config").Config()
+
+
+def segmentation(decoder):
+    from dataclasses import replace
+
+    stride = DECODERS[decoder].output_strides[-1]
+    config = replace(config_of("segmentation").model, decoder=decoder, output_stride=stride)
+    return model_of("segmentation").build(SLIM, 5, config)
+
+
+CASES = {
+    "pose": Case(lambda: model_of("pose").build(SLIM, 5, (16, 16)), (2, 3, 64, 64)),
+    "salient": Case(lambda: model_of("salient").build(SLIM, 0.1), (2, 3, 75, 66)),
+    "salient, edges": Case(lambda: model_of("salient").build(SLIM, 0.1, edge=True), (1, 3, 64, 64)),
+    "reid": Case(lambda: model_of("reid").build(config_of("reid")), (2, 3, 64, 32), left=1),
+    "speaker": Case(
+        lambda: model_of("speaker").build(
+            config_of("speaker").backbone, config_of("speaker").model, None
+        ),
+        (2, 8000),
+        entry="embed",
+    ),
+    "classification": Case(
+        lambda: model_of("classification").build(SLIM, 5, config_of("classification").model),
+        (2, 3, 64, 64),
+    ),
+    **{
+        f"segmentation, {decoder}": Case(
+            lambda decoder=decoder: segmentation(decoder), (1, 3, 70, 65)
+        )
+        for decoder in ("deeplabv3plus", "fpn", "unet")
+    },
+}
+
+
+def tensors(result):
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [one for one in result if one is not None]
+
+
+def randomise(model):
+    generator = torch.Generator().manual_seed(1)
+    for part in model.modules():
+        if isinstance(part, _BatchNorm):
+            part.running_mean.normal_(0, 0.2, generator=generator)
+            part.running_var.uniform_(0.5, 1.5, generator=generator)
+            if part.weight is not None:
+                part.weight.data.uniform_(0.3, 0.9, generator=generator)
+                part.bias.data.normal_(0, 0.2, generator=generator)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_deployed_model_gives_the_same(name):
+    torch.manual_seed(0)
+    case = CASES[name]
+    model = randomise(case.build())
+    fast = deploy(model, entry=case.entry)
+    assert type(fast) is type(model)
+    assert sum(isinstance(part, _BatchNorm) for part in fast.modules()) == case.left
+    x = (
+        torch.randint(0, 256, case.inputs).float()
+        if len(case.inputs) == 4
+        else torch.randn(case.inputs)
+    )
+    with torch.inference_mode():
+        expected = tensors(getattr(model, case.entry)(x))
+        found = tensors(getattr(fast, case.entry)(x))
+    for one, other in zip(found, expected, strict=True):
+        assert other.std() > 0
+        assert ((one - other).norm() / other.norm()).item() < TOLERANCE
+
+
+TASKS = ("pose", "salient", "segmentation", "reid", "speaker", "classification", "detection")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_the_flag(task):
+    kind = importlib.import_module(f"tasks.{task}.inference").TestedConfig
+    assert kind().deploys
+    assert not kind(deploy=False).deploys
+    assert not kind(precision="bf16").deploys
