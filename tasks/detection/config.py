@@ -133,7 +133,7 @@ class ModelConfig:
                 raise UserError(f"--model.{flag} is {getattr(self, flag)}; it must be 1 or more")
         if self.detector == "fcos" and (self.channels % 32 or self.channels < 64):
             raise UserError(
-                f"--model.channels is {self.channels}; fcos normalises 32 groups of channels, so it "
+                f"--model.channels is {self.channels}; fcos normalises 32 groups of them, so it "
                 "must be 64, 96, 128 or another multiple of 32"
             )
         if min(self.proposals) < 1:
