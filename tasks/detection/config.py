@@ -193,7 +193,7 @@ class Config:
         name="adamw", learning_rate=0.001, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=8, batch_size=4, evaluate_every=4)
+    engine: EngineConfig = EngineConfig(epochs=7, batch_size=4, evaluate_every=4)
     test: TestConfig = TestConfig()
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from backbone import MODELS
+from backbone import MODELS, deploy
 from common.errors import UserError
 from common.layers import FrozenBatchNorm2d
 from tasks.detection.config import DetectorName, ModelConfig, TestConfig
@@ -293,3 +293,18 @@ def test_an_unknown_backbone_is_named():
     with pytest.raises(UserError, match="--backbone resnet51"):
         build("resnet51", 3, ModelConfig())
     assert "resnet51" not in MODELS
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_a_deployed_detector_finds_the_same(detector):
+    torch.manual_seed(0)
+    model = randomised(build("res2net26_14w_4s_half", 3, tiny(detector), ALL)).eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("cls_logits.weight"):
+            parameter.data *= 100  # fresh heads score every place alike, and ties have no order
+    images, sizes, _ = batch()
+    with torch.inference_mode():
+        found, wanted = deploy(model)(images, sizes), model(images, sizes)
+    for one, other in zip(found, wanted, strict=True):
+        for name in other:
+            torch.testing.assert_close(one[name], other[name], atol=1e-3, rtol=1e-3)
