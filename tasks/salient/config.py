@@ -69,6 +69,8 @@ class ModelConfig:
 
     head_width: float = 0.125
     """Factor on the published channels of the head (512, 512, 256, 256, 128)."""
+    head_batchnorm: bool = True
+    """BatchNorm in the head, which learns faster from random weights; the published has none."""
     edge: bool = False
     """Whether there is an edge branch, trained with --data.edge_set."""
     normalisation: Normalisation = "imagenet"
@@ -116,10 +118,10 @@ class Config:
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
-        name="adam", learning_rate=0.003, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
+        name="adam", learning_rate=0.006, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=12, batch_size=8, evaluate_every=6)
+    engine: EngineConfig = EngineConfig(epochs=13, batch_size=8, evaluate_every=13)
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

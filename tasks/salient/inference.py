@@ -31,6 +31,7 @@ def fresh(config: Config) -> PoolNet:
         config.backbone,
         model.head_width,
         edge=model.edge,
+        batchnorm=model.head_batchnorm,
         normalisation=model.normalisation,
         freeze=model.freeze_batchnorm,
     )

@@ -19,7 +19,7 @@ from backbone.variants import MODELS
 from common.config import choose
 from common.layers import Normalize, freeze_batchnorm
 from tasks.salient.edge import EdgeBranch
-from tasks.salient.parts import convolution, resize
+from tasks.salient.parts import activated, convolution, normed, resize
 
 Normalisation = Literal["imagenet", "caffe"]
 
@@ -44,18 +44,23 @@ STRIDES, DILATIONS = (1, 2, 2, 1), (1, 1, 1, 2)
 class PyramidPooling(nn.Module):
     """Features of the last stage beside their means over 1, 3 x 3 and 5 x 5 cells, merged."""
 
-    def __init__(self, in_channels: int, channels: int, cells: Sequence[int] = (1, 3, 5)) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        batchnorm: bool = False,
+        cells: Sequence[int] = (1, 3, 5),
+    ) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(in_channels, channels, 1, bias=False)
+        # A single cell of a single picture has no deviation that could be normalised.
         self.branches = nn.ModuleList(
             nn.Sequential(
                 nn.AdaptiveAvgPool2d(count), convolution(channels, channels, 1), nn.ReLU(True)
             )
             for count in cells
         )
-        self.merge = nn.Sequential(
-            convolution((1 + len(cells)) * channels, channels, 3), nn.ReLU(True)
-        )
+        self.merge = activated((1 + len(cells)) * channels, channels, 3, batchnorm)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, in_channels, h, w) to (B, channels, h, w)."""
@@ -73,13 +78,16 @@ class DeepPool(nn.Module):
         channels: of the features that come in.
         out_channels: of the features that go out, and of the next level.
         fuse: whether the next level and the global guidance are added.
+        batchnorm: whether the sums are normalised.
     """
 
-    def __init__(self, channels: int, out_channels: int, fuse: bool) -> None:
+    def __init__(
+        self, channels: int, out_channels: int, fuse: bool, batchnorm: bool = False
+    ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(convolution(channels, channels, 3) for _ in AGGREGATION_POOLS)
-        self.conv_sum = convolution(channels, out_channels, 3)
-        self.conv_sum_c = convolution(out_channels, out_channels, 3) if fuse else None
+        self.conv_sum = normed(channels, out_channels, 3, batchnorm)
+        self.conv_sum_c = normed(out_channels, out_channels, 3, batchnorm) if fuse else None
 
     def forward(self, features: Tensor, below: Tensor | None, guidance: Tensor | None) -> Tensor:
         """Features (B, channels, h, w) to (B, out_channels, H, W).
@@ -108,7 +116,8 @@ class PoolNetHead(nn.Module):
         in_channels: of the backbone's stem and stages.
         channels: of the head at the same places.
         edge_channels: of the edge branch's features; 0 builds the network without it.
-        deviation: standard deviation of the initial weights.
+        batchnorm: whether there is BatchNorm in the head; the published one has none.
+        deviation: standard deviation of the initial weights; with BatchNorm, of the score's only.
     """
 
     def __init__(
@@ -116,30 +125,37 @@ class PoolNetHead(nn.Module):
         in_channels: Pyramid[int],
         channels: Pyramid[int] = CHANNELS,
         edge_channels: int = 0,
+        batchnorm: bool = False,
         deviation: float = DEVIATION,
     ) -> None:
         super().__init__()
         first, *_, last = channels
-        self.pyramid = PyramidPooling(in_channels.c5, last)
+        self.pyramid = PyramidPooling(in_channels.c5, last, batchnorm)
         self.guidance = nn.ModuleList(
-            nn.Sequential(convolution(last, count, 3), nn.ReLU(True))
-            for count in reversed(channels[:4])
+            activated(last, count, 3, batchnorm) for count in reversed(channels[:4])
         )
         self.convert = nn.ModuleList(
-            nn.Sequential(convolution(before, after, 1), nn.ReLU(True))
+            activated(before, after, 1, batchnorm)
             for before, after in zip(in_channels, channels, strict=True)
         )
         down = list(reversed(channels))
         self.deep_pool = nn.ModuleList(
-            DeepPool(before, after, fuse=True) for before, after in itertools.pairwise(down)
+            DeepPool(before, after, True, batchnorm) for before, after in itertools.pairwise(down)
         )
-        self.deep_pool.append(DeepPool(first, first, fuse=False))
+        self.deep_pool.append(DeepPool(first, first, False, batchnorm))
         self.edge = EdgeBranch(down[1:], edge_channels, first) if edge_channels else None
         # With the edges' features beside its own, the score looks around as well.
         self.score = nn.Conv2d(2 * first, 1, 3, padding=1) if self.edge else nn.Conv2d(first, 1, 1)
+        self._initialise(deviation, he=batchnorm)
+
+    def _initialise(self, deviation: float, he: bool) -> None:
+        """Draw all weights with one deviation, as published, or all but the score's as He does."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=deviation)
+                if he and module is not self.score:
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                else:
+                    nn.init.normal_(module.weight, std=deviation)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
@@ -235,6 +251,7 @@ def build(
     head_width: float = 1.0,
     *,
     edge: bool = False,
+    batchnorm: bool = False,
     normalisation: Normalisation = "imagenet",
     freeze: bool = False,
 ) -> PoolNet:
@@ -244,6 +261,7 @@ def build(
         backbone: a name in MODELS.
         head_width: factor on the head's channels.
         edge: whether to build the edge branch.
+        batchnorm: whether the head has BatchNorm, which the published one has not.
         normalisation: of the pixels.
         freeze: whether the backbone's BatchNorm stays as its weights say, as published.
 
@@ -257,7 +275,8 @@ def build(
     edge_channels = max(1, round(head_width * EDGE_CHANNELS)) if edge else 0
     # A narrower head sums over fewer channels; so its features start as large as the published.
     deviation = DEVIATION / math.sqrt(head_width)
-    head = PoolNetHead(trunk.channels, scaled(head_width), edge_channels, deviation)
+    channels = scaled(head_width)
+    head = PoolNetHead(trunk.channels, channels, edge_channels, batchnorm, deviation)
     if freeze:
         freeze_batchnorm(trunk)
     # Eight features are needed at stride 16. A pool that rounds up finds them in two pixels less.

@@ -332,6 +332,35 @@ def test_the_head_starts_as_published():
     assert biased == ["score.bias"]
 
 
+def test_batchnorm_in_the_head_is_an_addition():
+    """It stands behind sums and merged features; all else has the published names and shapes."""
+    plain, normed = (build(small.BACKBONE, 0.1, batchnorm=choice).head for choice in (False, True))
+    norms = [name for name, module in normed.named_modules() if "BatchNorm" in str(type(module))]
+    # Five conversions, four guides, the pyramid's merging, five sums and four fusions.
+    assert len(norms) == 5 + 4 + 1 + 5 + 4
+    assert not any("BatchNorm" in str(type(module)) for module in plain.modules())
+    shapes = [
+        sorted(tuple(p.shape) for p in head.parameters() if p.ndim == 4) for head in (plain, normed)
+    ]
+    assert shapes[0] == shapes[1]
+    assert all("branches" not in name and "convs" not in name for name in norms)
+
+
+def test_batchnorm_in_the_head_starts_with_hes_deviation():
+    torch.manual_seed(0)
+    head = build(small.BACKBONE, 0.5, batchnorm=True).head
+    weight = head.pyramid.merge[0][0].weight
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / weight[0].numel()), rel=0.05)
+    assert head.score.weight.std() < 0.03, "maps begin as grey"
+
+
+def test_a_single_small_picture_trains_with_batchnorm_in_the_head():
+    """Means over the whole picture are not normalised: they would have no deviation."""
+    model = build(small.BACKBONE, 0.05, batchnorm=True).train()
+    model(pictures(1, 3, 111, 111)).saliency.sum().backward()
+    assert model.head.deep_pool[0].conv_sum[0].weight.grad.isfinite().all()
+
+
 def test_the_width_scales_all_of_the_head():
     assert scaled(1) == CHANNELS == (128, 256, 256, 512, 512)
     assert scaled(0.125) == (16, 32, 32, 64, 64)
