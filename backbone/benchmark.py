@@ -1,0 +1,165 @@
+"""How fast a Res2Net is, beside timm's and beside ResNet-50, in one process and by turns.
+
+    python -m backbone.benchmark [--job infer|train] [--precision fp32|bf16] [--batch 8] [--json]
+
+Every row is a mode. "plain" is the network as it comes: torchvision's ResNet-50 and timm's network,
+if timm is installed. "deployed" is `backbone.deploy`, and "compiled" that with compile=True, both
+also for ResNet-50, which is given the same means; timm's network is compiled with frozen weights
+and channels last. "onnxruntime" runs the deployed network as an ONNX file, if it is installed.
+In training, "channels last" and "compiled" are what their names say, for all three. Random
+weights and pictures; milliseconds are medians over the rounds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from backbone.deploy import require_compiler
+from backbone.timing import INFER, TRAIN, Measured, Setting, measure
+from backbone.variants import MODELS
+
+
+def hardware(device: torch.device) -> str:
+    """What it runs on, for the table."""
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        processor = models[0] if models else processor
+    where = f"{processor}, {torch.get_num_threads()} threads of {os.cpu_count()} processors"
+    if device.type == "cuda":
+        where = f"{torch.cuda.get_device_name(device)}, beside {where}"
+    return f"{where}; torch {torch.__version__}"
+
+
+def lines(found: dict[str, dict[str, Measured]], variant: str) -> list[str]:
+    """The table, and what it comes to."""
+    columns = list(dict.fromkeys(column for row in found.values() for column in row))
+    text = [" ".join([f"{'ms':14}", *(f"{column:>18}" for column in columns), "  / resnet50"])]
+    for mode, row in found.items():
+        cells = [
+            f"{row[column].milliseconds:18.1f}" if column in row else f"{'-':>18}"
+            for column in columns
+        ]
+        own, other = row.get(variant), row.get("resnet50")
+        ratio = f"{own.milliseconds / other.milliseconds:12.3f}" if own and other else ""
+        text.append(" ".join([f"{mode:14}", *cells, ratio]))
+        memory = [row[column].memory if column in row else None for column in columns]
+        if any(memory):
+            text.append(" ".join([f"{'  peak MiB':14}", *(f"{one or 0:18.0f}" for one in memory)]))
+    best = {
+        column: min(row[column].milliseconds for row in found.values() if column in row)
+        for column in columns
+    }
+    text.append(
+        f"best mode: {variant} takes {best[variant] / best['resnet50']:.3f} of resnet50's time"
+    )
+    plain = found.get("plain", {}).get("timm")
+    if plain is not None:
+        for mode, row in found.items():
+            times = plain.milliseconds / row[variant].milliseconds
+            text.append(f"{mode}: {times:.2f} times as fast as timm's as it comes")
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m backbone.benchmark", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--variant", choices=list(MODELS), default="res2net50_26w_4s", metavar="NAME")
+    add("--job", choices=["infer", "train"], default="infer")
+    add("--precision", choices=["fp32", "bf16"], default="fp32")
+    add("--batch", type=int, default=8, help="pictures at once")
+    add("--size", type=int, default=224, help="pixels a side")
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add("--modes", nargs="+", choices=sorted({*INFER, *TRAIN}), help="rows; all by default")
+    add("--rounds", type=int, default=15, help="how often each is timed")
+    add("--threads", type=int, help="of the processor")
+    add(
+        "--clock",
+        choices=["wall", "processor"],
+        default="wall",
+        help="processor: the time that "
+        "this process itself computed, which other programs disturb less",
+    )
+    add("--json", action="store_true", help="print an object instead")
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    setting = Setting(
+        variant=given.variant,
+        job=given.job,
+        precision=given.precision,
+        batch=given.batch,
+        size=given.size,
+        device=torch.device(given.device),
+        rounds=given.rounds,
+        clock=time.perf_counter if given.clock == "wall" else time.process_time,
+    )
+    try:
+        modes = chosen(setting, given.modes)
+    except (ValueError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    found = measure(setting, modes)
+    show(setting, given.clock, found, given.json)
+    return 0
+
+
+def chosen(setting: Setting, modes: Sequence[str] | None) -> Sequence[str]:
+    """The rows to measure.
+
+    Raises:
+        ValueError: a setting is impossible here.
+        RuntimeError: compiling needs a compiler that is not there.
+    """
+    wrong = [mode for mode in modes or () if mode not in setting.modes]
+    if wrong:
+        raise ValueError(f"--modes {wrong[0]}: --job {setting.job} has {', '.join(setting.modes)}")
+    if min(setting.batch, setting.size, setting.rounds) < 1:
+        raise ValueError("--batch, --size and --rounds: must be at least 1")
+    if setting.device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: PyTorch sees no GPU here; say --device cpu")
+    found = modes or setting.modes
+    if "compiled" in found:
+        require_compiler(setting.device)
+    return found
+
+
+def show(
+    setting: Setting, clock: str, found: dict[str, dict[str, Measured]], as_json: bool
+) -> None:
+    """Print the result."""
+    where = hardware(setting.device)
+    if as_json:
+        content = {
+            "hardware": where,
+            "clock": clock,
+            "job": setting.job,
+            "precision": setting.precision,
+            "batch": setting.batch,
+            "size": setting.size,
+            "rounds": setting.rounds,
+            "modes": {
+                mode: {column: vars(one) for column, one in row.items()}
+                for mode, row in found.items()
+            },
+        }
+        print(json.dumps(content, indent=2))
+        return
+    size = f"{setting.size} x {setting.size}"
+    print(f"{setting.job}, {setting.precision}, batch {setting.batch}, {size}")
+    print(f"{where}; {clock} clock, medians of {setting.rounds}")
+    print("\n".join(lines(found, setting.variant)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

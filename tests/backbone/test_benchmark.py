@@ -1,0 +1,108 @@
+"""The benchmark measures what it says, and says what it could not measure."""
+
+import importlib
+import json
+
+import pytest
+import torch
+
+from backbone import benchmark, timing
+from backbone.timing import Measured
+
+TINY = ["--variant", "res2net26_14w_4s_half", "--size", "32", "--batch", "1", "--rounds", "1"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A narrow net in ResNet-50's place; the measuring is the same."""
+    from backbone import MODELS
+
+    narrow = {**MODELS, "resnet50": MODELS["resnet26_half"]}
+    monkeypatch.setattr(timing, "MODELS", narrow)
+
+
+def test_inference_as_json(capsys):
+    assert benchmark.main([*TINY, "--modes", "deployed", "--json"]) == 0
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert found["modes"]["deployed"].keys() == {"res2net26_14w_4s_half", "resnet50"}
+    for one in found["modes"]["deployed"].values():
+        assert one["milliseconds"] > 0 and one["memory"] is None
+    assert (found["job"], found["precision"], found["batch"], found["size"]) == (
+        "infer", "fp32", 1, 32,
+    )  # fmt: skip
+    assert torch.__version__ in found["hardware"]
+    assert "timm has no res2net26_14w_4s_half" in output.err
+
+
+def test_training_as_a_table(capsys):
+    words = [
+        *TINY,
+        "--batch",
+        "2",
+        "--job",
+        "train",
+        "--modes",
+        "channels last",
+        "--clock",
+        "processor",
+    ]
+    assert benchmark.main(words) == 0
+    table = capsys.readouterr().out
+    assert "train, fp32, batch 2, 32 x 32" in table and "processor clock, medians of 1" in table
+    row = next(line for line in table.splitlines() if line.startswith("channels last"))
+    assert all(float(number) > 0 for number in row.split()[2:])
+
+
+def test_the_ratios_of_the_table():
+    found = {
+        "plain": {
+            name: Measured(ms, None) for name, ms in (("r", 30), ("timm", 60), ("resnet50", 40))
+        },
+        "deployed": {"r": Measured(20.0, None), "resnet50": Measured(16.0, None)},
+    }
+    text = benchmark.lines(found, "r")
+    assert text[1].split() == ["plain", "30.0", "60.0", "40.0", "0.750"]
+    assert text[2].split() == ["deployed", "20.0", "-", "16.0", "1.250"]
+    assert text[3] == "best mode: r takes 1.250 of resnet50's time"
+    assert text[5] == "deployed: 3.00 times as fast as timm's as it comes"
+
+
+def test_a_training_step_updates_the_network():
+    setting = timing.Setting(
+        "res2net26_14w_4s_half", "train", "bf16", 2, 32, torch.device("cpu"), 1, lambda: 0.0
+    )
+    net = timing.MODELS[setting.variant]()
+    before = net.conv1.weight.clone()
+    timing.training(setting, net, "plain", torch.randn(2, 3, 32, 32))()
+    assert not torch.equal(net.conv1.weight, before)
+
+
+def test_what_is_not_installed_is_left_out(monkeypatch, capsys):
+    real = importlib.import_module
+
+    def missing(name):
+        if name.startswith(("timm", "torchvision", "onnx")):
+            raise ImportError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    assert benchmark.main([*TINY, "--modes", "plain", "onnxruntime"]) == 0
+    output = capsys.readouterr()
+    assert "note: timm is not installed" in output.err
+    assert "note: onnx is not installed" in output.err
+    assert "timm" not in output.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--modes", "channels last"], "--modes channels last: --job infer has plain, deployed"),
+        (["--batch", "0"], "must be at least 1"),
+        (["--device", "cuda"], "PyTorch sees no GPU here; say --device cpu"),
+    ],
+)
+def test_mistakes_are_named(words, message, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert benchmark.main([*TINY, *words]) == 2
+    assert message in capsys.readouterr().err
