@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.models.detection.roi_heads import paste_masks_in_image, project_masks_on_boxes
 
+from backbone import deploy
 from common.sample import backgrounds
 from tasks.detection.batches import pad
 from tasks.detection.config import DataConfig, ModelConfig, TestConfig
@@ -73,7 +74,7 @@ def main() -> None:
     ours = build("resnet50", CLASSES, model).eval()
     counts = {key: value for key, value in ours.state_dict().items() if "num_batches" in key}
     ours.load_state_dict({**counts, **from_published(theirs.state_dict())})  # type: ignore[dict-item]
-    ours.to(memory_format=torch.channels_last)
+    ours = deploy(ours)  # as evaluate and predict do
     data = DataConfig(test_short_side=given.short_side, longest_side=given.longest_side)
 
     def by_us(picture: np.ndarray) -> int:
