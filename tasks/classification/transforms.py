@@ -9,8 +9,8 @@ lead from a crop to its pixels:
 - "fast" lets the JPEG decoder leave out what scaling would average away (a half, a quarter or an
   eighth of the resolution), wherever the crop stays at least as large as the input, and averages
   four bilinear samples a pixel where Pillow weighs all pixels. On photographs it differs from
-  "exact" by about one grey level of 255 in the mean, and it takes about half of the time. Where it
-  reduced, the crop is rounded to the pixels that are left.
+  "exact" by half a grey level of 255 in the mean where it did not reduce, and it takes about three
+  quarters of the time. Where it reduced, the crop is rounded to the pixels that are left.
 
 Scores are always computed from exact pixels.
 """
