@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from common.errors import DamagedFile, UserError
-from common.image import Picture
+from common.image import planes
 from tasks.classification import folders, labels, official, sample, shards
 from tasks.classification.config import Config, DataConfig, TestConfig
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import Pictures, renumbered
 from tasks.classification.transforms import TrainTransform, evaluation_image
 
-__all__ = ["Pictures", "TestSet", "TrainSet", "planes", "read_split", "read_splits"]
+__all__ = ["Pictures", "TestSet", "TrainSet", "read_split", "read_splits"]
 
 
 def read_splits(config: Config) -> tuple[Pictures, Pictures]:
@@ -113,8 +112,3 @@ class TestSet(Dataset[dict[str, Any] | None]):
             return None
         label = int(self.pictures.labels[index])
         return {"image": planes(image), "label": label, "index": index}
-
-
-def planes(image: Picture) -> NDArray[np.uint8]:
-    """Picture (3, H, W) of one (H, W, 3)."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1))

@@ -22,10 +22,9 @@ from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained
 from common.errors import DamagedFile, UserError
-from common.image import Picture
+from common.image import Picture, planes
 from tasks.classification import sample
 from tasks.classification.cam import Stage, cam, grad_cam, heat
-from tasks.classification.data import planes
 from tasks.classification.draw import Guess, Panel, overlay, row
 from tasks.classification.inference import Opened, TestedConfig, open_main, open_other
 from tasks.classification.painting import CLASSES
@@ -111,7 +110,9 @@ def ask(opened: Opened, picture: Picture, config: PredictConfig) -> Answer:
         maps = grad_cam(opened.model, batch, target, config.stage)
     stride: int = getattr(opened.model.backbone.strides, config.stage)
     shown = heat(maps, picture.shape[:2], stride)[0]
-    mapped = titles[chosen] if shown.any() else f"nothing for {titles[chosen]}"
+    mapped = titles[chosen].partition(",")[0]  # of ImageNet's synonyms the first
+    if not shown.any():
+        mapped = f"nothing for {mapped}"
     return Answer(opened.name, guesses, numbers.tolist(), shown, mapped)
 
 

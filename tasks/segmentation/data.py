@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from common import image as pictures
 from common import voc
 from common.errors import DamagedFile, UserError
+from common.image import planes
 from common.pairs import Pair, base_of, from_folders, from_list
 from tasks.segmentation.config import DataConfig
 from tasks.segmentation.labels import LabelReader
@@ -165,8 +165,3 @@ class TestSet(Dataset[dict[str, Any] | None]):
             print(f"skipped: {error}", file=sys.stderr, flush=True)
             return None
         return {"image": planes(sample.image), "label": sample.label, "index": index}
-
-
-def planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Picture (3, H, W) of one (H, W, 3)."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1))

@@ -23,8 +23,8 @@ from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained, video
 from common.errors import DamagedFile, UserError
+from common.image import planes
 from tasks.segmentation import evaluate, sample
-from tasks.segmentation.data import planes
 from tasks.segmentation.draw import legend, overlay
 from tasks.segmentation.inference import TestedConfig, restore, segment
 from tasks.segmentation.model import from_published

@@ -186,3 +186,11 @@ def test_bytes_are_refused_under_the_name_that_is_given(scene):
         pictures.decode(encoded[:-200], "shard.tar, a.jpg")
     with pytest.raises(DamagedFile, match=r"^a: is empty"):
         pictures.decode(encoded[:0], "a")
+
+
+def test_planes_of_a_picture_and_of_a_mirrored_view_of_it():
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    for seen in (image, image[:, ::-1], image[1:4, 2:5]):
+        found = pictures.planes(seen)
+        np.testing.assert_array_equal(found, seen.transpose(2, 0, 1))
+        assert found.flags["C_CONTIGUOUS"]
