@@ -53,8 +53,8 @@ def read_annotations(root: Path, split: str, config: DataConfig) -> Annotations:
     if config.classes:
         annotations = annotations.select(config.classes)
     if config.masks:
-        without = [row for row in range(len(annotations.ids)) if annotations.outlines[row] is None]
-        if without:
+        without = annotations.outlines.missing()
+        if len(without):
             raise UserError(
                 f"{annotations.file}: {len(without):,} of {len(annotations.ids):,} objects have no "
                 f"'segmentation', first annotation {annotations.ids[without[0]]}; say --data.masks "

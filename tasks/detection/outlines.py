@@ -60,6 +60,12 @@ class Outlines:
         places = self.rings[first : end + 1].tolist()
         return [self.points[begin:stop] for begin, stop in pairwise(places)] or None
 
+    def missing(self) -> NDArray[np.int64]:
+        """Rows that have a box alone."""
+        without = np.diff(self.owners) == 0
+        without[list(self.runs)] = False
+        return np.flatnonzero(without)
+
     def select(self, rows: NDArray[np.int64]) -> "Outlines":
         """Those of some rows, in their order."""
         return pack([self[int(row)] for row in rows])

@@ -68,6 +68,7 @@ def test_packing_gives_every_kind_back():
     outlines = [parse([small.TRIANGLE, [1, 2, 3, 4, 5, 6.5]], *SIZE), None, runs, None, None]
     packed = pack(outlines)
     assert len(packed) == 5
+    assert packed.missing().tolist() == [1, 3, 4]
     assert [type(one) for one in packed] == [list, type(None), bytes, type(None), type(None)]
     assert packed[2] == runs
     assert [ring.ravel().tolist() for ring in packed[0]] == [small.TRIANGLE, [1, 2, 3, 4, 5, 6.5]]
