@@ -14,7 +14,7 @@ from tasks.pose.config import DataConfig
 from tasks.pose.data import TestSet, TrainSet, read_coco
 from tasks.pose.sample import sample_set
 
-RECIPE = DataConfig(input_size=(256, 192), sigma=2, half_body_probability=0.3)
+RECIPE = DataConfig(input_size=(256, 192), padding=1.25, sigma=2, half_body_probability=0.3)
 SAMPLES = 300
 
 

@@ -27,7 +27,9 @@ class DataConfig:
     """Split that is scored: val2017 for COCO, valid for MPII."""
     input_size: tuple[int, int] = (128, 96)
     """Height and width of a person's crop in pixels, multiples of 32."""
-    sigma: float = 2.0
+    padding: float = 1.1
+    """Size of a crop over that of its box: 1.25 for published weights, from 1 on."""
+    sigma: float = 1.2
     """Spread of the target Gaussians in heat map pixels."""
     colour: Literal["RGB", "BGR"] = "RGB"
     """Order of the channels: BGR for published pose weights, RGB for ImageNet ones."""
@@ -76,6 +78,8 @@ class DataConfig:
                 f"--data.input_size is {list(self.input_size)}; height and width must be positive "
                 "multiples of 32, such as [256, 192]"
             )
+        if self.padding < 1:
+            raise UserError(f"--data.padding is {self.padding}; it must be at least 1")
         if self.sigma <= 0:
             raise UserError(f"--data.sigma is {self.sigma}; it must be above 0")
         if not 0 <= self.scale_factor < 1:
@@ -152,7 +156,7 @@ class Config:
         name="adam", learning_rate=0.01, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=12, batch_size=16, evaluate_every=6)
+    engine: EngineConfig = EngineConfig(epochs=8, batch_size=16, evaluate_every=8)
     test: TestConfig = TestConfig()
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ class TrainSet:
         annotations, config = self.annotations, self.config
         picture = _read(annotations, int(annotations.image_ids[index]), config.colour)
         joints = annotations.joints[index]
-        center, extent = box_to_crop(annotations.boxes[index], config.aspect)
+        center, extent = box_to_crop(annotations.boxes[index], config.aspect, config.padding)
         pose = augment(
             Pose(joints[:, :2], joints[:, 2], center, extent),
             picture.shape[1],
@@ -109,7 +109,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
                 raise
             print(f"skipped: {error}", file=sys.stderr, flush=True)
             return None
-        center, extent = box_to_crop(self.boxes[index], self.config.aspect)
+        center, extent = box_to_crop(self.boxes[index], self.config.aspect, self.config.padding)
         nothing = np.empty((0, 2))
         pose = Pose(nothing, nothing[:, 0], center, extent)
         image, _ = crop(picture, pose, self.config.input_wh, self.config.unbiased)

@@ -78,7 +78,7 @@ def find_people(
     """Estimate the people in the boxes of a picture (H, W, 3), RGB, and drop those found twice."""
     data = config.data
     ordered = picture if data.colour == "RGB" else picture[:, :, ::-1].copy()
-    crops = [box_to_crop(np.array(box.xywh), data.aspect) for box in boxes]
+    crops = [box_to_crop(np.array(box.xywh), data.aspect, data.padding) for box in boxes]
     centers = np.array([center for center, _ in crops])
     extents = np.array([extent for _, extent in crops])
     images = [

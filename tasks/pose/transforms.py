@@ -19,8 +19,11 @@ Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 
 
-def box_to_crop(box_xywh: Floats, aspect: float, padding: float = 1.25) -> tuple[Floats, Floats]:
-    """Center (2,) and extent (2,) in pixels of a box's crop: grown to width / height = aspect."""
+def box_to_crop(box_xywh: Floats, aspect: float, padding: float) -> tuple[Floats, Floats]:
+    """Center (2,) and extent (2,) in pixels of a box's crop.
+
+    The box is grown to width / height = aspect, and then by the factor `padding`.
+    """
     x, y, width, height = (float(value) for value in box_xywh)
     center = np.array([x + width / 2, y + height / 2])
     width, height = max(width, height * aspect), max(height, width / aspect)

@@ -9,7 +9,9 @@ from scipy.io import savemat
 from tasks.pose.config import DataConfig
 
 WIDTH, HEIGHT = 160, 120
-PLAIN = DataConfig(coding="published", scale_factor=0, rotation_probability=0, flip_probability=0)
+PLAIN = DataConfig(
+    coding="published", padding=1.25, scale_factor=0, rotation_probability=0, flip_probability=0
+)
 """Published coding, no augmentation."""
 
 

@@ -35,6 +35,7 @@ def test_a_saved_config_reads_back_equal(tmp_path):
     ("flag", "value", "allowed"),
     [
         ("--data.input_size", "[250,192]", "multiples of 32"),
+        ("--data.padding", "0.9", "at least 1"),
         ("--data.sigma", "0", "above 0"),
         ("--data.scale_factor", "1.5", "[0, 1)"),
         ("--data.rotation", "-3", "0 or more"),

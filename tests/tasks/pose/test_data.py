@@ -90,7 +90,7 @@ def test_training_sample(tmp_path):
     batch = default_collate([sample, sample])
     assert batch["image"].dtype == torch.uint8
     # The targets lie where the crop shows the joints.
-    center, extent = box_to_crop(annotations.boxes[1], 0.75)
+    center, extent = box_to_crop(annotations.boxes[1], 0.75, 1.25)
     peaks = [np.unravel_index(heatmap.argmax(), (64, 48))[::-1] for heatmap in sample["heatmaps"]]
     back = to_image(np.array(peaks, dtype=float), center, extent, (48, 64), unbiased=False)
     pixel = extent[0] / 48
@@ -178,7 +178,7 @@ def test_read_mpii(tmp_path, split):
     np.testing.assert_allclose(found.joints[:, :, :2], np.array([e["joints"] for e in entries]) - 1)
     assert found.joints[:, 15, 2].tolist() == [0, 1, 0]
     # The published lines: the centre moves down by 15 * scale, the scale grows by 1.25.
-    center, extent = box_to_crop(found.boxes[0], 1.0)
+    center, extent = box_to_crop(found.boxes[0], 1.0, 1.25)
     np.testing.assert_allclose(center, [80 - 1, 60 + 15 * 0.5 - 1])
     np.testing.assert_allclose(extent, [0.5 * 1.25 * 200] * 2)
     if split == "valid":

@@ -107,7 +107,7 @@ def test_to_image_is_the_way_back(unbiased, x, y, width, point):
 
 
 def test_known_crop():
-    center, extent = box_to_crop(np.array([100.0, 50, 30, 80]), aspect=0.75)
+    center, extent = box_to_crop(np.array([100.0, 50, 30, 80]), aspect=0.75, padding=1.25)
     np.testing.assert_allclose(center, [115, 90])
     np.testing.assert_allclose(extent, [75, 100])
     center, extent = box_to_crop(np.array([100.0, 50, 90, 80]), aspect=0.75, padding=1)
