@@ -10,11 +10,12 @@ from torch.utils.data import Dataset
 
 from common import image as pictures
 from common.errors import DamagedFile
+from common.image import planes
 from common.pairs import Pair
 from tasks.salient import sets
 from tasks.salient.config import Config, DataConfig
 from tasks.salient.sets import PictureSet
-from tasks.salient.transforms import Augmentation, augment, fit, fit_edges, fit_mask, planes
+from tasks.salient.transforms import Augmentation, augment, fit, fit_edges, fit_mask
 
 COLOUR_TOLERANCE = 16
 """Levels by which the channels of a grey JPEG may differ."""

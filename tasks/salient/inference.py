@@ -12,11 +12,12 @@ from torch.nn import functional as F
 import backbone
 from common import trained
 from common.errors import UserError
+from common.image import planes
 from common.trained import Trained, TrainedFlags
 from tasks.salient.config import Config
 from tasks.salient.model import Logits, PoolNet, build
 from tasks.salient.published import explain, from_published
-from tasks.salient.transforms import fit, planes
+from tasks.salient.transforms import fit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,10 +125,3 @@ def _padded(mask: Picture, size: tuple[int, int], padding: int) -> Picture:
     border = (0, size[0] - rows, 0, size[1] - columns)
     padded = cv2.copyMakeBorder(mask, *border, cv2.BORDER_CONSTANT, value=padding)
     return np.asarray(padded, np.uint8)
-
-
-def planes(image: Picture) -> Picture:
-    """Picture (3, H, W) of one (H, W, 3)."""
-    split = np.empty((3, *image.shape[:2]), dtype=np.uint8)
-    cv2.split(image, list(split))
-    return split

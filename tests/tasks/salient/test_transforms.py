@@ -13,7 +13,6 @@ from tasks.salient.transforms import (
     fit_edges,
     fit_mask,
     fitted_size,
-    planes,
     scale,
 )
 
@@ -140,9 +139,3 @@ def test_thin_lines_stay_whole_when_shrunk():
     assert count == 2, "one line and the background"
     padded = fit_edges(edges, "pad", (30, 40), 64)
     assert (padded[:, 30:] == 64).all()
-
-
-def test_planes():
-    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    assert np.array_equal(planes(image), image.transpose(2, 0, 1))
-    assert planes(image).flags["C_CONTIGUOUS"]
