@@ -126,7 +126,7 @@ class LossConfig:
     """Margin up to the first epoch of the ramp."""
     initial_scale: float | None = None
     """Scale up to the first epoch of the ramp; none means the final one."""
-    ramp: tuple[float, float] = (5.0, 12.0)
+    ramp: tuple[float, float] = (4.0, 10.0)
     """Epochs, counted from 0, between which margin and scale go from first to last value."""
     ramp_shape: Literal["exponential", "linear"] = "exponential"
     """exponential goes fast at first, to a thousandth of the way at the end (WeSpeaker)."""
@@ -159,7 +159,7 @@ class TestConfig:
     """What the headline score, the threshold and predict use; the others are listed beside it."""
     top: int = 300
     """as-norm: cohort speakers nearest to a recording; at most all."""
-    cohort_utterances: int = 10
+    cohort_utterances: int = 4
     """Utterances of each training speaker for mean, cohort and calibration; 0 takes all."""
     calibration: Path | None = None
     """Trial list below the root to calibrate on; none makes trials of training speakers."""
@@ -195,13 +195,13 @@ class Config:
     new_speakers: bool = False
     """With --finetune: the training speakers are others, so their class weights begin anew."""
     data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = ModelConfig(bins=64)
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
         name="adam", learning_rate=0.003, weight_decay=0.0, schedule="cosine", warmup_epochs=1.0
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=20, batch_size=16, evaluate_every=10)
+    engine: EngineConfig = EngineConfig(epochs=16, batch_size=16, evaluate_every=8)
     test: TestConfig = TestConfig()
 
     def __post_init__(self) -> None:

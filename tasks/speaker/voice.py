@@ -87,12 +87,13 @@ def draw_voice(generator: np.random.Generator) -> Voice:
     size = generator.uniform(0, 1)
     tract = 1.22 - 0.36 * size + generator.normal(0, 0.03)
     pitch = 225 * 2 ** (-1.25 * size + generator.normal(0, 0.22))
-    # The front and the back of the mouth have proportions of their own, as has each vowel.
-    shape = generator.normal(0, 1, 5) * [0.09, 0.09, 0.09, 0.08, 0.08]
-    habits = generator.normal(0, 0.04, (len(VOWELS), 5))
+    # The front and the back of the mouth have proportions of their own, as has each vowel. The
+    # bounds keep the resonances in order.
+    shape = generator.uniform(-1, 1, 5) * [0.18, 0.18, 0.16, 0.12, 0.12]
+    habits = generator.normal(0, 1, (len(VOWELS), 5)) * [0.08, 0.1, 0.1, 0.03, 0.03]
     high = np.broadcast_to([3500.0, 4500.0], (len(VOWELS), 2))
     formants = np.concatenate((VOWELS, high), axis=1) * tract * np.exp(shape + habits)
-    consonants = CONSONANTS * np.exp(generator.normal(0, 0.15, CONSONANTS.shape)) * tract**0.5
+    consonants = CONSONANTS * np.exp(generator.normal(0, 0.25, CONSONANTS.shape)) * tract**0.5
     return Voice(
         pitch=float(np.clip(pitch, 75, 330)),
         intonation=generator.uniform(0.08, 0.25),
@@ -102,7 +103,7 @@ def draw_voice(generator: np.random.Generator) -> Voice:
         breath=10 ** generator.uniform(-2.2, -0.7),
         jitter=generator.uniform(0.004, 0.02),
         consonants=consonants.astype(np.float32),
-        pace=generator.uniform(3.0, 5.5),
+        pace=generator.uniform(4.5, 7.0),
     )
 
 
@@ -117,11 +118,11 @@ def draw_session(generator: np.random.Generator) -> Session:
     colour = 10 ** (generator.uniform(-12, -4) * np.maximum(octaves, -3) / 20)
     return Session(
         pitch=float(2 ** generator.normal(0, 0.2)),
-        effort=generator.normal(0, 2),
+        effort=generator.normal(0, 1.5),
         pace=float(np.exp(generator.normal(0, 0.12))),
         microphone=(10 ** (decibels / 20) * high_pass).astype(np.float32),
         noise=colour.astype(np.float32),
-        snr_db=generator.uniform(15, 40),
+        snr_db=generator.uniform(22, 45),
     )
 
 
@@ -163,7 +164,7 @@ def _articulation(
     starts = ends - lengths
     vowels = voice.formants[generator.integers(len(VOWELS), size=count)]
     # A vowel's target is missed a little each time, as in running speech.
-    vowels = vowels * np.exp(generator.normal(0, 0.035, vowels.shape))
+    vowels = vowels * np.exp(generator.normal(0, 0.025, vowels.shape))
     centres = starts + 0.6 * lengths
     time = np.arange(frames, dtype=np.float64)
     formants = np.stack([np.interp(time, centres, vowels[:, k]) for k in range(5)], axis=1)
