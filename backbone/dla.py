@@ -19,6 +19,7 @@ from backbone.trunk import (
     Trunk,
     first_dilations,
     initialise,
+    require_stages,
     running_strides,
 )
 
@@ -51,6 +52,7 @@ class DLA(Trunk):
         strides: of the four stages, counted as in `ResNet`: 1, 2, 2, 2 lead to strides 4 to 32.
         dilations: of the four stages.
         dilate_first: as in `ResNet`.
+        recomputed: as in `ResNet`.
 
     Differences from the published code, none of which changes what published weights compute at
     the sizes that the published code accepts: three projections that it computes and never uses
@@ -65,8 +67,10 @@ class DLA(Trunk):
         strides: PerStage = (1, 2, 2, 2),
         dilations: PerStage = (1, 1, 1, 1),
         dilate_first: bool = False,
+        recomputed: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        self.recomputed = require_stages(recomputed)
         first = first_dilations(strides, dilations, dilate_first)
         pairs = list(zip(first, dilations, strict=True))
         # There is no max pool after the stem: the first tree itself takes that stride of two.
@@ -87,13 +91,13 @@ class DLA(Trunk):
     def forward(self, x: Tensor) -> Pyramid[Tensor]:
         """Map (B, in_channels, H, W) to the features after the stem and after each stage."""
         c1 = self.level1(self.level0(self.base_layer(x)))
-        c2 = self.level2(c1, shrink(c1, self.steps[0]), ())
+        c2 = self.run_stage(1, self.level2, c1, shrink(c1, self.steps[0]), ())
         below = shrink(c2, self.steps[1])
-        c3 = self.level3(c2, below, (below,))
+        c3 = self.run_stage(2, self.level3, c2, below, (below,))
         below = shrink(c3, self.steps[2])
-        c4 = self.level4(c3, below, (below,))
+        c4 = self.run_stage(3, self.level4, c3, below, (below,))
         below = shrink(c4, self.steps[3])
-        c5 = self.level5(c4, below, (below,))
+        c5 = self.run_stage(4, self.level5, c4, below, (below,))
         return Pyramid(c1, c2, c3, c4, c5)
 
 

@@ -16,6 +16,7 @@ from backbone.trunk import (
     Trunk,
     first_dilations,
     initialise,
+    require_stages,
     running_strides,
 )
 
@@ -220,6 +221,7 @@ class ResNet(Trunk):
         ceil_mode: that pool rounds its output size up (PoolNet).
         average_shortcut: the shortcut averages before a 1x1 convolution of stride 1 (v1b), instead
             of striding the convolution, which would ignore three pixels of four.
+        recomputed: stages, 1 to 4, that need less memory and more time in training (`Trunk`).
 
     Weights start from He's normal distribution by fan-out, batch norms as the identity. The last
     batch norm of a block does NOT start at zero: neither do the published nets, and an untrained
@@ -241,9 +243,10 @@ class ResNet(Trunk):
         max_pool: bool = True,
         ceil_mode: bool = False,
         average_shortcut: bool = False,
+        recomputed: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
+        self.in_channels, self.recomputed = in_channels, require_stages(recomputed)
         self.conv1 = stem_convolution(stem, in_channels, width, stem_stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
@@ -273,10 +276,10 @@ class ResNet(Trunk):
     def forward(self, x: Tensor) -> Pyramid[Tensor]:
         """Map (B, in_channels, H, W) to the features after the stem and after each stage."""
         c1 = self.relu(self.bn1(self.conv1(x)))
-        c2 = self.layer1(self.maxpool(c1))
-        c3 = self.layer2(c2)
-        c4 = self.layer3(c3)
-        c5 = self.layer4(c4)
+        c2 = self.run_stage(1, self.layer1, self.maxpool(c1))
+        c3 = self.run_stage(2, self.layer2, c2)
+        c4 = self.run_stage(3, self.layer3, c3)
+        c5 = self.run_stage(4, self.layer4, c4)
         return Pyramid(c1, c2, c3, c4, c5)
 
 

@@ -31,6 +31,7 @@ class Variation(TypedDict, total=False):
     stem_stride: int
     max_pool: bool
     ceil_mode: bool
+    recomputed: tuple[int, ...]
 
 
 class DLAVariation(TypedDict, total=False):
@@ -40,6 +41,7 @@ class DLAVariation(TypedDict, total=False):
     strides: PerStage
     dilations: PerStage
     dilate_first: bool
+    recomputed: tuple[int, ...]
 
 
 def res2net(

@@ -63,6 +63,9 @@ class EngineConfig:
     """Take BatchNorm statistics over all GPUs."""
     channels_last: bool = True
     """Memory layout of 4-D tensors that tensor cores prefer."""
+    recompute: tuple[int, ...] = ()
+    """Stages of the backbone, such as [1,2], whose activations are not kept but computed again in
+    the backward pass: less memory, more time, the same weights."""
     log_every: int = 20
     """Steps between log lines."""
     save_every: int = 0
@@ -78,6 +81,10 @@ class EngineConfig:
         for name in ("seed", "save_every", "clip"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--engine.{name} {getattr(self, name)}: must not be negative")
+        if not set(self.recompute) <= {1, 2, 3, 4}:
+            raise UserError(f"--engine.recompute {list(self.recompute)}: stages are 1, 2, 3 and 4")
+        if self.recompute and self.compile:
+            raise UserError("--engine.recompute and --engine.compile: choose one of them")
         if not 0 <= self.ema < 1:
             raise UserError(f"--engine.ema {self.ema}: must be at least 0 and below 1")
 

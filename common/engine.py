@@ -61,6 +61,7 @@ class Engine:
         self.progress = Progress()
         _check(config, world, self._length(0))
         self.model = placement.place(model, world, config.sync_batchnorm, config.channels_last)
+        placement.recompute(self.model, config.recompute)
         # Checkpoints and averages are taken from the bare module, so that no wrapper's prefix can
         # reach a file; `forward` is only ever called.
         self.forward = placement.wrap(self.model, world, config.compile)

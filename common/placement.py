@@ -29,6 +29,20 @@ def place(model: nn.Module, world: World, sync_batchnorm: bool, channels_last: b
     return model
 
 
+def recompute(model: nn.Module, stages: tuple[int, ...]) -> None:
+    """Tell the model's backbone which stages to compute again in the backward pass.
+
+    Raises:
+        UserError: it has no backbone that can.
+    """
+    if not stages:
+        return
+    trunk = getattr(model, "backbone", None)
+    if not hasattr(trunk, "recomputed"):
+        raise UserError("--engine.recompute: this model's backbone cannot; leave it out")
+    setattr(trunk, "recomputed", stages)  # noqa: B010  # the attribute of a module of any kind
+
+
 def wrap(model: nn.Module, world: World, compiled: bool) -> nn.Module:
     """The module that is called in training: compiled if asked, gradients averaged over ranks."""
     forward = cast(nn.Module, torch.compile(model)) if compiled else model

@@ -132,8 +132,8 @@ class SmallTrunk(Trunk):
     def forward(self, x: Tensor) -> Pyramid[Tensor]:
         """Map (B, in_channels, F, T) to the features after the stem and after each stage."""
         c1 = self.relu(self.bn1(self.conv1(x)))
-        c2 = self.layer1(c1)
-        c3 = self.layer2(c2)
-        c4 = self.layer3(c3)
-        c5 = self.layer4(c4)
+        c2 = self.run_stage(1, self.layer1, c1)
+        c3 = self.run_stage(2, self.layer2, c2)
+        c4 = self.run_stage(3, self.layer3, c3)
+        c5 = self.run_stage(4, self.layer4, c4)
         return Pyramid(c1, c2, c3, c4, c5)
