@@ -1,0 +1,57 @@
+"""``python -m tasks.classification.export --run RUN OUT.onnx``: the network as an ONNX file.
+
+Bytes (B, 3, H, W) of pictures in, logits (B, K) out.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from backbone import WeightsError, deploy
+from common import command, export, trained
+from common.export import ExportFlags, Graph
+from tasks.classification.inference import TestedConfig, class_count, classes_of, find, restore
+from tasks.classification.labels import Classes, numbered
+from tasks.classification.model import MEAN, STD, Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ExportFlags, TestedConfig):
+    """A run's config, and the file that is written."""
+
+
+def main() -> None:
+    """Read the flags, and write the file and its card."""
+    config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
+    target = config.target
+    weights = find(config)
+    model = restore(config, weights, torch.device("cpu"))
+    classes = classes_of(weights, config.data.classes) or numbered(class_count(weights))
+    export.save(graph(config, model, classes), target, weights)
+
+
+def graph(config: TestedConfig, model: Classifier, classes: Classes) -> Graph:
+    """What is exported of a model, and what users of the file must know."""
+    side = config.test.input_size
+    return Graph(
+        module=deploy(model, portable=True),
+        entry="images",
+        results=("logits",),
+        dynamic=(0, 2, 3),
+        examples=export.pictures((side, side), (side + 33, side + 18), (2 * side, side)),
+        description={
+            "task": "classification",
+            "backbone": config.backbone,
+            "images": f"bytes (B, 3, H, W), RGB; evaluated at {side} x {side}, the middle of a "
+            f"picture scaled to {side} / {config.test.crop}; normalised inside the file by {MEAN} "
+            f"and {STD}",
+            "logits": "(B, K); a softmax makes probabilities of them",
+            "classes": list(classes.names),
+            "titles": list(classes.titles),
+        },
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

@@ -1,0 +1,72 @@
+"""``python -m tasks.reid.export --run RUN OUT.onnx``: the trained network as an ONNX file.
+
+Bytes (B, 3, H, W) of persons in, features (B, C) out, as evaluate compares them but for mirroring.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from backbone import WeightsError, deploy
+from common import command, export, trained
+from common.export import ExportFlags, Graph
+from tasks.reid.config import Config, TestConfig
+from tasks.reid.inference import restore
+from tasks.reid.model import MEAN, STD, ReidModel, from_published
+from tasks.reid.retrieval import unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ExportFlags, Config):
+    """A run's config, and the file that is written."""
+
+
+def main() -> None:
+    """Read the flags, and write the file and its card."""
+    config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
+    target = config.target
+    weights = trained.find(config, from_published)
+    model = restore(config, weights, torch.device("cpu"))
+    export.save(graph(config, model), target, weights)
+
+
+class Embedding(nn.Module):
+    """Pictures in, the features that are compared out."""
+
+    def __init__(self, model: ReidModel, test: TestConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.after, self.normalize = test.feature == "after", test.normalize
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, C) of pictures (B, 3, H, W)."""
+        found = self.model(images)
+        features: Tensor = found.after if self.after else found.before
+        return unit(features) if self.normalize else features
+
+
+def graph(config: Config, model: ReidModel) -> Graph:
+    """What is exported of a model, and what users of the file must know."""
+    height, width = config.data.input_size
+    return Graph(
+        module=Embedding(deploy(model, portable=True), config.test),
+        entry="images",
+        results=("features",),
+        dynamic=(0, 2, 3),
+        examples=export.pictures((height, width), (height + 64, width), (height, width + 32)),
+        description={
+            "task": "reid",
+            "backbone": config.backbone,
+            "images": f"bytes (B, 3, H, W), RGB, one person a picture, scaled to {height} x {width}"
+            f"; normalised inside the file by {MEAN} and {STD}",
+            "features": f"(B, C), {config.test.feature} the bottleneck"
+            + (", of length 1" if config.test.normalize else "")
+            + "; compared by their distance",
+        },
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

@@ -1,0 +1,69 @@
+"""``python -m tasks.salient.export --run RUN OUT.onnx``: the trained network as an ONNX file.
+
+Bytes (B, 3, H, W) of pictures in, saliency (B, 1, H, W) from 0 to 1 out.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from backbone import WeightsError, deploy
+from common import command, export, trained
+from common.export import ExportFlags, Graph
+from tasks.salient.config import Config
+from tasks.salient.inference import restore
+from tasks.salient.model import PoolNet
+from tasks.salient.published import from_published
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ExportFlags, Config):
+    """A run's config, and the file that is written."""
+
+
+def main() -> None:
+    """Read the flags, and write the file and its card."""
+    config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
+    target = config.target
+    weights = trained.find(config, from_published)
+    model = restore(config, weights, torch.device("cpu"))
+    export.save(graph(config, model), target, weights)
+
+
+class Saliency(nn.Module):
+    """Pictures in, maps from 0 to 1 out."""
+
+    def __init__(self, model: PoolNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps (B, 1, H, W) of pictures (B, 3, H, W)."""
+        saliency: Tensor = self.model(images).saliency
+        return saliency.sigmoid()
+
+
+def graph(config: Config, model: PoolNet) -> Graph:
+    """What is exported of a model, and what users of the file must know."""
+    data, least = config.data, model.least_side
+    return Graph(
+        module=Saliency(deploy(model, portable=True)),
+        entry="images",
+        results=("saliency",),
+        dynamic=(0, 2, 3),
+        examples=export.pictures((least + 64, least + 96), (least + 33, least + 50), (241, 187)),
+        description={
+            "task": "salient",
+            "backbone": config.backbone,
+            "images": f"bytes (B, 3, H, W), {data.colour}, H and W at least {least}; normalised "
+            f"inside the file ({config.model.normalisation})",
+            "fit": f"trained with data.fit {data.fit}, {data.input_size}",
+            "saliency": "(B, 1, H, W), from 0 to 1",
+        },
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

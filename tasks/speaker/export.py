@@ -1,0 +1,67 @@
+"""``python -m tasks.speaker.export --run RUN OUT.onnx``: the trained network as an ONNX file.
+
+Waveforms (B, N) at 16 kHz, floats of -1..1, in; embeddings (B, D) out, compared by their cosine.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from backbone import WeightsError, deploy
+from common import command, export, trained
+from common.export import ExportFlags, Graph
+from tasks.speaker.config import Config
+from tasks.speaker.inference import restore
+from tasks.speaker.model import SpeakerModel, from_published
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ExportFlags, Config):
+    """A run's config, and the file that is written."""
+
+
+def main() -> None:
+    """Read the flags, and write the file and its card."""
+    config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
+    target = config.target
+    weights = trained.find(config, from_published)
+    model = restore(config, weights, torch.device("cpu"))
+    export.save(graph(config, model), target, weights)
+
+
+class Embedding(nn.Module):
+    """Waveforms in, embeddings out."""
+
+    def __init__(self, model: SpeakerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, waves: Tensor) -> Tensor:
+        """Embeddings (B, D) of waveforms (B, N)."""
+        return self.model.embed(waves)
+
+
+def graph(config: Config, model: SpeakerModel) -> Graph:
+    """What is exported of a model, and what users of the file must know."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((2, 16000), (1, 40007), (3, 24080))
+    return Graph(
+        module=Embedding(deploy(model, portable=True, entry="embed")),
+        entry="waves",
+        results=("embeddings",),
+        dynamic=(0, 1),
+        examples=[0.1 * torch.randn(size, generator=generator) for size in sizes],
+        description={
+            "task": "speaker",
+            "backbone": config.backbone,
+            "waves": "float32 (B, N) of -1..1, 16 kHz, mono, of any length from 0.2 seconds on; "
+            f"{config.model.bins} log mel energies are computed inside the file",
+            "embeddings": "(B, D); two are compared by their cosine",
+        },
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)

@@ -1,0 +1,101 @@
+"""An ONNX file is checked against PyTorch, and says what it is."""
+
+import importlib
+import json
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from common import export
+from common.errors import UserError
+from common.export import ExportFlags, Graph
+from common.trained import Trained
+
+
+class Tiny(nn.Module):
+    """Bytes in, two tensors out; sizes that the stride does not divide are rounded up."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+
+    def forward(self, images):
+        features = self.conv(images.float() / 255)
+        return features, features.mean((2, 3))
+
+
+@pytest.fixture
+def weights(tmp_path):
+    file = tmp_path / "best.pt"
+    file.write_bytes(b"weights")
+    return Trained(file, {}, 3)
+
+
+def graph(module, **changes):
+    parts = {
+        "module": module,
+        "entry": "images",
+        "results": ("features", "pooled"),
+        "dynamic": (0, 2, 3),
+        "examples": export.pictures((32, 48), (17, 33), (64, 21)),
+        "description": {"task": "toy", "images": "bytes, RGB"},
+    }
+    return Graph(**{**parts, **changes})
+
+
+def test_the_file_takes_any_size_and_describes_itself(tmp_path, weights):
+    torch.manual_seed(0)
+    model, target = Tiny(), tmp_path / "out" / "tiny.onnx"
+    content = export.write(graph(model), target, weights)
+    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+    images = torch.randint(0, 256, (5, 3, 40, 31), dtype=torch.uint8)
+    features, mean = session.run(["features", "pooled"], {"images": images.numpy()})
+    expected = model(images)
+    torch.testing.assert_close(torch.from_numpy(features), expected[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(mean), expected[1], rtol=1e-4, atol=1e-5)
+    stored = json.loads(target.with_suffix(".json").read_text())
+    assert stored == content
+    assert list(stored["differences"]) == ["2 x 3 x 32 x 48", "1 x 3 x 17 x 33", "3 x 3 x 64 x 21"]
+    assert stored["largest_difference"] == max(stored["differences"].values()) < 1e-5
+    assert stored["checkpoint"]["file"] == "best.pt" and stored["checkpoint"]["epoch"] == 3
+    inside = {one.key: one.value for one in onnx.load(target).metadata_props}
+    assert json.loads(inside["description"])["images"] == "bytes, RGB"
+    assert not list(target.parent.glob("*.tmp"))
+
+
+class Forked(Tiny):
+    """Computes something else when it is exported."""
+
+    def forward(self, images):
+        features, mean = super().forward(images)
+        return features, mean * (2 if torch.compiler.is_exporting() else 1)
+
+
+def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights):
+    with pytest.raises(UserError, match=r"differ by 0.5 of the largest output for an input of"):
+        export.write(graph(Forked()), tmp_path / "tiny.onnx", weights)
+    assert not list(tmp_path.glob("tiny*"))
+
+
+def test_missing_packages_are_named(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(UserError, match=r"needs onnx, .* pip install 'res2net-tasks\[export\]'"):
+        export.require_packages()
+
+
+def test_the_flags():
+    from pathlib import Path
+
+    assert ExportFlags(file=(Path("a.onnx"),)).target == Path("a.onnx")
+    with pytest.raises(UserError, match=r"OUT.onnx; found nothing"):
+        _ = ExportFlags().target
+    with pytest.raises(UserError, match=r"found a.pt"):
+        _ = ExportFlags(file=(Path("a.pt"),)).target
+    with pytest.raises(UserError, match="--precision bf16"):
+        _ = ExportFlags(file=(Path("a.onnx"),), precision="bf16").target
