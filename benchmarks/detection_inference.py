@@ -70,7 +70,7 @@ def main() -> None:
     ).eval()
     # Random weights find noise; a bias gives every picture its hundred objects.
     theirs.roi_heads.box_predictor.cls_score.bias.data[1:6] = 3.0
-    model = ModelConfig(channels=256, box_channels=1024, proposals=(1000, 1000), samples=512)
+    model = ModelConfig(channels=256, box_channels=1024, anchor_size=32, proposals=(1000, 1000))
     ours = build("resnet50", CLASSES, model).eval()
     counts = {key: value for key, value in ours.state_dict().items() if "num_batches" in key}
     ours.load_state_dict({**counts, **from_published(theirs.state_dict())})  # type: ignore[dict-item]

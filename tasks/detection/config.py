@@ -34,9 +34,9 @@ class DataConfig:
     """Read the objects' outlines too; without, boxes alone."""
     colour: Literal["RGB", "BGR"] = "RGB"
     """Order of the channels: RGB for ImageNet weights, BGR for weights made by Caffe."""
-    short_sides: tuple[int, ...] = (128,)
+    short_sides: tuple[int, ...] = (96,)
     """Short sides in pixels that training draws from; several make it multi-scale."""
-    test_short_side: int = 128
+    test_short_side: int = 96
     """Short side in pixels of the pictures that are scored."""
     longest_side: int = 1333
     """No picture becomes longer than this; its short side is then below what was asked for."""
@@ -106,8 +106,8 @@ class ModelConfig:
     """Width of the feature pyramid and the heads; 256 in every published recipe."""
     box_channels: int = 128
     """Two stages: width of the two layers that look at a box; 1024 in every published recipe."""
-    anchor_size: int = 32
-    """Side in pixels of the smallest anchors, which doubles at each level of the pyramid."""
+    anchor_size: int = 16
+    """Side in pixels of the smallest anchors, which doubles at each level; published: 32."""
     proposals: tuple[int, int] = (200, 100)
     """Two stages: proposals of a picture in training and in testing; published: 2000 and 1000."""
     samples: int = 32
@@ -193,7 +193,7 @@ class Config:
         name="adamw", learning_rate=0.001, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=7, batch_size=4, evaluate_every=4)
+    engine: EngineConfig = EngineConfig(epochs=6, batch_size=4, evaluate_every=3)
     test: TestConfig = TestConfig()
 
     def __post_init__(self) -> None:

@@ -136,7 +136,7 @@ def test_torchvision_gives_the_same_with_the_same_weights(detector):
     )
     config = ModelConfig(
         detector=detector, channels=oracle.CHANNELS, box_channels=oracle.BOX_CHANNELS,
-        proposals=(2000, 1000), samples=512,
+        proposals=(2000, 1000), samples=512, anchor_size=32,
     )  # fmt: skip
     test = TestConfig(
         score_threshold=threshold,
@@ -244,7 +244,9 @@ def test_torchvision_gives_the_same_in_full_size():
             box_score_thresh=0.2, box_detections_per_img=9,
         )
     )  # fmt: skip
-    config = ModelConfig(channels=256, box_channels=1024, proposals=(2000, 1000), samples=512)
+    config = ModelConfig(
+        channels=256, box_channels=1024, anchor_size=32, proposals=(2000, 1000), samples=512
+    )
     model = build("resnet50", 3, config, TestConfig(score_threshold=0.2, detections=9))
     counts = {key: value for key, value in model.state_dict().items() if "num_batches" in key}
     model.load_state_dict({**counts, **from_published(reference.state_dict())})
