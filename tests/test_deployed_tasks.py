@@ -112,3 +112,28 @@ def test_every_task_has_the_flag(task):
     assert kind().deploys
     assert not kind(deploy=False).deploys
     assert not kind(precision="bf16").deploys
+
+
+@pytest.mark.parametrize("detector", ["mask_rcnn", "retinanet"])
+def test_a_deployed_detector_finds_the_same(detector):
+    config = importlib.import_module("tasks.detection.config")
+    torch.manual_seed(0)
+    options = {"channels": 32, "box_channels": 16, "proposals": (60, 30), "samples": 16}
+    model = model_of("detection").build(
+        SLIM,
+        3,
+        config.ModelConfig(detector=detector, **options),
+        config.TestConfig(score_threshold=0.0, detections=20),
+    )
+    randomise(model)
+    fast = deploy(model)
+    assert not [part for part in fast.modules() if isinstance(part, _BatchNorm)]
+    images, sizes = (
+        torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8),
+        torch.tensor([[64, 96]]),
+    )
+    with torch.inference_mode():
+        (found,), (expected,) = fast(images, sizes), model(images, sizes)
+    assert found.keys() == expected.keys() and len(expected["scores"])
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-3, atol=1e-3)
