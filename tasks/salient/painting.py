@@ -12,7 +12,7 @@ from tasks.salient.shapes import coverage, random_shape
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-LEAST_CONTRAST = 35
+LEAST_CONTRAST = 50
 """Distance in CIE Lab that an object's mean colour has from what is behind it, if that is found."""
 
 
@@ -151,7 +151,7 @@ def _distinct_texture(
     generator: np.random.Generator,
 ) -> Floats:
     """A texture (H, W, 3) that stands out from a colour; the last of a few tries if none does."""
-    for _ in range(6):
+    for _ in range(12):
         texture = _texture(scenery, height, width, generator)
         if np.linalg.norm(_lab(texture.mean(axis=(0, 1))) - _lab(behind)) > LEAST_CONTRAST:
             break

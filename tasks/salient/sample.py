@@ -12,7 +12,7 @@ from common.image import write as write_picture
 from common.sample import cached, new_folder
 from tasks.salient.painting import Scene, Scenery, edges, gather, paint
 
-VERSION = 1
+VERSION = 2
 """Rises when the same seed gives other pictures, so that nobody trains on a stale cache."""
 
 TRAIN_PICTURES, TEST_PICTURES, EDGE_PICTURES = 480, 100, 120

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from common import image
 from common.sampling import generator_for
 from tasks.salient import sample, sets
 from tasks.salient.config import DataConfig
@@ -81,17 +80,16 @@ def cues(picture):
     }
 
 
-def test_no_trivial_cue_solves_it(root):
-    """The default run has to reach 0.90; what needs no learning stays well below."""
-    images = sorted((root / "DUTS-TE" / "DUTS-TE-Image").iterdir())
-    masks = sorted((root / "DUTS-TE" / "DUTS-TE-Mask").iterdir())
+def test_no_trivial_cue_solves_it():
+    """The default run has to reach 0.90 on these; what needs no learning stays well below."""
     measured = {}
-    for picture, mask in zip(map(image.read, images), map(read_mask, masks), strict=True):
-        for name, map_ in cues(picture).items():
+    for number in range(sample.TEST_PICTURES):
+        scene = sample.scene(1_000_000 + number)
+        for name, map_ in cues(scene.picture).items():
             grey = np.uint8(255 * (map_ - map_.min()) / np.ptp(map_))
-            measured.setdefault(name, []).append(measure(grey, mask))
+            measured.setdefault(name, []).append(measure(grey, scene.mask))
     best = {name: scores(all_of_it).metrics["MaxF"] for name, all_of_it in measured.items()}
-    assert max(best.values()) < 0.85, best
+    assert max(best.values()) < 0.83, best
     assert min(best.values()) > 0.2, best
 
 
