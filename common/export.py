@@ -94,9 +94,11 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
         "checkpoint": card.describe_checkpoint(weights.file, weights.epoch),
     }
     unfinished = target.with_name(target.name + ".tmp")
+    expected = [_tensors(graph, example) for example in graph.examples]
+    replace_pools(graph.module)
     try:
         _export(graph, unfinished, description)
-        differences = _compare(graph, unfinished)
+        differences = _compare(graph, expected, unfinished)
         unfinished.replace(target)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from error
@@ -131,16 +133,19 @@ def _export(graph: Graph, path: Path, description: dict[str, Any]) -> None:
     program.save(path)
 
 
-def _compare(graph: Graph, path: Path) -> dict[str, float]:
+def _tensors(graph: Graph, example: Tensor) -> tuple[Tensor, ...]:
+    with torch.inference_mode():
+        result = graph.module.eval()(example)
+    return (result,) if isinstance(result, Tensor) else tuple(result)
+
+
+def _compare(graph: Graph, expected: Sequence[tuple[Tensor, ...]], path: Path) -> dict[str, float]:
     """Largest difference to PyTorch by the input's shape, relative to the largest output."""
     runtime: Any = importlib.import_module("onnxruntime")
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     differences: dict[str, float] = {}
-    for example in graph.examples:
+    for example, whole in zip(graph.examples, expected, strict=True):
         found = session.run(list(graph.results), {graph.entry: example.numpy()})
-        with torch.inference_mode():
-            expected = graph.module(example)
-        whole = (expected,) if isinstance(expected, Tensor) else expected
         worst = max(
             ((torch.from_numpy(one) - other).abs().max() / other.abs().max()).item()
             for one, other in zip(found, whole, strict=True)
@@ -152,6 +157,42 @@ def _compare(graph: Graph, path: Path) -> dict[str, float]:
                 f"for an input of {tuple(example.shape)}; nothing was written"
             )
     return differences
+
+
+class AdaptiveAverage(nn.Module):
+    """AdaptiveAvgPool2d as two products of matrices, which ONNX has for inputs of any size."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, rows, columns)."""
+        down = _means(x.shape[2], self.rows, x)
+        across = _means(x.shape[3], self.columns, x)
+        return down @ x @ across.T
+
+
+def _means(length: int, cells: int, x: Tensor) -> Tensor:
+    """The matrix (cells, length) that averages over each of so many cells."""
+    cell = torch.arange(cells, device=x.device)[:, None]
+    place = torch.arange(length, device=x.device)[None]
+    start = torch.div(cell * length, cells, rounding_mode="floor")
+    end = torch.div((cell + 1) * length + cells - 1, cells, rounding_mode="floor")
+    inside = (place >= start) & (place < end)
+    return inside.to(x.dtype) / (end - start)
+
+
+def replace_pools(module: nn.Module) -> None:
+    """Exchange the pools of a module whose kernels depend on the input's size, in place."""
+    for parent in list(module.modules()):
+        for name, pool in parent.named_children():
+            if not isinstance(pool, nn.AdaptiveAvgPool2d):
+                continue
+            size: Any = pool.output_size
+            rows, columns = (size, size) if isinstance(size, int) else size
+            if rows is not None and columns is not None and (rows, columns) != (1, 1):
+                setattr(parent, name, AdaptiveAverage(rows, columns))
 
 
 def pictures(*sizes: tuple[int, int]) -> list[Tensor]:

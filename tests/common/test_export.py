@@ -21,10 +21,11 @@ class Tiny(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(3)
 
     def forward(self, images):
         features = self.conv(images.float() / 255)
-        return features, features.mean((2, 3))
+        return features, self.pool(features)
 
 
 @pytest.fixture
@@ -75,9 +76,19 @@ class Forked(Tiny):
 
 
 def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights):
-    with pytest.raises(UserError, match=r"differ by 0.5 of the largest output for an input of"):
+    with pytest.raises(UserError, match=r"differ by 1 of the largest output for an input of"):
         export.write(graph(Forked()), tmp_path / "tiny.onnx", weights)
     assert not list(tmp_path.glob("tiny*"))
+
+
+def test_pools_of_any_size():
+    x = torch.randn(2, 3, 17, 23)
+    for size in (1, 3, (5, 4), (6, 1)):
+        model = nn.Sequential(nn.AdaptiveAvgPool2d(size))
+        expected = model(x)
+        export.replace_pools(model)
+        assert isinstance(model[0], export.AdaptiveAverage) == (size != 1)
+        torch.testing.assert_close(model(x), expected)
 
 
 def test_missing_packages_are_named(monkeypatch):
