@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 from common import export
@@ -67,18 +68,29 @@ def test_the_file_takes_any_size_and_describes_itself(tmp_path, weights):
     assert not list(target.parent.glob("*.tmp"))
 
 
-class Forked(Tiny):
-    """Computes something else when it is exported."""
+def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights, monkeypatch):
+    def other(_, path, __):
+        """What a broken exporter would write: half of the output."""
+        image = helper.make_tensor_value_info("images", TensorProto.UINT8, [1, 3, 8, 8])
+        result = helper.make_tensor_value_info("sum", TensorProto.FLOAT, [1, 3, 8, 8])
+        cast = helper.make_node("Cast", ["images"], ["sum"], to=TensorProto.FLOAT)
+        onnx.save(
+            helper.make_model(helper.make_graph([cast], "other", [image], [result]), ir_version=10),
+            path,
+        )
+
+    monkeypatch.setattr(export, "_export", other)
+    broken = graph(Doubled(), results=("sum",), examples=[torch.ones(1, 3, 8, 8).byte()])
+    with pytest.raises(UserError, match=r"differ by 0.5 of the largest output for an input of"):
+        export.write(broken, tmp_path / "tiny.onnx", weights)
+    assert not list(tmp_path.glob("tiny*"))
+
+
+class Doubled(nn.Module):
+    """Bytes in, twice their value out."""
 
     def forward(self, images):
-        features, mean = super().forward(images)
-        return features, mean * (2 if torch.compiler.is_exporting() else 1)
-
-
-def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights):
-    with pytest.raises(UserError, match=r"differ by 1 of the largest output for an input of"):
-        export.write(graph(Forked()), tmp_path / "tiny.onnx", weights)
-    assert not list(tmp_path.glob("tiny*"))
+        return images.float() * 2
 
 
 def test_pools_of_any_size():
