@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -18,7 +19,7 @@ from tasks.detection import evaluate
 from tasks.detection.config import ModelConfig
 from tasks.detection.inference import Detections, coco_results
 from tasks.pose.data import read_boxes
-from tests.tasks.detection import runs, small
+from tests.tasks.detection import oracle, runs, small
 
 WORLD = World()
 
@@ -142,6 +143,21 @@ def test_without_masks(root, tmp_path, monkeypatch):
     assert result.protocol["scored_by"] == "hotcoco"
     assert "mask_threshold" not in result.protocol
     assert "hotcoco" in result.versions
+
+
+def test_a_checkpoint_of_torchvision_is_scored_without_a_run(root, tmp_path, monkeypatch):
+    file = tmp_path / "torchvision.pth"
+    torch.save(oracle.build("faster_rcnn", 4).state_dict(), file)
+    run_command(
+        monkeypatch, "--checkpoint", file, "--out", tmp_path / "out", "--data.root", root,
+        "--data.masks", "false", "--data.test_short_side", "64", "--loader.workers", "0",
+        "--backbone", oracle.BACKBONE, "--model.detector", "faster_rcnn",
+        "--model.channels", oracle.CHANNELS, "--model.box_channels", oracle.BOX_CHANNELS,
+        "--test.score_threshold", "0.3",
+    )  # fmt: skip
+    result = card.read(tmp_path / "out" / "metrics.json")
+    assert result.checkpoint["file"] == "torchvision.pth"
+    assert result.checkpoint["epoch"] is None
 
 
 def test_a_damaged_picture_stops_or_is_counted(root, tmp_path, monkeypatch):
