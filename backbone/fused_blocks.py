@@ -1,5 +1,7 @@
 """The residual blocks of inference: few kernels, few copies, the same numbers."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -100,13 +102,23 @@ class FusedBottle2neck(nn.Module):
             alone: Tensor = self.convs[0](x)
             return alone
         chunks = x.chunk(self.scale, dim=1)
+        if self.overwrite:
+            self._overwrite(chunks)
+            return x
         results: list[Tensor] = []
         for chunk, convolve in zip(chunks, self.convs, strict=False):
             given = chunk if self.first or not results else chunk + results[-1]
             results.append(convolve(given))
-            if self.overwrite:
-                chunk.copy_(results[-1])
-        return x if self.overwrite else torch.cat([*results, self.pool(chunks[-1])], dim=1)
+        return torch.cat([*results, self.pool(chunks[-1])], dim=1)
+
+    def _overwrite(self, chunks: Sequence[Tensor]) -> None:
+        """Put each chunk's result where the chunk was; the last chunk stays what it is."""
+        last: Tensor | None = None
+        for chunk, convolve in zip(chunks, self.convs, strict=False):
+            # The result before is in its place already, so that its own tensor can take the sum.
+            given = chunk if last is None else last.add_(chunk)
+            last = convolve(given)
+            chunk.copy_(last)
 
 
 def folded(layer: nn.Conv2d, norm: nn.Module, relu: bool) -> Convolution:
