@@ -42,7 +42,10 @@ def write_set(root, name="DUTS-TE", pictures=3, folders=("{}-Image", "{}-Mask"))
 def tiny_config(root=None, data=None, **changes):
     """The smallest saliency config."""
     data = {"root": root, "input_size": (32, 32), **(data or {})}
-    settings = {"data": DataConfig(**data), "model": ModelConfig(head_width=0.02)}
+    settings = {
+        "data": DataConfig(**data),
+        "model": ModelConfig(head_width=0.02, head_batchnorm=False),
+    }
     return Config(backbone=BACKBONE, **{**settings, **changes})
 
 

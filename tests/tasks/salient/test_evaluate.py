@@ -141,7 +141,7 @@ def test_flags_win_over_the_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("edge", [False, True])
 def test_a_published_checkpoint_needs_no_run(tmp_path, monkeypatch, edge):
     small.write_set(tmp_path / "data")
-    changes = {"model": small.ModelConfig(head_width=0.02, edge=edge)}
+    changes = {"model": small.ModelConfig(head_width=0.02, head_batchnorm=False, edge=edge)}
     model = small.write_run(tmp_path / "run", tmp_path / "data", **changes)
     state = to_published(model.state_dict())
     state["base.resnet.fc.weight"] = torch.zeros(1000, 1024)
