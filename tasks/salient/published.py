@@ -35,6 +35,9 @@ _EDGE_BLOCK = (
     (".block_out.0.", ".out."),
 )
 
+_WITH_OR_WITHOUT_BATCHNORM = ("head.pyramid.merge.0.0.weight", "head.pyramid.merge.0.weight")
+"""The same convolution's name in the two kinds of head."""
+
 
 def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `PoolNet`; None if it is no such.
@@ -78,6 +81,10 @@ def _replaced(key: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     """The likely cause when weights do not fit the model, for the message."""
+    if set(_WITH_OR_WITHOUT_BATCHNORM) <= set(wrong):
+        if _WITH_OR_WITHOUT_BATCHNORM[0] in state:
+            return "; their head has BatchNorm: say --model.head_batchnorm true"
+        return "; their head has no BatchNorm: say --model.head_batchnorm false"
     edges = [key for key in wrong if key.startswith("head.edge.")]
     if edges:
         if edges[0] in state:

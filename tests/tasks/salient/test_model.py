@@ -265,6 +265,10 @@ def test_what_does_not_fit_is_explained():
     assert "--model.head_width 0.25 " in message
     message = refusal(build("resnet26_half", 0.25), from_published(plain))
     assert f"--backbone {small.BACKBONE}" in message
+    normed = build(small.BACKBONE, 0.25, batchnorm=True)
+    assert "say --model.head_batchnorm false" in refusal(normed, from_published(plain))
+    message = refusal(build(small.BACKBONE, 0.25), normed.state_dict())
+    assert "say --model.head_batchnorm true" in message
     cut = {key: value for key, value in plain.items() if key != "base.infos.2.0.weight"}
     message = refusal(build(small.BACKBONE, 0.25), from_published(cut))
     assert "1 missing: head.guidance.2.0.weight" in message
