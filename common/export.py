@@ -75,7 +75,7 @@ def require_packages() -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise UserError(
-                f"export needs {name}, which is not installed: pip install 'res2net-tasks[export]'"
+                f"export needs {name}, which is not installed: pip install '.[export]'"
             ) from error
 
 

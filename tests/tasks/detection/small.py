@@ -70,7 +70,7 @@ def content():
             triangle(102, 7, category_id=17, bbox=box, area=900, segmentation=runs(square())),
             triangle(103, 7, bbox=[0, 80, 40, 40], iscrowd=1, segmentation=plain_runs(crowd)),
         ],
-        "categories": CATEGORIES,
+        "categories": [*CATEGORIES],
     }
 
 

@@ -322,7 +322,7 @@ def test_an_unknown_voc_class(root):
         ({"short_sides": ()}, "--data.short_sides"),
         ({"short_sides": (0,)}, "--data.short_sides"),
         ({"test_short_side": 0}, "--data.test_short_side"),
-        ({"longest_side": 100}, "--data.longest_side"),
+        ({"longest_side": 95}, "--data.longest_side"),
         ({"flip_probability": 1.5}, "--data.flip_probability"),
         ({"jitter": (0.0, 2.0)}, "--data.jitter"),
         ({"jitter": (2.0, 1.0)}, "--data.jitter"),
