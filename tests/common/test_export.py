@@ -108,7 +108,7 @@ def test_missing_packages_are_named(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"needs onnx, .* pip install 'res2net-tasks\[export\]'"):
+    with pytest.raises(UserError, match=r"needs onnx, .* pip install '\.\[export\]'"):
         export.require_packages()
 
 
