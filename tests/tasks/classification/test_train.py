@@ -62,7 +62,7 @@ def test_a_run_directory_holds_all_that_it_promises(trained):
 
 def test_the_first_losses_are_the_stored_ones(trained):
     """A refactor that moves these numbers changes what users train: it must say why."""
-    # Two, because the steps are large: at the third, processors that round differently differ by 6 %.
+    # Two, as the steps are large: at the third, processors that round differently differ by 6 %.
     golden = [1.893, 3.883]
     assert logged(trained, "loss")[: len(golden)] == pytest.approx(golden, rel=0.02)
 
