@@ -99,7 +99,7 @@ def _by_pycocotools(truth: dict[str, Any], found: dict[str, Any], kind: Kind) ->
 def _by_hotcoco(truth: dict[str, Any], found: dict[str, Any], kind: Kind) -> Evaluated:
     if importlib.util.find_spec("hotcoco") is None:
         raise UserError(
-            "--test.scorer hotcoco: it is not installed; say pip install 'res2net-tasks[fast]', or "
+            "--test.scorer hotcoco: it is not installed; say pip install '.[fast]', or "
             "--test.scorer pycocotools"
         )
     import hotcoco

@@ -62,9 +62,10 @@ def test_a_run_directory_holds_all_that_it_promises(trained):
 
 def test_the_first_losses_are_the_stored_ones(trained):
     """A refactor that moves these numbers changes what users train: it must say why."""
-    # Two, as the steps are large: at the third, processors that round differently differ by 6 %.
-    golden = [1.893, 3.883]
-    assert logged(trained, "loss")[: len(golden)] == pytest.approx(golden, rel=0.02)
+    losses = logged(trained, "loss")
+    assert losses[:2] == pytest.approx([1.893, 3.883], rel=0.02)
+    # The steps are large: at the third, processors that round differently are 6 % apart.
+    assert losses[2] == pytest.approx(3.7, rel=0.04)
 
 
 @pytest.mark.parametrize(
