@@ -181,5 +181,5 @@ def test_the_fast_scorer_agrees_to_the_last_bit(seed, kind):
 def test_without_the_extra_the_flag_is_named(monkeypatch):
     monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda _: None)
     truth = scene(pictures=2)
-    with pytest.raises(UserError, match=r"--test\.scorer hotcoco: .*res2net-tasks\[fast\]"):
+    with pytest.raises(UserError, match=r"--test\.scorer hotcoco: .*pip install '\.\[fast\]'"):
         coco_scores(truth, given_back(truth), "bbox", "hotcoco")
