@@ -41,6 +41,7 @@ def hardware(device: torch.device) -> str:
 
 def lines(found: dict[str, dict[str, Measured]], variant: str) -> list[str]:
     """The table, and what it comes to."""
+    found = {mode: row for mode, row in found.items() if row}  # a mode may be missing here
     columns = list(dict.fromkeys(column for row in found.values() for column in row))
     text = [" ".join([f"{'ms':14}", *(f"{column:>18}" for column in columns), "  / resnet50"])]
     for mode, row in found.items():

@@ -31,7 +31,7 @@ class FusedBottleneck(nn.Module):
         self.conv1 = folded(block.conv1, block.bn1, relu=True)
         self.conv2 = folded(block.conv2, block.bn2, relu=True)
         self.conv3 = folded(block.conv3, block.bn3, relu=True)
-        self.downsample = _fused_shortcut(block.downsample)
+        self.downsample = _fused_shortcut(block.downsample, self.conv3)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
@@ -48,7 +48,8 @@ class FusedBottle2neck(nn.Module):
         overwrite: put each result where its chunk was, so that neither the last chunk is copied nor
             a new tensor is filled; otherwise results are concatenated, which compilers understand
             better.
-        pad_to: chunks get channels of zeros up to a multiple of this.
+        pad_to: chunks get channels of zeros up to a multiple of this, or to half of it where that
+            is enough.
     """
 
     def __init__(self, block: Bottle2neck, overwrite: bool, pad_to: int = 1) -> None:
@@ -66,11 +67,13 @@ class FusedBottle2neck(nn.Module):
         )
         self.pool = block.pool
         self.conv3 = folded(block.conv3, block.bn3, relu=self.se is None)
-        self.downsample = _fused_shortcut(block.downsample)
+        self.downsample = _fused_shortcut(block.downsample, self.conv3 if self.se is None else None)
         first = block.convs[0]
         assert isinstance(first, nn.Conv2d)
         if first.groups == 1:
-            self._pad(-first.in_channels % pad_to)
+            half = pad_to // 2
+            enough = half if first.in_channels <= half else pad_to
+            self._pad(-first.in_channels % enough)
 
     def _pad(self, channels: int) -> None:
         """Widen every chunk by channels that stay zero."""
@@ -142,10 +145,18 @@ def _fuse_block(block: nn.Module, overwrite: bool, pad_to: int) -> nn.Module | N
     return FusedBottle2neck(block, overwrite, pad_to)
 
 
-def _fused_shortcut(downsample: nn.Module | None) -> nn.Module | None:
-    if downsample is not None:
-        fuse_chains(downsample)
-        replace_convolutions(downsample)
+def _fused_shortcut(downsample: nn.Module | None, conv3: Convolution | None) -> nn.Module | None:
+    """The shortcut in few layers; its bias joins that of `conv3`, to whose result it is added."""
+    if downsample is None:
+        return None
+    fuse_chains(downsample)
+    replace_convolutions(downsample)
+    layers = [layer for layer in downsample.modules() if isinstance(layer, Convolution)]
+    if conv3 is not None and conv3.bias is not None and len(layers) == 1:
+        (layer,) = layers
+        if layer.bias is not None and not layer.relu:
+            conv3.bias = nn.Parameter(conv3.bias + layer.bias, requires_grad=False)
+            layer.bias = None
     return downsample
 
 

@@ -5,11 +5,12 @@ arXiv:1904.01169. Parameter names are those of the published checkpoints, so tha
 a mapping table.
 """
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from backbone.alignment import convolve
 from backbone.trunk import (
     PerStage,
     Pyramid,
@@ -178,7 +179,8 @@ class Bottle2neck(nn.Module):
         return torch.cat([*results, self.pool(chunks[-1])], dim=1)
 
     def _convolve(self, index: int, x: Tensor) -> Tensor:
-        result: Tensor = self.relu(self.bns[index](self.convs[index](x)))
+        layer = cast(nn.Conv2d, self.convs[index])
+        result: Tensor = self.relu(self.bns[index](convolve(layer, x)))
         return result
 
 

@@ -46,7 +46,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Measured:
-    """One network in one mode: median milliseconds and, on CUDA, the peak of memory in MiB."""
+    """One network in one mode: median milliseconds and, on CUDA, MiB that a call needs at its peak.
+
+    That is beside what was there before it: weights, the optimizer's state, the other networks.
+    """
 
     milliseconds: float
     memory: float | None
@@ -105,15 +108,19 @@ def measure(setting: Setting, modes: Sequence[str]) -> dict[str, dict[str, Measu
 def timed(call: Call, setting: Setting) -> tuple[float, float | None]:
     """Seconds of one call, and MiB of its peak on CUDA."""
     cuda = setting.device.type == "cuda"
+    before = 0
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
     start = setting.clock()
     call()
     if cuda:
         torch.cuda.synchronize()
     seconds = setting.clock() - start
-    return seconds, torch.cuda.max_memory_allocated() / 2**20 if cuda else None
+    if not cuda:
+        return seconds, None
+    return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def prepare(
@@ -164,16 +171,22 @@ def training(setting: Setting, net: nn.Module, mode: str, pictures: Tensor) -> C
     if mode != "plain":
         net = net.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9)
-    forward = torch.compile(net.train()) if mode == "compiled" else net.train()
+    net.train()
+
+    def last(pictures: Tensor) -> Tensor:
+        # Compiled, outputs that the loss leaves out would get gradients of zeros all the same.
+        result: Pyramid[Tensor] | Tensor = net(pictures)
+        return result.c5 if isinstance(result, Pyramid) else result
+
+    forward = torch.compile(last) if mode == "compiled" else last
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(
             setting.device.type, torch.bfloat16, enabled=setting.precision == "bf16"
         ):
-            result = forward(pictures)
-            last = result.c5 if isinstance(result, Pyramid) else result
-        last.float().square().mean().backward()
+            features: Tensor = forward(pictures)
+        features.float().square().mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step

@@ -36,6 +36,8 @@ def packages(path: Path) -> set[str]:
 def test_the_backbone_can_be_lifted_out():
     for path in (ROOT / "backbone").rglob("*.py"):
         foreign = packages(path) - sys.stdlib_module_names - {"backbone", "torch", "safetensors"}
+        # Triton comes with PyTorch for CUDA, and this file is imported there only.
+        foreign -= {"triton"} if path.name == "tensor_cores.py" else set()
         assert not foreign, f"{path.name} imports {foreign}"
 
 

@@ -1,0 +1,136 @@
+"""The kernel for tensor cores, interpreted on the CPU; and the whole of it where there is a GPU."""
+
+import copy
+import importlib
+import importlib.util
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from backbone import deploy
+from backbone.alignment import padded
+from backbone.fused_blocks import FusedBottle2neck
+from backbone.res2net import Bottle2neck
+from tests.backbone.test_deploy import FAMILIES, agree, randomised
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+no_triton = importlib.util.find_spec("triton") is None
+
+BLOCKS = {
+    "four chunks": {"base_width": 26, "scale": 4},
+    "eight chunks": {"base_width": 14, "scale": 8},
+    "two chunks": {"base_width": 48, "scale": 2},
+    "three wide chunks, dilated": {"base_width": 72, "scale": 3, "dilation": 2},
+    "first": {"base_width": 26, "scale": 4, "first": True},
+    "first, strided": {"base_width": 26, "scale": 4, "first": True, "stride": 2},
+}
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    """The module of the kernels, which Triton's interpreter runs where there is no GPU."""
+    if no_triton:
+        pytest.skip("this PyTorch comes without Triton")
+    if not torch.cuda.is_available():
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
+    return importlib.import_module("backbone.tensor_cores")
+
+
+def fused(name, kernels):
+    """A block, and the same for tensor cores."""
+    options = dict(BLOCKS[name])
+    apart = options.pop("first", False)
+    down = nn.Sequential(nn.Conv2d(48, 64, 1, options.get("stride", 1)), nn.BatchNorm2d(64))
+    channels = 48 if apart else 64
+    made = Bottle2neck(channels, 64, 64, downsample=down if apart else None, **options)
+    made = randomised(made).requires_grad_(False).to(DEVICE)
+    block = FusedBottle2neck(made, False, pad_to=32)
+    assert kernels.fits(block)
+    changed = copy.deepcopy(block)
+    changed.__class__ = kernels.TensorCoreBottle2neck
+    changed.pack()
+    return block, changed
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_kernel_computes_the_block(kernels, name):
+    torch.manual_seed(0)
+    block, changed = fused(name, kernels)
+    channels = block.conv1.out_channels
+    for size in ((2, 9, 7), (1, 16, 16), (3, 1, 5)):
+        x = torch.randn(size[0], channels, *size[1:], device=DEVICE).relu()
+        given = x.clone()
+        with torch.inference_mode():
+            # On a GPU, Triton multiplies fp32 in tf32.
+            tolerance = 1e-6 if DEVICE == "cpu" else 2e-3
+            agree([changed.hierarchy(x)], [block.hierarchy(x)], tolerance)
+        assert torch.equal(x, given)
+
+
+@pytest.mark.parametrize("name", ["four chunks", "first, strided"])
+def test_compilers_see_the_shapes_that_come_out(kernels, name):
+    _, changed = fused(name, kernels)
+    x = torch.randn(2, changed.conv1.out_channels, 9, 6, device=DEVICE)
+    x = x.to(memory_format=torch.channels_last)
+    given = x, changed.weights, changed.biases, *changed.geometry, changed.first
+    torch.library.opcheck(kernels.hierarchy, given, test_utils=["test_schema", "test_faketensor"])
+
+
+def test_chunks_are_padded_to_half_a_multiple_where_that_is_enough():
+    for width, expected in ((14, 16), (16, 16), (18, 32), (26, 32), (36, 64)):
+        block = Bottle2neck(64, 64, 64, base_width=width, scale=4)
+        assert FusedBottle2neck(block.eval(), False, pad_to=32).convs[0].in_channels == expected
+
+
+def test_a_padded_layer_gives_the_same_values_and_gradients():
+    layer = nn.Conv2d(6, 6, 3, stride=2, padding=2, dilation=2, bias=False).double()
+    x = torch.randn(2, 6, 9, 8, dtype=torch.double, requires_grad=True)
+    found = padded(layer, x, 2)
+    expected = F.conv2d(x, layer.weight, None, 2, 2, 2)
+    torch.testing.assert_close(found, expected)
+    gradient = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, (x, layer.weight), gradient)
+    for one, other in zip(
+        torch.autograd.grad(found, (x, layer.weight), gradient), wanted, strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@on_cuda
+@pytest.mark.parametrize("family", FAMILIES)
+def test_on_cuda_in_bf16_features_are_near(randomise, family):
+    trunk = randomise(FAMILIES[family]()).cuda()
+    fast = deploy(trunk, precision="bf16")
+    with torch.inference_mode():
+        for size in ((2, 64, 48), (3, 97, 65)):
+            x = torch.randn(size[0], trunk.in_channels, *size[1:], device="cuda")
+            found = fast(x)
+            assert found.c5.dtype is torch.bfloat16
+            agree([feature.float() for feature in found], trunk(x), 0.03)
+
+
+@on_cuda
+def test_on_cuda_compiled_features_are_near(randomise):
+    trunk = randomise(FAMILIES["v1b"]()).cuda()
+    fast = deploy(trunk, precision="bf16", compile=True)
+    x = torch.randn(2, 3, 64, 64, device="cuda")
+    with torch.inference_mode():
+        for _ in range(3):  # the third call replays the recorded graph
+            found = [feature.float() for feature in fast(x)]
+        agree(found, trunk(x), 0.03)
+
+
+@on_cuda
+def test_on_cuda_compiled_training_gives_the_same_gradients():
+    trunk = FAMILIES["res2net"]().cuda().train()
+    x = torch.randn(4, 3, 64, 64, device="cuda")
+    gradients = []
+    for call in (trunk, torch.compile(trunk)):
+        trunk.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16):
+            call(x).c5.float().square().mean().backward()
+        gradients.append(trunk.layer1[1].convs[1].weight.grad.clone())
+    agree(gradients[1:], gradients[:1], 0.1)
