@@ -121,7 +121,7 @@ class Config:
         name="adam", learning_rate=0.006, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=15, batch_size=16, evaluate_every=15)
+    engine: EngineConfig = EngineConfig(epochs=20, batch_size=16, evaluate_every=20)
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

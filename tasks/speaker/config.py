@@ -25,7 +25,7 @@ class DataConfig:
     """Below the root: trial lists in VoxCeleb or Kaldi form; the first chooses the best epoch."""
     audio: tuple[Path, ...] = (Path("test/wav"), Path("dev/wav"), Path("wav"), Path("."))
     """Folders below the root where the files of lists are looked for, in this order."""
-    seconds: float = 1.0
+    seconds: float = 2.0
     """Length of a training crop; a shorter utterance is repeated."""
     speeds: tuple[float, ...] = (1.0,)
     """Speeds of playing, drawn by chance; each one makes new speakers. Begins with 1.0."""
@@ -198,7 +198,7 @@ class Config:
     model: ModelConfig = ModelConfig(bins=64)
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
-        name="adam", learning_rate=0.003, weight_decay=0.0, schedule="cosine", warmup_epochs=1.0
+        name="adam", learning_rate=0.006, weight_decay=0.0, schedule="cosine", warmup_epochs=1.0
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=16, batch_size=16, evaluate_every=8)
