@@ -12,10 +12,10 @@ from common.image import write as write_picture
 from common.sample import cached, new_folder
 from tasks.salient.painting import Scene, Scenery, edges, gather, paint
 
-VERSION = 2
+VERSION = 3
 """Rises when the same seed gives other pictures, so that nobody trains on a stale cache."""
 
-TRAIN_PICTURES, TEST_PICTURES, EDGE_PICTURES = 480, 100, 120
+TRAIN_PICTURES, TEST_PICTURES, EDGE_PICTURES = 800, 100, 120
 
 _TEST_OFFSET, _EDGE_OFFSET = 1_000_000, 2_000_000
 
