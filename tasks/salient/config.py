@@ -118,10 +118,10 @@ class Config:
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
-        name="adam", learning_rate=0.004, weight_decay=0.0, schedule="cosine", warmup_epochs=0.3
+        name="adam", learning_rate=0.003, weight_decay=0.0, schedule="cosine", warmup_epochs=0.3
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=12, batch_size=16, evaluate_every=12)
+    engine: EngineConfig = EngineConfig(epochs=6, batch_size=16, evaluate_every=6)
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

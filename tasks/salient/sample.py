@@ -15,7 +15,7 @@ from tasks.salient.painting import Scene, Scenery, edges, gather, paint
 VERSION = 3
 """Rises when the same seed gives other pictures, so that nobody trains on a stale cache."""
 
-TRAIN_PICTURES, TEST_PICTURES, EDGE_PICTURES = 800, 100, 120
+TRAIN_PICTURES, TEST_PICTURES, EDGE_PICTURES = 1400, 100, 120
 
 _TEST_OFFSET, _EDGE_OFFSET = 1_000_000, 2_000_000
 
