@@ -184,8 +184,8 @@ def test_every_detector_overfits_a_few_pictures(monkeypatch, tmp_path, detector)
     shutil.copy(annotations / "instances_train2017.json", annotations / "instances_val2017.json")
     run_train(
         monkeypatch, root, tmp_path / "run", "--model.detector", detector, "--model.channels", "64",
-        "--engine.epochs", "60",
-        "--engine.evaluate_every", "60", "--data.flip_probability", "0", "--data.short_sides",
+        "--model.box_channels", "64", "--model.samples", "64", "--engine.epochs", "160",
+        "--engine.evaluate_every", "160", "--data.flip_probability", "0", "--data.short_sides",
         "[128]", "--data.test_short_side", "128", "--data.group_by_aspect", "false",
     )  # fmt: skip
     assert card.read(tmp_path / "run" / "metrics.json").metrics["box_AP50"] > 0.9
