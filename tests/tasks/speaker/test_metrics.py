@@ -241,7 +241,7 @@ def test_cohort_statistics_in_parts(embeddings, monkeypatch):
     whole = cohort_statistics(embeddings, embeddings[:12], 3)
     monkeypatch.setattr("tasks.speaker.metrics._CHUNK", 1)
     parts = cohort_statistics(embeddings, embeddings[:12], 3)
-    np.testing.assert_allclose(whole, parts)
+    np.testing.assert_allclose(whole, parts, rtol=1e-5)  # products of other sizes round otherwise
 
 
 def test_symmetric_normalisation():

@@ -26,7 +26,8 @@ def run_train(monkeypatch, data_root, out, *flags):
         "--backbone", BACKBONE, "--model.bins", "24", "--model.width", "8",
         "--model.stem_stride", "2", "--model.strides", "[2,2,2,1]", "--model.embedding", "16",
         "--engine.batch_size", "4", "--engine.device", "cpu", "--loader.workers", "0",
-        "--engine.log_every", "1", "--engine.evaluate_every", "1", "--test.seconds", "[0]",
+        "--engine.log_every", "1", "--optimizer.learning_rate", "0.003",
+        "--engine.evaluate_every", "1", "--test.seconds", "[0]",
         *flags,
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["train", *words])
