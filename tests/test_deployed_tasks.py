@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from backbone import deploy
@@ -126,6 +127,10 @@ def test_a_deployed_detector_finds_the_same(detector):
         config.TestConfig(score_threshold=0.0, detections=20),
     )
     randomise(model)
+    for layer in model.modules():
+        # A fresh head gives all places the same score, so that rounding would choose among them.
+        if isinstance(layer, nn.Conv2d) and layer.weight.std() < 0.02:
+            layer.weight.data *= 6
     fast = deploy(model)
     assert not [part for part in fast.modules() if isinstance(part, _BatchNorm)]
     images, sizes = (
@@ -135,16 +140,5 @@ def test_a_deployed_detector_finds_the_same(detector):
     with torch.inference_mode():
         (found,), (expected,) = fast(images, sizes), model(images, sizes)
     assert found.keys() == expected.keys() and len(expected["scores"])
-    assert found["scores"].shape == expected["scores"].shape
-    # Rounding may exchange detections of equal scores, and the last ones of those that are kept.
-    assert sum(is_among(found, expected, row) for row in range(len(expected["scores"]))) >= 18
-
-
-def is_among(found, expected, row):
-    """Whether a detection is found with its label, score, box and mask."""
-    near = torch.ones(len(found["scores"]), dtype=torch.bool)
     for name, values in expected.items():
-        tolerance = 1e-2 if name == "boxes" else 1e-3
-        same = torch.isclose(found[name], values[row], rtol=1e-3, atol=tolerance)
-        near &= same.flatten(1).all(dim=1) if same.ndim > 1 else same
-    return bool(near.any())
+        torch.testing.assert_close(found[name], values, rtol=1e-3, atol=1e-3)
