@@ -10,7 +10,10 @@ the shortcut are one call of oneDNN with pre-packed weights; and the blocks of R
 result where its chunk was, instead of concatenating them.
 """
 
+import contextlib
 import copy
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, overload
 
 import torch
@@ -51,7 +54,8 @@ def deploy(
     Args:
         module: on the device where it will run. Its results are those of its evaluation mode.
         precision: fp32, where outputs differ by rounding only (a relative error below 1e-5), or
-            bf16, where convolutions and linear layers compute in bfloat16.
+            bf16, where convolutions and linear layers compute in bfloat16; on CUDA by kernels of
+            this package, if Triton is there, which they need.
         compile: compile it when it is first called, which takes a minute or so, again for inputs of
             another size. Weights are frozen; on CUDA the kernels of one size become a CUDA graph.
         portable: use PyTorch's public operators only, for `torch.export` and ONNX.
@@ -76,6 +80,7 @@ def deploy(
     if compile:
         require_compiler(device)
     tensor_cores = device.type == "cuda" and precision == "bf16" and not portable
+    tensor_cores = tensor_cores and find_spec("triton") is not None
     own = copy.deepcopy(module).eval().requires_grad_(False)
     packed = not compile and not portable
     own = fuse_blocks(own, overwrite=packed, pad_to=pad_to or (32 if tensor_cores else 1))
@@ -87,7 +92,7 @@ def deploy(
         if isinstance(layer, Convolution) and precision == "bf16":
             layer.to(torch.bfloat16)
     if tensor_cores:
-        from backbone.tensor_cores import use_tensor_cores  # needs Triton
+        from backbone.tensor_cores import use_tensor_cores
 
         use_tensor_cores(own)
     if precision == "fp32" and not compile:
@@ -109,6 +114,17 @@ def require_compiler(device: torch.device) -> None:
             "compile: needs a C++ compiler and found none; install g++ or clang++, name one in the "
             "variable CXX, or leave compile out"
         ) from error
+
+
+@contextlib.contextmanager
+def searching() -> Iterator[None]:
+    """Let cuDNN search for its fastest kernels; all other settings stay the caller's."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 class Deployed(nn.Module):
@@ -139,7 +155,7 @@ class Deployed(nn.Module):
         with (
             torch.no_grad(),
             torch._inductor.config.patch(freezing=True),
-            torch.backends.cudnn.flags(enabled=True, benchmark=self.search),
+            searching() if self.search else contextlib.nullcontext(),
             torch.autocast(self.device_type, torch.bfloat16, enabled=self.low),
         ):
             return self.call(*inputs)

@@ -1,13 +1,15 @@
 """Inference in bf16 on CUDA: whole layers as one kernel and chunks without copies.
 
 A chunk of Res2Net has few channels, so that moving it costs more than computing with it. PyTorch's
-operators move each one six times: into the sum with the result before, into the convolution, to the
-ReLU and into the concatenation, and out of the last three. The kernel here reads a chunk once and
-writes its result once, in its place within the block's tensor, together with the sum that the next
-kernel reads. Everything around it is convolution, bias, shortcut and ReLU in one call of cuDNN.
+operators move it for the sum with the result before, for the convolution, for bias and ReLU, and
+for the concatenation. One kernel here does all of that: it writes a chunk's result in its place
+within the block's tensor, together with the sum that the next chunk's kernel reads. Around it,
+convolution, bias, shortcut and ReLU are one call of cuDNN.
 
 Importing this file needs Triton, which comes with PyTorch for CUDA.
 """
+
+from typing import Any
 
 import torch
 import triton
@@ -17,9 +19,6 @@ from torch.nn import functional as F
 
 from backbone.fused import Convolution
 from backbone.fused_blocks import FusedBottle2neck
-
-NOTHING, SUM, COPY = 0, 1, 2
-"""What a kernel does besides its convolution with the chunk after the one that it convolves."""
 
 
 def use_tensor_cores(model: nn.Module) -> None:
@@ -104,17 +103,8 @@ def convolution(
 
 
 @convolution.register_fake
-def _(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    shortcut: Tensor | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    groups: int,
-) -> Tensor:
-    return _channels_last(F.conv2d(x, weight, bias, stride, padding, dilation, groups))
+def _(x: Tensor, weight: Tensor, bias: Tensor, shortcut: Tensor | None, *geometry: Any) -> Tensor:
+    return _channels_last(F.conv2d(x, weight, bias, *geometry))
 
 
 @torch.library.custom_op("res2net::hierarchy", mutates_args=())
@@ -145,12 +135,11 @@ def hierarchy(
         given = source
         for index in range(scale - 1):
             last = index == scale - 2
+            one = slice(index, index + 1)
+            own, following = result[:, index * chunk :], source[:, (index + 1) * chunk :]
             target = result[:, -chunk:] if last else x.new_empty(len(result), chunk)
-            following = source[:, (index + 1) * chunk :], target, COPY if last else SUM
-            own = result[:, index * chunk :]
-            _launch(
-                given, weights[index:], biases[index:], own, shapes, stride, dilation, *following
-            )
+            after = following, target, not last
+            _launch(given, weights[one], biases[one], own, shapes, stride, dilation, after)
             given = target
     return result.view(batch, *size, channels).permute(0, 3, 1, 2)
 
@@ -185,22 +174,25 @@ def _launch(
     shapes: tuple[tuple[int, int], tuple[int, int]],
     stride: int,
     dilation: int,
-    following: Tensor | None = None,
-    target: Tensor | None = None,
-    besides: int = NOTHING,
+    after: tuple[Tensor, Tensor, bool] | None = None,
 ) -> None:
-    groups, chunk = biases.shape if besides == NOTHING else (1, biases.shape[1])
+    """Convolve one chunk, or several side by side.
+
+    `after` is the chunk that comes next, where it goes, and whether the result is added to it.
+    """
+    groups, chunk = biases.shape
     rows = y.shape[0]
     block_rows, block_columns, depth, warps, stages = tiles(chunk)
     grid = triton.cdiv(rows, block_rows) * triton.cdiv(chunk, block_columns), groups
-    following, target = x if following is None else following, y if target is None else target
+    following, target, add = after or (x, y, False)
     (height, width), (out_height, out_width) = shapes
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         convolve_chunk[grid](
             x, weights, biases, y, following, target,
             rows, height, width, out_height, out_width,
             x.stride(0), y.stride(0), following.stride(0), target.stride(0),
-            CHUNK=chunk, STRIDE=stride, DILATION=dilation, POOLED=groups > 1, BESIDES=besides,
+            CHUNK=chunk, STRIDE=stride, DILATION=dilation, POOLED=groups > 1,
+            FOLLOWED=after is not None, ADD=add,
             ROWS=block_rows, COLUMNS=block_columns, DEPTH=depth,
             num_warps=warps, num_stages=stages,
         )  # fmt: skip
@@ -209,10 +201,10 @@ def _launch(
 @triton.jit  # type: ignore[untyped-decorator]
 def convolve_chunk(  # type: ignore[no-untyped-def]
     x, weights, biases, y, following, target,
-    rows, height, width, out_height, out_width,
-    x_pitch, y_pitch, following_pitch, target_pitch,
+    rows, height, width, out_height, out_width, x_pitch, y_pitch, following_pitch, target_pitch,
     CHUNK: tl.constexpr, STRIDE: tl.constexpr, DILATION: tl.constexpr, POOLED: tl.constexpr,
-    BESIDES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    FOLLOWED: tl.constexpr, ADD: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """One tile of y = relu(conv3x3(x) + bias), and of target = y + following or = following.
 
@@ -257,8 +249,8 @@ def convolve_chunk(  # type: ignore[no-untyped-def]
     kept = (row < rows)[:, None] & (column < CHUNK)[None, :]
     pixel = row.to(tl.int64)[:, None]
     tl.store(y + pixel * y_pitch + column[None, :], total, mask=kept)
-    if BESIDES != 0:
+    if FOLLOWED:
         after = tl.load(following + pixel * following_pitch + column[None, :], mask=kept, other=0.0)
-        if BESIDES == 1:
+        if ADD:
             after = (total.to(tl.float32) + after.to(tl.float32)).to(y.dtype.element_ty)
         tl.store(target + pixel * target_pitch + column[None, :], after, mask=kept)

@@ -7,10 +7,12 @@ import importlib.util
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from backbone import deploy
 from backbone.alignment import padded
+from backbone.deploy import searching
 from backbone.fused_blocks import FusedBottle2neck
 from backbone.res2net import Bottle2neck
 from tests.backbone.test_deploy import FAMILIES, agree, randomised
@@ -77,6 +79,21 @@ def test_compilers_see_the_shapes_that_come_out(kernels, name):
     x = x.to(memory_format=torch.channels_last)
     given = x, changed.weights, changed.biases, *changed.geometry, changed.first
     torch.library.opcheck(kernels.hierarchy, given, test_utils=["test_schema", "test_faketensor"])
+
+
+def test_compilers_see_the_shape_of_a_convolution(kernels):
+    with FakeTensorMode():
+        x, layer = torch.empty(2, 16, 9, 6), nn.Conv2d(16, 32, 3, 2, 1)
+        found = kernels.convolution(x, layer.weight, layer.bias, None, [2, 2], [1, 1], [1, 1], 1)
+        assert found.shape == layer(x).shape
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_search_for_kernels_leaves_the_callers_settings():
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    with searching():
+        assert torch.backends.cudnn.benchmark
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == before
 
 
 def test_chunks_are_padded_to_half_a_multiple_where_that_is_enough():
