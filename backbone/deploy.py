@@ -7,7 +7,8 @@
 What it does: BatchNorm is folded into the convolutions (and deconvolutions and linear layers)
 before it; tensors lie channels last; on CPUs a convolution, its bias, its ReLU and the addition of
 the shortcut are one call of oneDNN with pre-packed weights; and the blocks of Res2Net write each
-result where its chunk was, instead of concatenating them.
+result where its chunk was, instead of concatenating them. On CPUs with AVX-512 a compiled model has
+each of its blocks as one call of a kernel of this package, on tensor cores most of it.
 """
 
 import contextlib
@@ -57,7 +58,8 @@ def deploy(
             bf16, where convolutions and linear layers compute in bfloat16; on CUDA by kernels of
             this package, if Triton is there, which they need.
         compile: compile it when it is first called, which takes a minute or so, again for inputs of
-            another size. Weights are frozen; on CUDA the kernels of one size become a CUDA graph.
+            another size. Weights are frozen; on CUDA the kernels of one size become a CUDA graph;
+            on CPUs with AVX-512 a block of Res2Net becomes one kernel (`backbone/one_pass.py`).
         portable: use PyTorch's public operators only, for `torch.export` and ONNX.
         pad_to: give the chunks of a Res2Net block channels of zeros up to a multiple of this, or to
             the half of it where that is enough. As it is, 32 for bf16 on CUDA and 1 elsewhere.
@@ -70,7 +72,7 @@ def deploy(
 
     Raises:
         ValueError: an argument is out of its range.
-        RuntimeError: compiling was asked for and there is no C++ compiler.
+        RuntimeError: compiling was asked for and there is no C++ compiler, or it failed.
     """
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision is {precision!r}; allowed: fp32, bf16")
@@ -95,6 +97,10 @@ def deploy(
         from backbone.tensor_cores import use_tensor_cores
 
         use_tensor_cores(own)
+    if device.type == "cpu" and compile and not portable:
+        from backbone.one_pass import use_one_pass
+
+        use_one_pass(own)
     if precision == "fp32" and not compile:
         return own
     return Deployed(own, entry, precision, compile)
@@ -145,7 +151,10 @@ class Deployed(nn.Module):
         self.call = getattr(module, entry)
         if compile:
             graphs = {"triton.cudagraphs": True} if self.device_type == "cuda" else {}
-            self.call = torch.compile(self.call, options={"freezing": True, **graphs})
+            # Of one channel and varying sizes, the compiler mistakes how tensors lie in memory.
+            varying = None if _channels(module) > 1 else False
+            options = {"freezing": True, **graphs}
+            self.call = torch.compile(self.call, dynamic=varying, options=options)
         # A compiled model sees one size, so that cuDNN's search for its fastest kernels pays.
         self.search = compile and self.device_type == "cuda"
 
@@ -159,3 +168,9 @@ class Deployed(nn.Module):
             torch.autocast(self.device_type, torch.bfloat16, enabled=self.low),
         ):
             return self.call(*inputs)
+
+
+def _channels(module: nn.Module) -> int:
+    """The fewest channels that a convolution takes."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    return min((layer.in_channels for layer in layers), default=2)

@@ -1,0 +1,200 @@
+// Convolutions of 1x1 and 3x3 over lines of pixels, with AVX-512: tiles of some pixels by some
+// vectors of outputs, whose sums stay in registers.
+
+#pragma once
+
+#include <immintrin.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+constexpr int LANES = 16;               // outputs of one vector
+constexpr long PIXELS_OF_A_PIECE = 48;  // that one of several threads takes at once
+constexpr int MOST_VECTORS = 5;
+// By number of vectors: pixels of a tile, so that all of its sums stay in registers.
+constexpr int MOST_PIXELS[MOST_VECTORS + 1] = {0, 24, 12, 8, 6, 5};
+
+// The lanes of a vector of which `left` are wanted.
+inline __mmask16 some(long left) { return left < LANES ? (1u << left) - 1 : 0xffff; }
+
+struct Float {
+    using Value = float;
+    static constexpr int STEP = 1;   // inputs that one multiplication sums over
+    static constexpr int LINE = 16;  // inputs of a line of the cache
+    static __m512 spread(const float* x) { return _mm512_set1_ps(*x); }
+    static __m512 weights(const float* w) { return _mm512_loadu_ps(w); }
+    static __m512 multiply(__m512 sum, __m512 x, __m512 w) { return _mm512_fmadd_ps(x, w, sum); }
+    static __m512 load(const float* x, __mmask16 lanes) { return _mm512_maskz_loadu_ps(lanes, x); }
+    static void store(float* x, __mmask16 lanes, __m512 v) { _mm512_mask_storeu_ps(x, lanes, v); }
+};
+
+#ifdef __AVX512BF16__
+struct Bfloat16 {
+    using Value = uint16_t;
+    static constexpr int STEP = 2;
+    static constexpr int LINE = 32;
+    static __m512 spread(const uint16_t* x) {
+        int pair;
+        memcpy(&pair, x, sizeof pair);
+        return _mm512_castsi512_ps(_mm512_set1_epi32(pair));
+    }
+    static __m512 weights(const uint16_t* w) { return _mm512_loadu_ps(w); }
+    static __m512 multiply(__m512 sum, __m512 x, __m512 w) {
+        return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
+    }
+    static __m512 load(const uint16_t* x, __mmask16 lanes) {
+        __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, x));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+    }
+    static void store(uint16_t* x, __mmask16 lanes, __m512 v) {
+        _mm256_mask_storeu_epi16(x, lanes, (__m256i)_mm512_cvtneps_pbh(v));
+    }
+};
+#endif
+
+// A convolution of 1x1 or 3x3. Weights are (outputs / LANES, taps, inputs / STEP, LANES, STEP).
+template <class T>
+struct Layer {
+    const typename T::Value* weights;
+    const float* biases;
+    int inputs, outputs, taps;
+};
+
+// Pixels side by side. Pixel p reads at rows[i] + p * step, and a tap further right `aside` more.
+template <class T>
+struct Line {
+    using Value = typename T::Value;
+    const Value* rows[3];
+    Value* result;            // pixel p at result + p * pitch
+    long pitch;
+    const Value* shortcut;    // is added before the ReLU, with the result's pitch, or null
+    Value* next;              // to this the result is added, or null
+    long next_pitch;
+
+    Line from(long pixel, long step) const {
+        Line later = *this;
+        for (auto& row : later.rows) row += pixel * step;
+        later.result += pixel * pitch;
+        if (shortcut) later.shortcut += pixel * pitch;
+        if (next) later.next += pixel * next_pitch;
+        return later;
+    }
+};
+
+template <class T, int PIXELS, int VECTORS>
+void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, long ahead,
+          int output) {
+    const long panel = (long)layer.taps * layer.inputs * LANES;  // weights of one vector
+    const auto* weights = layer.weights + output / LANES * panel;
+    __m512 sums[PIXELS][VECTORS];
+#pragma GCC unroll 5
+    for (int v = 0; v < VECTORS; v++) {
+        __m512 bias = _mm512_loadu_ps(layer.biases + output + v * LANES);
+#pragma GCC unroll 24
+        for (int p = 0; p < PIXELS; p++) sums[p][v] = bias;
+    }
+    for (int tap = 0; tap < layer.taps; tap++) {
+        const auto* x = line.rows[tap / 3] + tap % 3 * aside;
+        for (int start = 0; start < layer.inputs; start += T::LINE) {
+#pragma GCC unroll 24
+            for (int p = 0; ahead && p < PIXELS; p++)
+                _mm_prefetch((const char*)(x + p * step + start + ahead), _MM_HINT_T1);
+            const int stop = std::min(start + T::LINE, layer.inputs);
+#pragma GCC unroll 1
+            for (int k = start; k < stop; k += T::STEP) {
+                __m512 w[VECTORS];
+#pragma GCC unroll 5
+                for (int v = 0; v < VECTORS; v++) w[v] = T::weights(weights + v * panel);
+                weights += T::STEP * LANES;
+#pragma GCC unroll 24
+                for (int p = 0; p < PIXELS; p++) {
+                    const __m512 given = T::spread(x + p * step + k);
+#pragma GCC unroll 5
+                    for (int v = 0; v < VECTORS; v++)
+                        sums[p][v] = T::multiply(sums[p][v], given, w[v]);
+                }
+            }
+        }
+    }
+#pragma GCC unroll 5
+    for (int v = 0; v < VECTORS; v++) {
+        const int at = output + v * LANES;
+        const __mmask16 lanes = some(layer.outputs - at);
+#pragma GCC unroll 24
+        for (int p = 0; p < PIXELS; p++) {
+            __m512 sum = sums[p][v];
+            if (line.shortcut)
+                sum = _mm512_add_ps(sum, T::load(line.shortcut + p * line.pitch + at, lanes));
+            sum = _mm512_max_ps(sum, _mm512_setzero_ps());
+            T::store(line.result + p * line.pitch + at, lanes, sum);
+            if (line.next) {
+                auto* next = line.next + p * line.next_pitch + at;
+                T::store(next, lanes, _mm512_add_ps(sum, T::load(next, lanes)));
+            }
+        }
+    }
+}
+
+template <class T>
+using Tile = void (*)(const Layer<T>&, const Line<T>&, long, long, long, int);
+
+// tiles<T>[vectors][pixels]
+template <class T>
+struct Tiles {
+    Tile<T> by_size[MOST_VECTORS + 1][MOST_PIXELS[1] + 1];
+    Tiles() { vectors<1>(), vectors<2>(), vectors<3>(), vectors<4>(), vectors<5>(); }
+    template <int VECTORS>
+    void vectors() { pixels<VECTORS, MOST_PIXELS[VECTORS]>(); }
+    template <int VECTORS, int PIXELS>
+    void pixels() {
+        by_size[VECTORS][PIXELS] = tile<T, PIXELS, VECTORS>;
+        if constexpr (PIXELS > 1) pixels<VECTORS, PIXELS - 1>();
+    }
+};
+
+// What of a common work is a thread's own.
+struct Share {
+    long index, count;
+    bool has(long item) const { return item % count == index; }
+    // Wait for the others.
+    void meet() const {
+        if (count > 1) {
+#pragma omp barrier
+        }
+    }
+};
+
+// Convolve lines of `count` pixels each. What lies `ahead` is on its way to the cache meanwhile.
+template <class T>
+void convolve(const Layer<T>& layer, const std::vector<Line<T>>& lines, long count, long step,
+              long aside, long ahead, Share share) {
+    static const Tiles<T> tiles;
+    const int all = (layer.outputs + LANES - 1) / LANES;
+    const int panels = all % MOST_VECTORS == 0 ? all / MOST_VECTORS : (all + 3) / 4;
+    const long pieces = share.count == 1 ? 1 : std::max(1L, count / PIXELS_OF_A_PIECE);
+    long item = 0;
+    for (int panel = 0; panel < panels; panel++) {
+        const int first = all * panel / panels, vectors = all * (panel + 1) / panels - first;
+        for (const Line<T>& line : lines) {
+            for (long piece = 0; piece < pieces; piece++) {
+                if (!share.has(item++)) continue;
+                const long from = count * piece / pieces;
+                const long size = count * (piece + 1) / pieces - from;
+                const long parts = (size + MOST_PIXELS[vectors] - 1) / MOST_PIXELS[vectors];
+                for (long part = 0; part < parts; part++) {
+                    const long start = from + size * part / parts;
+                    const long stop = from + size * (part + 1) / parts;
+                    tiles.by_size[vectors][stop - start](layer, line.from(start, step), step, aside,
+                                                         panel ? 0 : ahead, first * LANES);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace

@@ -1,0 +1,202 @@
+"""Inference on CPUs with AVX-512: a whole residual block of Res2Net in one pass.
+
+Layer by layer, a block writes each intermediate picture to memory and reads it again, and its
+narrow chunks leave a library's kernels idle. The kernel here takes a few lines of the input at a
+time and has every convolution of the block follow as far as its windows reach, so that all that
+lies between input and result stays in the cache. A 3x3 convolution writes its result in its place
+and adds it to the next chunk; the 1x1 convolution of a shortcut is more channels of the last one;
+and where nobody else reads a block's input, the result takes its place.
+
+The kernel is C++ (`kernels/one_pass.cpp`), built once by the compiler that `torch.compile` needs.
+"""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbone.fused import Convolution
+from backbone.fused_blocks import FusedBottle2neck
+from backbone.native import library, supported
+
+LIBRARY, LANES = "one_pass", 16
+ENTRIES = {torch.float32: "res2net_block_fp32", torch.bfloat16: "res2net_block_bf16"}
+STEPS = {torch.float32: 1, torch.bfloat16: 2}  # inputs that one instruction multiplies
+
+
+def use_one_pass(model: nn.Module) -> None:
+    """Exchange the blocks of a fused model for those of this file, in place.
+
+    Raises:
+        RuntimeError: the kernel could not be built.
+    """
+    for layer in model.modules():
+        if type(layer) is FusedBottle2neck and fits(layer):
+            library(LIBRARY)
+            layer.__class__ = OnePassBottle2neck
+            assert isinstance(layer, OnePassBottle2neck)
+            layer.pack()
+
+
+def fits(block: FusedBottle2neck) -> bool:
+    """Whether the kernel has this block: several chunks, no groups, no gates, whole steps."""
+    first = block.convs[0]
+    assert isinstance(first, Convolution)
+    if block.scale == 1 or first.groups != 1 or block.se is not None:
+        return False
+    dtype = first.weight.dtype
+    if dtype not in STEPS or not supported(dtype):
+        return False
+    return not any(layer.in_channels % STEPS[dtype] for layer in (first, block.conv1))
+
+
+class OnePassBottle2neck(FusedBottle2neck):
+    """The block as one call of this file's kernel; made of a `FusedBottle2neck` in place."""
+
+    weights0: Tensor
+    weights1: Tensor
+    weights2: Tensor
+    biases0: Tensor
+    biases1: Tensor
+    biases2: Tensor
+
+    def pack(self) -> None:
+        """Lay all weights out as the kernel reads them."""
+        chunk, last = self.convs[0], self.conv3
+        assert isinstance(chunk, Convolution)
+        self.before, joined = split_shortcut(self.downsample)
+        self.geometry = [
+            last.out_channels, self.scale, chunk.in_channels, chunk.stride[0], chunk.dilation[0],
+            int(self.first), 0 if joined is None else joined.stride[0],
+        ]  # fmt: skip
+        if joined is not None:
+            last.weight = nn.Parameter(torch.cat([last.weight, joined.weight], dim=1), False)
+            self.downsample = None
+        groups: list[list[nn.Module]] = [[self.conv1], list(self.convs), [last]]
+        for index, layers in enumerate(groups):
+            parts = [packed(layer) for layer in layers if isinstance(layer, Convolution)]
+            self.register_buffer(f"weights{index}", torch.cat([weight for weight, _ in parts]))
+            self.register_buffer(f"biases{index}", torch.cat([bias for _, bias in parts]))
+        del self.conv1, self.convs, self.conv3
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
+
+        `shortcut`, of the output's shape, is added instead of the block's own one.
+
+        Raises:
+            ValueError: a shortcut is given to a block that makes its own.
+        """
+        if shortcut is not None and self.before is not None:
+            raise ValueError("shortcut: this block makes its own, which is one with its last layer")
+        weights = [self.weights0, self.weights1, self.weights2]
+        biases = [self.biases0, self.biases1, self.biases2]
+        beside = None if self.before is None else self.before(x)
+        if shortcut is None and self.downsample is not None:
+            shortcut = self.downsample(x)
+        if shortcut is None and beside is None:
+            # Compilers leave this copy out where nothing else reads the input.
+            result = x.to(self.weights0.dtype).clone(memory_format=torch.channels_last)
+            one_pass_(result, weights, biases, self.geometry)
+            return result
+        found: Tensor = one_pass(x, shortcut, beside, weights, biases, self.geometry)
+        return found
+
+
+def split_shortcut(downsample: nn.Module | None) -> tuple[nn.Module | None, Convolution | None]:
+    """What a shortcut does before its 1x1 convolution, and that; Nones where it is none such."""
+    if not isinstance(downsample, nn.Sequential):
+        return None, None
+    layers = [one for one in downsample.children() if not isinstance(one, nn.Identity)]
+    last = layers.pop() if layers else None
+    if not isinstance(last, Convolution) or last.bias is not None or last.relu:
+        return None, None
+    if last.kernel_size != (1, 1) or last.padding != (0, 0) or last.groups != 1:
+        return None, None
+    return nn.Sequential(*layers), last
+
+
+def packed(layer: Convolution) -> tuple[Tensor, Tensor]:
+    """Weights (outputs / 16, taps, inputs / step, 16, step) in a row, and biases in fp32.
+
+    Outputs are filled up to whole vectors with zeros.
+    """
+    assert layer.bias is not None
+    step, fill = STEPS[layer.weight.dtype], -layer.out_channels % LANES
+    weight = F.pad(layer.weight, (0, 0, 0, 0, 0, 0, 0, fill))
+    outputs, inputs, *taps = weight.shape
+    weight = weight.reshape(outputs // LANES, LANES, inputs // step, step, taps[0] * taps[1])
+    return weight.permute(0, 4, 2, 1, 3).flatten(), F.pad(layer.bias.float(), (0, fill))
+
+
+@torch.library.custom_op("res2net::one_pass", mutates_args=(), device_types="cpu")
+def one_pass(
+    x: Tensor,
+    shortcut: Tensor | None,
+    beside: Tensor | None,
+    weights: list[Tensor],
+    biases: list[Tensor],
+    geometry: list[int],
+) -> Tensor:
+    """A whole block: (B, C, H, W) to (B, D, H / stride, W / stride), channels last.
+
+    Args:
+        x: the block's input.
+        shortcut: what is added to its result before the last ReLU, or None.
+        beside: what the shortcut's 1x1 convolution reads, or None.
+        weights: of the first, of all 3x3 and of the last convolution, as `packed` gives them. The
+            last has the channels of `beside` behind its own.
+        biases: likewise, in fp32.
+        geometry: outputs, scale, chunk, stride, dilation, whether chunks stay apart (1 or 0), and
+            the stride over `beside`.
+    """
+    result = _result(x, weights, geometry)
+    _run(x, shortcut, beside, result, weights, biases, geometry)
+    return result
+
+
+@one_pass.register_fake
+def _(
+    x: Tensor, _: Any, __: Any, weights: list[Tensor], ___: list[Tensor], geometry: list[int]
+) -> Tensor:
+    return _result(x, weights, geometry)
+
+
+def _result(x: Tensor, weights: list[Tensor], geometry: list[int]) -> Tensor:
+    outputs, stride = geometry[0], geometry[3]
+    size = (x.shape[2] - 1) // stride + 1, (x.shape[3] - 1) // stride + 1
+    shape = x.shape[0], outputs, *size
+    return torch.empty(shape, dtype=weights[0].dtype, memory_format=torch.channels_last)
+
+
+@torch.library.custom_op("res2net::one_pass_", mutates_args=("x",), device_types="cpu")
+def one_pass_(x: Tensor, weights: list[Tensor], biases: list[Tensor], geometry: list[int]) -> None:
+    """A whole block that has no stride and adds its input, which the result replaces."""
+    _run(x, x, None, x, weights, biases, geometry)
+
+
+def _run(
+    x: Tensor, shortcut: Tensor | None, beside: Tensor | None, result: Tensor,
+    weights: list[Tensor], biases: list[Tensor], geometry: list[int],
+) -> None:  # fmt: skip
+    dtype = result.dtype
+    tensors = [
+        one if one is None else one.to(dtype).contiguous(memory_format=torch.channels_last)
+        for one in (x, shortcut, beside, result)
+    ]
+    batch, channels, height, width = x.shape
+    outputs, scale, chunk, stride, dilation, apart, joined_stride = geometry
+    joined = 0 if beside is None else beside.shape[1]
+    numbers = (
+        batch, height, width, channels, outputs, scale, chunk, stride, dilation, apart,
+        joined, joined_stride, torch.get_num_threads(),
+    )  # fmt: skip
+    pointers = [None if one is None else one.data_ptr() for one in tensors]
+    getattr(library(LIBRARY), ENTRIES[dtype])(
+        (ctypes.c_void_p * 4)(*pointers),
+        (ctypes.c_void_p * 3)(*(one.data_ptr() for one in weights)),
+        (ctypes.c_void_p * 3)(*(one.data_ptr() for one in biases)),
+        (ctypes.c_int64 * len(numbers))(*numbers),
+    )

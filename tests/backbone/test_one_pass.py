@@ -1,0 +1,256 @@
+"""The kernel that computes a whole block in one pass, against the block itself."""
+
+import copy
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch._inductor.utils import run_and_get_code
+
+from backbone import MODELS, deploy, native, one_pass
+from backbone.fused_blocks import FusedBottle2neck, fuse_blocks
+from backbone.res2net import Bottle2neck
+from backbone.res2net import shortcut as shortcut_layers
+from tests.backbone.test_deploy import randomised
+
+# Rounding of sums that are taken in another order, and of bf16 between the layers.
+TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
+pytestmark = pytest.mark.skipif(
+    not native.supported(torch.float32), reason="needs Linux and AVX-512"
+)
+
+BLOCKS = {
+    "four chunks": {"base_width": 26, "scale": 4},
+    "eight chunks": {"base_width": 14, "scale": 8},
+    "two wide chunks": {"base_width": 104, "scale": 2},
+    "three chunks, dilated": {"base_width": 72, "scale": 3, "dilation": 2},
+    "first": {"base_width": 26, "scale": 4, "first": "strided"},
+    "first, strided": {"base_width": 26, "scale": 4, "first": "strided", "stride": 2},
+    "first, averaged": {"base_width": 26, "scale": 4, "first": "averaged", "stride": 2},
+    "first, dilated": {"base_width": 10, "scale": 3, "first": "averaged", "dilation": 4},
+    "first of DLA": {"base_width": 28, "scale": 4, "first": "given", "stride": 2},
+}
+
+
+@pytest.fixture(params=TOLERANCE, ids=["fp32", "bf16"])
+def dtype(request):
+    if not native.supported(request.param):
+        pytest.skip("this processor multiplies no bfloat16")
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def blocks(dtype, inputs=96, outputs=96, first=None, **options):
+    """A fused block, and the same in one pass."""
+    stride, dilation = options.get("stride", 1), options.get("dilation", 1)
+    down = None
+    if first in ("strided", "averaged"):
+        inputs = 48
+        down = shortcut_layers(inputs, outputs, stride, dilation, first == "averaged")
+    made = Bottle2neck(inputs, 64, outputs, downsample=down, first=first is not None, **options)
+    block = FusedBottle2neck(randomised(made).requires_grad_(False), False)
+    block = block.to(dtype)
+    changed = copy.deepcopy(block)
+    one_pass.use_one_pass(changed)
+    assert isinstance(changed, one_pass.OnePassBottle2neck)
+    return block, changed
+
+
+def pictures(block, batch, height, width):
+    dtype = block.conv1.weight.dtype
+    return torch.randn(batch, block.conv1.in_channels, height, width).relu().to(dtype)
+
+
+def given_shortcut(first, x, stride):
+    if first != "given":
+        return ()
+    size = (x.shape[2] - 1) // stride + 1, (x.shape[3] - 1) // stride + 1
+    return (torch.randn(x.shape[0], 96, *size).to(x.dtype),)
+
+
+@torch.inference_mode()
+def compare(block, changed, x, *shortcut):
+    before = x.clone()
+    found, expected = changed(x, *shortcut), block(x, *shortcut)
+    assert torch.equal(x, before)
+    assert found.dtype == x.dtype
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert_near(found, expected)
+    return found
+
+
+def assert_near(found, expected, times=1):
+    allowed = times * TOLERANCE[found.dtype] * max(1, expected.abs().max().item())
+    torch.testing.assert_close(found, expected, atol=allowed, rtol=0)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_kernel_computes_the_block(dtype, name):
+    torch.manual_seed(0)
+    options = BLOCKS[name]
+    block, changed = blocks(dtype, **options)
+    for size in ((2, 9, 7), (1, 56, 57), (3, 1, 5), (5, 14, 14), (2, 3, 450)):
+        x = pictures(block, *size)
+        shortcut = given_shortcut(options.get("first"), x, options.get("stride", 1))
+        torch.set_num_threads(1)
+        alone = compare(block, changed, x, *shortcut)
+        for threads in (2, 3):
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                assert torch.equal(changed(x, *shortcut), alone)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    scale=st.integers(2, 5),
+    width=st.integers(1, 40),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 5),
+    first=st.sampled_from([None, "strided", "given"]),
+    channels=st.tuples(st.integers(1, 70), st.integers(1, 90)),
+    size=st.tuples(st.integers(1, 4), st.integers(1, 24), st.integers(1, 24)),
+    threads=st.integers(1, 3),
+)
+def test_any_geometry(scale, width, stride, dilation, first, channels, size, threads):
+    torch.manual_seed(0)
+    torch.set_num_threads(threads)
+    options = {"base_width": width, "scale": scale, "dilation": dilation, "first": first}
+    inputs, outputs = (channels[0], 96) if first == "given" else (channels[1],) * 2
+    if first is not None:
+        options["stride"] = stride
+    block, changed = blocks(torch.float32, inputs, outputs, **options)
+    x = pictures(block, *size)
+    compare(block, changed, x, *given_shortcut(first, x, stride))
+
+
+def test_a_result_takes_the_place_of_what_nobody_else_reads(dtype):
+    torch.manual_seed(0)
+    block, changed = blocks(dtype, **BLOCKS["four chunks"])
+
+    class Chain(nn.Module):
+        def __init__(self, block, both):
+            super().__init__()
+            self.block, self.both = block, both
+
+        def forward(self, x):
+            first = self.block(x * 2)
+            second = self.block(first)
+            return second + first if self.both else second
+
+    x = pictures(block, 2, 9, 7).contiguous(memory_format=torch.channels_last)
+    for both, copies in ((False, 0), (True, 1)):
+        with torch.no_grad():
+            expected = Chain(block, both)(x)
+            compiled = torch.compile(Chain(changed, both))
+            found, (code,) = run_and_get_code(compiled, x)
+        assert_near(found, expected, times=3)
+        assert code.count("torch.ops.res2net.one_pass_.default(") == 2
+        assert code.count("cpp_fused_clone") == 0 or both
+        buffers = {
+            line.split("one_pass_.default(")[1].split(",")[0]
+            for line in code.splitlines()
+            if "ops.res2net.one_pass_.default(" in line
+        }
+        assert len(buffers) == 1 + copies
+        torch.compiler.reset()
+
+
+def test_compilers_see_the_shapes_that_come_out(dtype):
+    for name in ("first, strided", "first of DLA"):
+        options = BLOCKS[name]
+        block, changed = blocks(dtype, **options)
+        x = pictures(block, 2, 9, 6).contiguous(memory_format=torch.channels_last)
+        shortcut = given_shortcut(options["first"], x, 2)
+        beside = None if changed.before is None else changed.before(x)
+        lists = [
+            [getattr(changed, f"{kind}{i}") for i in range(3)] for kind in ("weights", "biases")
+        ]
+        given = x, shortcut[0] if shortcut else None, beside, *lists, changed.geometry
+        checks = ["test_schema", "test_faketensor"]
+        torch.library.opcheck(one_pass.one_pass, given, test_utils=checks)
+
+
+def test_a_block_with_a_shortcut_of_its_own_takes_no_other():
+    _, changed = blocks(torch.float32, **BLOCKS["first"])
+    x = torch.randn(1, 48, 4, 4)
+    with pytest.raises(ValueError, match="makes its own"):
+        changed(x, torch.randn(1, 96, 4, 4))
+
+
+def test_several_python_threads_at_once():
+    torch.manual_seed(0)
+    block, changed = blocks(torch.float32, **BLOCKS["four chunks"])
+    given = [pictures(block, batch, 17, 19) for batch in (1, 2, 3, 4) * 4]
+    with torch.inference_mode():
+        expected = [changed(x) for x in given]
+
+    @torch.inference_mode()
+    def run(x):
+        return changed(x)
+
+    with ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(pool.map(run, given), expected, strict=True):
+            assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("variant", ["res2net50_26w_4s", "res2net50_v1b", "res2net26_14w_4s_half"])
+def test_every_plain_block_of_a_trunk_is_exchanged(variant):
+    trunk = fuse_blocks(copy.deepcopy(MODELS[variant]()).eval(), overwrite=False, pad_to=1)
+    fused = [layer for layer in trunk.modules() if type(layer) is FusedBottle2neck]
+    one_pass.use_one_pass(trunk)
+    changed = [layer for layer in trunk.modules() if type(layer) is one_pass.OnePassBottle2neck]
+    assert len(changed) == len(fused) > 0
+    assert all(block.downsample is None for block in changed)
+
+
+def test_blocks_that_the_kernel_does_not_have_stay_as_they_are(monkeypatch):
+    for options in (
+        {"cardinality": 2, "base_width": 8},
+        {"squeeze_excitation": True},
+        {"scale": 1, "base_width": 64},
+    ):
+        made = Bottle2neck(64, 64, 64, **options).eval()
+        assert not one_pass.fits(FusedBottle2neck(made, False))
+    odd = FusedBottle2neck(Bottle2neck(64, 64, 64, base_width=7, scale=3).eval(), False)
+    assert one_pass.fits(odd)
+    assert not one_pass.fits(odd.to(torch.bfloat16))
+    monkeypatch.setattr(native.torch.cpu, "_is_avx512_supported", lambda: False)
+    assert not one_pass.fits(odd.to(torch.float32))
+    model = deploy(MODELS["res2net26_14w_4s_half"]().eval(), compile=True)
+    assert not any(isinstance(m, one_pass.OnePassBottle2neck) for m in model.modules())
+
+
+def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
+    (tmp_path / "broken.cpp").write_text("this is no C++")
+    monkeypatch.setattr(native, "SOURCES", tmp_path)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(RuntimeError, match=r"failed on broken\.cpp"):
+        native.library("broken")
+    assert not list((tmp_path / "cache").rglob("*.so"))
+
+
+def test_a_library_is_built_once(monkeypatch, tmp_path):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 7; }')
+    monkeypatch.setattr(native, "SOURCES", tmp_path / "sources")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    assert native.library.__wrapped__("seven").seven() == 7
+    calls = []
+    run = subprocess.run
+    monkeypatch.setattr(
+        native.subprocess, "run", lambda *args, **kw: calls.append(args) or run(*args, **kw)
+    )
+    assert native.library.__wrapped__("seven").seven() == 7
+    assert len(calls) == 1  # the compiler's version only
+    (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 8; }')
+    assert native.library.__wrapped__("seven").seven() == 8
