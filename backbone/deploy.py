@@ -153,7 +153,7 @@ class Deployed(nn.Module):
             graphs = {"triton.cudagraphs": True} if self.device_type == "cuda" else {}
             # Of one channel and varying sizes, the compiler mistakes how tensors lie in memory.
             varying = None if _channels(module) > 1 else False
-            options = {"freezing": True, **graphs}
+            options: dict[str, Any] = {"freezing": True, **graphs}
             self.call = torch.compile(self.call, dynamic=varying, options=options)
         # A compiled model sees one size, so that cuDNN's search for its fastest kernels pays.
         self.search = compile and self.device_type == "cuda"

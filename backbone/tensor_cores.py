@@ -2,9 +2,10 @@
 
 A chunk of Res2Net has few channels, so that moving it costs more than computing with it. PyTorch's
 operators move it for the sum with the result before, for the convolution, for bias and ReLU, and
-for the concatenation. One kernel here does all of that: it writes a chunk's result in its place
-within the block's tensor, together with the sum that the next chunk's kernel reads. Around it,
-convolution, bias, shortcut and ReLU are one call of cuDNN.
+for the concatenation. One kernel here does all of that: it writes a chunk's result within the
+block's tensor, where the chunk after it was, together with the sum of both, which the next kernel
+reads. So the last chunk is never touched. Around it, convolution, bias, shortcut and ReLU are one
+call of cuDNN.
 
 Importing this file needs Triton, which comes with PyTorch for CUDA.
 """
@@ -33,10 +34,10 @@ def use_tensor_cores(model: nn.Module) -> None:
 
 
 def fits(block: FusedBottle2neck) -> bool:
-    """Whether the kernel has this block: several chunks of whole tiles, without groups."""
+    """Whether the kernel has this block: several chunks of whole words, without groups."""
     first = block.convs[0]
     assert isinstance(first, nn.Conv2d)
-    return block.scale > 1 and first.groups == 1 and first.in_channels % 16 == 0
+    return block.scale > 1 and first.groups == 1 and first.in_channels % 8 == 0
 
 
 class TensorCoreConvolution(Convolution):
@@ -75,10 +76,27 @@ class TensorCoreBottle2neck(FusedBottle2neck):
         self.register_buffer("weights", torch.stack(weights).contiguous())
         self.register_buffer("biases", torch.stack(biases))  # type: ignore[arg-type]
         self.convs = nn.ModuleList()
+        if not self.first:
+            self._reorder()
+
+    def _reorder(self) -> None:
+        """Let the last convolution take the chunks in the order in which they will lie."""
+        chunks = list(self.conv3.weight.chunk(self.scale, dim=1))
+        chunks.insert(0, chunks.pop(-2))
+        weight = torch.cat(chunks, dim=1).contiguous(memory_format=torch.channels_last)
+        self.conv3.weight = nn.Parameter(weight, requires_grad=False)
 
     def hierarchy(self, x: Tensor) -> Tensor:
-        """Convolve chunk after chunk: (B, width * scale, H, W) to the same channels."""
-        found: Tensor = hierarchy(x, self.weights, self.biases, *self.geometry, self.first)
+        """Convolve chunk after chunk: (B, width * scale, H, W), which may be overwritten.
+
+        Results are in the chunks' order in a stage's first block, and otherwise as `chain_` leaves
+        them.
+        """
+        if not self.first:
+            x = x.contiguous(memory_format=torch.channels_last)
+            chain_(x, self.weights, self.biases, self.geometry[1])
+            return x
+        found: Tensor = apart(x, self.weights, self.biases, *self.geometry)
         return found
 
 
@@ -107,50 +125,57 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, shortcut: Tensor | None, *geometr
     return _channels_last(F.conv2d(x, weight, bias, *geometry))
 
 
-@torch.library.custom_op("res2net::hierarchy", mutates_args=())
-def hierarchy(
-    x: Tensor, weights: Tensor, biases: Tensor, stride: int, dilation: int, apart: bool
-) -> Tensor:
-    """All chunks of a block: (B, width * scale, H, W) in and out, channels last.
+@torch.library.custom_op("res2net::apart", mutates_args=())
+def apart(x: Tensor, weights: Tensor, biases: Tensor, stride: int, dilation: int) -> Tensor:
+    """The chunks of a stage's first block: (B, width * scale, H, W) in and out, channels last.
 
     Args:
         x: the chunks side by side, after a ReLU.
-        weights: (n, 3, 3, width, width), rows being channels of the input: of `scale - 1`
-            convolutions, or of `scale`, the last of them ones for the average pool.
-        biases: (n, width).
+        weights: (scale, 3, 3, width, width), rows being channels of the input; the last are ones
+            for the average pool.
+        biases: (scale, width).
         stride: of each convolution.
         dilation: of each convolution.
-        apart: whether chunks stay apart, as in the first block of a stage.
     """
     batch, channels, height, width = x.shape
-    chunk = biases.shape[1]
-    scale = channels // chunk
     source = x.permute(0, 2, 3, 1).contiguous().view(-1, channels)
     size = (height - 1) // stride + 1, (width - 1) // stride + 1
     result = x.new_empty(batch * size[0] * size[1], channels)
-    shapes = (height, width), size
-    if apart:
-        _launch(source, weights, biases, result, shapes, stride, dilation)
-    else:
-        given = source
-        for index in range(scale - 1):
-            last = index == scale - 2
-            one = slice(index, index + 1)
-            own, following = result[:, index * chunk :], source[:, (index + 1) * chunk :]
-            target = result[:, -chunk:] if last else x.new_empty(len(result), chunk)
-            after = following, target, not last
-            _launch(given, weights[one], biases[one], own, shapes, stride, dilation, after)
-            given = target
+    _launch(source, weights, biases, result, ((height, width), size), stride, dilation)
     return result.view(batch, *size, channels).permute(0, 3, 1, 2)
 
 
-@hierarchy.register_fake
-def _(
-    x: Tensor, weights: Tensor, biases: Tensor, stride: int, dilation: int, apart: bool
-) -> Tensor:
+@apart.register_fake
+def _(x: Tensor, weights: Tensor, biases: Tensor, stride: int, dilation: int) -> Tensor:
     batch, channels, height, width = x.shape
     size = (height - 1) // stride + 1, (width - 1) // stride + 1
     return _channels_last(x.new_empty(batch, channels, *size))
+
+
+@torch.library.custom_op("res2net::chain_", mutates_args=("x",))
+def chain_(x: Tensor, weights: Tensor, biases: Tensor, dilation: int) -> None:
+    """The chunks of any other block, in place: (B, width * scale, H, W), channels last.
+
+    A result takes the place of the next chunk, which nobody reads any more once it is part of a
+    sum; the last result that of the first chunk; the last chunk stays where it is.
+
+    Args:
+        x: the chunks side by side, after a ReLU.
+        weights: (scale - 1, 3, 3, width, width), rows being channels of the input.
+        biases: (scale - 1, width).
+        dilation: of each convolution.
+    """
+    size = x.shape[2], x.shape[3]
+    count, chunk = biases.shape
+    pixels = x.permute(0, 2, 3, 1).view(-1, x.shape[1])
+    places = torch.split(pixels, chunk, dim=1)  # type: ignore[no-untyped-call]
+    given = places[0].clone() if count == 1 else places[0]
+    for index in range(count):
+        one, last = slice(index, index + 1), index == count - 1
+        sum_ = None if last else x.new_empty(len(pixels), chunk)
+        place = places[0 if last else index + 1]
+        _launch(given, weights[one], biases[one], place, (size, size), 1, dilation, sum_)
+        given = given if sum_ is None else sum_
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -160,7 +185,8 @@ def _channels_last(x: Tensor) -> Tensor:
 def tiles(chunk: int) -> tuple[int, int, int, int, int]:
     """Rows, columns and depth of a tile, warps and stages: the fastest tried on an H100."""
     if chunk <= 32:
-        return 64, chunk, chunk, 4, 4
+        columns = 16 if chunk <= 16 else 32
+        return 64, columns, columns, 4, 4
     if chunk <= 64:
         return 128, 64, 32, 4, 3
     return 64, 128, 32, 4, 4
@@ -174,25 +200,23 @@ def _launch(
     shapes: tuple[tuple[int, int], tuple[int, int]],
     stride: int,
     dilation: int,
-    after: tuple[Tensor, Tensor, bool] | None = None,
+    sum_: Tensor | None = None,
 ) -> None:
-    """Convolve one chunk, or several side by side.
+    """Convolve one chunk, or several side by side, from x to y.
 
-    `after` is the chunk that comes next, where it goes, and whether the result is added to it.
+    `sum_` becomes the sum of the result and of what was at y before.
     """
     groups, chunk = biases.shape
     rows = y.shape[0]
     block_rows, block_columns, depth, warps, stages = tiles(chunk)
     grid = triton.cdiv(rows, block_rows) * triton.cdiv(chunk, block_columns), groups
-    following, target, add = after or (x, y, False)
+    target = y if sum_ is None else sum_
     (height, width), (out_height, out_width) = shapes
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         convolve_chunk[grid](
-            x, weights, biases, y, following, target,
-            rows, height, width, out_height, out_width,
-            x.stride(0), y.stride(0), following.stride(0), target.stride(0),
-            CHUNK=chunk, STRIDE=stride, DILATION=dilation, POOLED=groups > 1,
-            FOLLOWED=after is not None, ADD=add,
+            x, weights, biases, y, target,
+            rows, height, width, out_height, out_width, x.stride(0), y.stride(0), target.stride(0),
+            CHUNK=chunk, STRIDE=stride, DILATION=dilation, POOLED=groups > 1, ADD=sum_ is not None,
             ROWS=block_rows, COLUMNS=block_columns, DEPTH=depth,
             num_warps=warps, num_stages=stages,
         )  # fmt: skip
@@ -200,13 +224,13 @@ def _launch(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def convolve_chunk(  # type: ignore[no-untyped-def]
-    x, weights, biases, y, following, target,
-    rows, height, width, out_height, out_width, x_pitch, y_pitch, following_pitch, target_pitch,
+    x, weights, biases, y, target,
+    rows, height, width, out_height, out_width, x_pitch, y_pitch, target_pitch,
     CHUNK: tl.constexpr, STRIDE: tl.constexpr, DILATION: tl.constexpr, POOLED: tl.constexpr,
-    FOLLOWED: tl.constexpr, ADD: tl.constexpr,
+    ADD: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """One tile of y = relu(conv3x3(x) + bias), and of target = y + following or = following.
+    """One tile of y = relu(conv3x3(x) + bias), and of target = that + what was at y before.
 
     Rows are pixels, of the whole batch one after the other, columns the channels of a chunk; a
     pitch is the number of channels of the tensor that the chunk lies in. The second axis of the
@@ -248,9 +272,10 @@ def convolve_chunk(  # type: ignore[no-untyped-def]
     total = tl.maximum(total + bias.to(tl.float32)[None, :], 0.0).to(y.dtype.element_ty)
     kept = (row < rows)[:, None] & (column < CHUNK)[None, :]
     pixel = row.to(tl.int64)[:, None]
-    tl.store(y + pixel * y_pitch + column[None, :], total, mask=kept)
-    if FOLLOWED:
-        after = tl.load(following + pixel * following_pitch + column[None, :], mask=kept, other=0.0)
-        if ADD:
-            after = (total.to(tl.float32) + after.to(tl.float32)).to(y.dtype.element_ty)
-        tl.store(target + pixel * target_pitch + column[None, :], after, mask=kept)
+    at = y + pixel * y_pitch + column[None, :]
+    if ADD:
+        before = tl.load(at, mask=kept, other=0.0).to(tl.float32)
+        added = (total.to(tl.float32) + before).to(y.dtype.element_ty)
+        tl.store(target + pixel * target_pitch + column[None, :], added, mask=kept)
+        tl.debug_barrier()  # all threads have read before any writes
+    tl.store(at, total, mask=kept)

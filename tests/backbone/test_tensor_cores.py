@@ -41,7 +41,7 @@ def kernels(monkeypatch):
     return importlib.import_module("backbone.tensor_cores")
 
 
-def fused(name, kernels):
+def fused(name, kernels, pad_to=32):
     """A block, and the same for tensor cores."""
     options = dict(BLOCKS[name])
     apart = options.pop("first", False)
@@ -49,7 +49,7 @@ def fused(name, kernels):
     channels = 48 if apart else 64
     made = Bottle2neck(channels, 64, 64, downsample=down if apart else None, **options)
     made = randomised(made).requires_grad_(False).to(DEVICE)
-    block = FusedBottle2neck(made, False, pad_to=32)
+    block = FusedBottle2neck(made, False, pad_to=pad_to)
     assert kernels.fits(block)
     changed = copy.deepcopy(block)
     changed.__class__ = kernels.TensorCoreBottle2neck
@@ -57,28 +57,36 @@ def fused(name, kernels):
     return block, changed
 
 
+@pytest.mark.parametrize("pad_to", [8, 32])
 @pytest.mark.parametrize("name", BLOCKS)
-def test_the_kernel_computes_the_block(kernels, name):
+def test_the_kernel_computes_the_block(kernels, name, pad_to):
     torch.manual_seed(0)
-    block, changed = fused(name, kernels)
+    block, changed = fused(name, kernels, pad_to)
     channels = block.conv1.out_channels
     for size in ((2, 9, 7), (1, 16, 16), (3, 1, 5)):
         x = torch.randn(size[0], channels, *size[1:], device=DEVICE).relu()
-        given = x.clone()
         with torch.inference_mode():
             # On a GPU, Triton multiplies fp32 in tf32.
             tolerance = 1e-6 if DEVICE == "cpu" else 2e-3
-            agree([changed.hierarchy(x)], [block.hierarchy(x)], tolerance)
-        assert torch.equal(x, given)
+            expected = block.hierarchy(x)
+            if not block.first:
+                chunks = list(expected.chunk(block.scale, dim=1))
+                expected = torch.cat([chunks[-2], *chunks[:-2], chunks[-1]], dim=1)
+            agree([changed.hierarchy(x.clone())], [expected], tolerance)
+            x = torch.randn(size[0], block.conv1.in_channels, *size[1:], device=DEVICE)
+            given = x.clone()
+            agree([changed(x)], [block(x)], tolerance)
+            assert torch.equal(x, given)
 
 
-@pytest.mark.parametrize("name", ["four chunks", "first, strided"])
-def test_compilers_see_the_shapes_that_come_out(kernels, name):
-    _, changed = fused(name, kernels)
-    x = torch.randn(2, changed.conv1.out_channels, 9, 6, device=DEVICE)
-    x = x.to(memory_format=torch.channels_last)
-    given = x, changed.weights, changed.biases, *changed.geometry, changed.first
-    torch.library.opcheck(kernels.hierarchy, given, test_utils=["test_schema", "test_faketensor"])
+def test_compilers_see_the_shapes_that_come_out(kernels):
+    for name, operator in (("four chunks", kernels.chain_), ("first, strided", kernels.apart)):
+        _, changed = fused(name, kernels)
+        x = torch.randn(2, changed.conv1.out_channels, 9, 6, device=DEVICE)
+        x = x.to(memory_format=torch.channels_last)
+        geometry = changed.geometry if changed.first else changed.geometry[1:]
+        given = x, changed.weights, changed.biases, *geometry
+        torch.library.opcheck(operator, given, test_utils=["test_schema", "test_faketensor"])
 
 
 def test_compilers_see_the_shape_of_a_convolution(kernels):
