@@ -68,6 +68,10 @@ class PackedConvolution(Convolution):
                 x, self.packed, self.bias, *geometry, relu or "none", _NO_SCALARS, None
             )
             return out
+        if shortcut.shape[2:] == (1, 1):  # oneDNN in PyTorch 2.11 cannot add to a single pixel
+            out = convolve(x, self.packed, self.bias, *geometry, "none", _NO_SCALARS, None)
+            out = out.add_(shortcut)
+            return out.relu_() if self.relu else out
         shortcut = shortcut.to(x.dtype).contiguous(memory_format=torch.channels_last)
         added: Tensor = convolve.binary(
             x, shortcut, self.packed, self.bias, *geometry, "add", None, relu, _NO_SCALARS, None

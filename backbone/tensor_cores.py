@@ -168,7 +168,7 @@ def chain_(x: Tensor, weights: Tensor, biases: Tensor, dilation: int) -> None:
     size = x.shape[2], x.shape[3]
     count, chunk = biases.shape
     pixels = x.permute(0, 2, 3, 1).view(-1, x.shape[1])
-    places = torch.split(pixels, chunk, dim=1)  # type: ignore[no-untyped-call]
+    places = torch.split(pixels, chunk, dim=1)
     given = places[0].clone() if count == 1 else places[0]
     for index in range(count):
         one, last = slice(index, index + 1), index == count - 1
@@ -247,10 +247,12 @@ def convolve_chunk(  # type: ignore[no-untyped-def]
     x += group * CHUNK
     y += group * CHUNK
     weights += group * 9 * CHUNK * CHUNK
+    pool = group == tl.num_programs(1) - 1
+    reach = tl.where(pool, 1, DILATION) if POOLED else DILATION  # the pool is never dilated
     total = tl.full((ROWS, COLUMNS), 0.0, dtype=tl.float32)
     for tap in tl.static_range(9):
-        line = top + (tap // 3 - 1) * DILATION
-        place = left + (tap % 3 - 1) * DILATION
+        line = top + (tap // 3 - 1) * reach
+        place = left + (tap % 3 - 1) * reach
         inside = (row < rows) & (line >= 0) & (line < height) & (place >= 0) & (place < width)
         pixel = ((picture * height + line) * width + place).to(tl.int64) * x_pitch
         for start in range(0, CHUNK, DEPTH):
@@ -267,7 +269,7 @@ def convolve_chunk(  # type: ignore[no-untyped-def]
             )
             total = tl.dot(given, weight, total)
     if POOLED:
-        total *= tl.where(group == tl.num_programs(1) - 1, 1 / 9, 1.0)
+        total *= tl.where(pool, 1 / 9, 1.0)
     bias = tl.load(biases + group * CHUNK + column, mask=column < CHUNK, other=0.0)
     total = tl.maximum(total + bias.to(tl.float32)[None, :], 0.0).to(y.dtype.element_ty)
     kept = (row < rows)[:, None] & (column < CHUNK)[None, :]

@@ -28,6 +28,7 @@ BLOCKS = {
     "three wide chunks, dilated": {"base_width": 72, "scale": 3, "dilation": 2},
     "first": {"base_width": 26, "scale": 4, "first": True},
     "first, strided": {"base_width": 26, "scale": 4, "first": True, "stride": 2},
+    "first, dilated": {"base_width": 26, "scale": 4, "first": True, "dilation": 2},
 }
 
 
@@ -134,7 +135,7 @@ def test_on_cuda_in_bf16_features_are_near(randomise, family):
             x = torch.randn(size[0], trunk.in_channels, *size[1:], device="cuda")
             found = fast(x)
             assert found.c5.dtype is torch.bfloat16
-            agree([feature.float() for feature in found], trunk(x), 0.03)
+            agree([feature.float() for feature in found], trunk(x), 0.01)
 
 
 @on_cuda
@@ -145,17 +146,24 @@ def test_on_cuda_compiled_features_are_near(randomise):
     with torch.inference_mode():
         for _ in range(3):  # the third call replays the recorded graph
             found = [feature.float() for feature in fast(x)]
-        agree(found, trunk(x), 0.03)
+        agree(found, trunk(x), 0.01)
 
 
 @on_cuda
-def test_on_cuda_compiled_training_gives_the_same_gradients():
+def test_on_cuda_compiled_training_is_as_near_as_bf16_is():
+    """Gradients of a fresh net's first layers are ill-conditioned: fp32 is the judge of both."""
+    torch.manual_seed(0)
     trunk = FAMILIES["res2net"]().cuda().train()
     x = torch.randn(4, 3, 64, 64, device="cuda")
-    gradients = []
-    for call in (trunk, torch.compile(trunk)):
+
+    def gradient(call, low):
         trunk.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16):
+        with torch.autocast("cuda", torch.bfloat16, enabled=low):
             call(x).c5.float().square().mean().backward()
-        gradients.append(trunk.layer1[1].convs[1].weight.grad.clone())
-    agree(gradients[1:], gradients[:1], 0.1)
+        return torch.cat([parameter.grad.flatten() for parameter in trunk.parameters()])
+
+    exact = gradient(trunk, low=False)
+    compiled, plain = (
+        (gradient(call, low=True) - exact).norm() for call in (torch.compile(trunk), trunk)
+    )
+    assert compiled < 1.5 * plain
