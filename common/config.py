@@ -61,6 +61,9 @@ class EngineConfig:
     """Largest norm of the gradient; 0 turns clipping off."""
     sync_batchnorm: bool = False
     """Take BatchNorm statistics over all GPUs."""
+    deterministic: bool = False
+    """On a GPU, use no kernel whose results vary from run to run: slower, but a run that was
+    stopped and resumed ends as one that was not, bit for bit. On the CPU that is always so."""
     channels_last: bool = True
     """Memory layout of 4-D tensors that tensor cores prefer."""
     recompute: tuple[int, ...] = ()

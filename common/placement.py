@@ -1,6 +1,7 @@
 """A model on its device, and the wrappers through which it is trained."""
 
 import contextlib
+import os
 from typing import cast
 
 import torch
@@ -24,9 +25,20 @@ def place(model: nn.Module, world: World, sync_batchnorm: bool, channels_last: b
     model = model.to(world.device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
-    if world.device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # shapes do not change within a run
     return model
+
+
+def choose_kernels(deterministic: bool) -> None:
+    """Let CUDA's libraries take their fastest kernels, or only those that repeat their results."""
+    torch.backends.cudnn.benchmark = not deterministic  # shapes do not change within a run
+    if deterministic:
+        from torch._inductor import config as inductor  # takes a second, hence only where needed
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.deterministic = True
+        inductor.deterministic = True
+        # An operator that has no such kernel warns and is named.
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def recompute(model: nn.Module, stages: tuple[int, ...]) -> None:
