@@ -4,8 +4,8 @@
 
 Every row is a mode. "plain" is the network as it comes: torchvision's ResNet-50 and timm's network,
 if timm is installed. "deployed" is `backbone.deploy`, and "compiled" that with compile=True, both
-also for ResNet-50, which is given the same means; timm's network is compiled with frozen weights
-and channels last. "onnxruntime" runs the deployed network as an ONNX file, if it is installed.
+also for ResNet-50, which is given the same means but for the kernels of Res2Net's own block; timm's
+network is compiled with frozen weights and channels last. "onnxruntime" runs the deployed network as an ONNX file, if it is installed.
 In training, "channels last" and "compiled" are what their names say, for all three. Random
 weights and pictures; milliseconds are medians over the rounds.
 """
@@ -54,7 +54,9 @@ def lines(found: dict[str, dict[str, Measured]], variant: str) -> list[str]:
         text.append(" ".join([f"{mode:14}", *cells, ratio]))
         memory = [row[column].memory if column in row else None for column in columns]
         if any(memory):
-            text.append(" ".join([f"{'  peak MiB':14}", *(f"{one or 0:18.0f}" for one in memory)]))
+            # A recorded graph has its memory beforehand, and a mode may be missing.
+            cells = [f"{one:18.0f}" if one else f"{'-':>18}" for one in memory]
+            text.append(" ".join([f"{'  peak MiB':14}", *cells]))
     best = {
         column: min(row[column].milliseconds for row in found.values() if column in row)
         for column in columns
