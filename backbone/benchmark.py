@@ -5,9 +5,9 @@
 Every row is a mode. "plain" is the network as it comes: torchvision's ResNet-50 and timm's network,
 if timm is installed. "deployed" is `backbone.deploy`, and "compiled" that with compile=True, both
 also for ResNet-50, which is given the same means but for the kernels of Res2Net's own block; timm's
-network is compiled with frozen weights and channels last. "onnxruntime" runs the deployed network as an ONNX file, if it is installed.
-In training, "channels last" and "compiled" are what their names say, for all three. Random
-weights and pictures; milliseconds are medians over the rounds.
+network is compiled with frozen weights and channels last. "onnxruntime" runs the deployed network
+as an ONNX file, if it is installed. In training, "channels last" and "compiled" are what their
+names say, for all three. Random weights and pictures; milliseconds are medians over the rounds.
 """
 
 import argparse

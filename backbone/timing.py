@@ -3,6 +3,7 @@
 import importlib
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ INFER = ("plain", "deployed", "compiled", "onnxruntime")
 TRAIN = ("plain", "channels last", "compiled")
 TIMM = {"res2net50_v1b": "res2net50d", "res2net101_v1b": "res2net101d"}
 WARM_UP = 2
+REST = 0.1  # seconds; onnxruntime's idle threads spin a while and slow down whoever comes next
 
 Call = Callable[[], object]
 
@@ -109,6 +111,7 @@ def timed(call: Call, setting: Setting) -> tuple[float, float | None]:
     """Seconds of one call, and MiB of its peak on CUDA."""
     cuda = setting.device.type == "cuda"
     before = 0
+    time.sleep(0 if cuda else REST)
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
