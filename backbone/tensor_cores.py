@@ -257,16 +257,11 @@ def convolve_chunk(  # type: ignore[no-untyped-def]
         pixel = ((picture * height + line) * width + place).to(tl.int64) * x_pitch
         for start in range(0, CHUNK, DEPTH):
             channel = start + step
-            given = tl.load(
-                x + pixel[:, None] + channel[None, :],
-                mask=inside[:, None] & (channel < CHUNK)[None, :],
-                other=0.0,
-            )
-            weight = tl.load(
-                weights + (tap * CHUNK + channel)[:, None] * CHUNK + column[None, :],
-                mask=(channel < CHUNK)[:, None] & (column < CHUNK)[None, :],
-                other=0.0,
-            )
+            known = channel < CHUNK
+            pixels = x + pixel[:, None] + channel[None, :]
+            kernel = weights + (tap * CHUNK + channel)[:, None] * CHUNK + column[None, :]
+            given = tl.load(pixels, mask=inside[:, None] & known[None, :], other=0.0)
+            weight = tl.load(kernel, mask=known[:, None] & (column < CHUNK)[None, :], other=0.0)
             total = tl.dot(given, weight, total)
     if POOLED:
         total *= tl.where(pool, 1 / 9, 1.0)

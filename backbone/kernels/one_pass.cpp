@@ -46,8 +46,8 @@ struct Buffers {
 template <class Value>
 thread_local Buffers<Value> buffers;
 
-// The lines of the result from `start` to `stop`, which are whole pictures; all of the work on them,
-// or this thread's share of it.
+// The lines of the result from `start` to `stop`, which are whole pictures: all of the work on
+// them, or this thread's share of it.
 template <class T>
 class Pass {
     using Value = typename T::Value;

@@ -14,6 +14,7 @@
 namespace {
 
 constexpr int LANES = 16;               // outputs of one vector
+constexpr int CACHE_LINE = 64;          // bytes
 constexpr long PIXELS_OF_A_PIECE = 48;  // that one of several threads takes at once
 constexpr int MOST_VECTORS = 5;
 // By number of vectors: pixels of a tile, so that all of its sums stay in registers.
@@ -63,6 +64,11 @@ struct Layer {
     const typename T::Value* weights;
     const float* biases;
     int inputs, outputs, taps;
+
+    // The weights from one vector of outputs on.
+    const typename T::Value* of(long vector) const {
+        return weights + vector * taps * inputs * LANES;
+    }
 };
 
 // Pixels side by side. Pixel p reads at rows[i] + p * step, and a tap further right `aside` more.
@@ -86,11 +92,20 @@ struct Line {
     }
 };
 
+// What a tile asks memory for while it computes, so that it is in the cache when its turn comes.
+struct Ahead {
+    long inputs;          // pixels so many values further on, if not 0
+    const char* weights;  // and some lines of the cache here for each line of the input
+    int lines;
+};
+
 template <class T, int PIXELS, int VECTORS>
-void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, long ahead,
-          int output) {
+void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, int output,
+          const Ahead& ahead) {
     const long panel = (long)layer.taps * layer.inputs * LANES;  // weights of one vector
-    const auto* weights = layer.weights + output / LANES * panel;
+    const auto* weights = layer.of(output / LANES);
+    const char* coming = ahead.weights;
+    const int lines = ahead.lines;
     __m512 sums[PIXELS][VECTORS];
 #pragma GCC unroll 5
     for (int v = 0; v < VECTORS; v++) {
@@ -101,9 +116,13 @@ void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, lon
     for (int tap = 0; tap < layer.taps; tap++) {
         const auto* x = line.rows[tap / 3] + tap % 3 * aside;
         for (int start = 0; start < layer.inputs; start += T::LINE) {
+            if (ahead.inputs) {
 #pragma GCC unroll 24
-            for (int p = 0; ahead && p < PIXELS; p++)
-                _mm_prefetch((const char*)(x + p * step + start + ahead), _MM_HINT_T1);
+                for (int p = 0; p < PIXELS; p++)
+                    _mm_prefetch((const char*)(x + p * step + start + ahead.inputs), _MM_HINT_T1);
+            }
+            for (int i = 0; i < lines; i++, coming += CACHE_LINE)
+                _mm_prefetch(coming, _MM_HINT_T1);
             const int stop = std::min(start + T::LINE, layer.inputs);
 #pragma GCC unroll 1
             for (int k = start; k < stop; k += T::STEP) {
@@ -141,7 +160,7 @@ void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, lon
 }
 
 template <class T>
-using Tile = void (*)(const Layer<T>&, const Line<T>&, long, long, long, int);
+using Tile = void (*)(const Layer<T>&, const Line<T>&, long, long, int, const Ahead&);
 
 // tiles<T>[vectors][pixels]
 template <class T>
@@ -169,28 +188,44 @@ struct Share {
     }
 };
 
-// Convolve lines of `count` pixels each. What lies `ahead` is on its way to the cache meanwhile.
+// Vectors of outputs that are computed together: the panels of a layer.
+struct Panels {
+    int all, count;
+    explicit Panels(int outputs) : all((outputs + LANES - 1) / LANES) {
+        count = all % MOST_VECTORS == 0 ? all / MOST_VECTORS : (all + 3) / 4;
+    }
+    int first(int panel) const { return all * panel / count; }
+    int vectors(int panel) const { return first(panel + 1) - first(panel); }
+};
+
+// Convolve lines of `count` pixels each, while inputs and weights further on come to the cache.
 template <class T>
 void convolve(const Layer<T>& layer, const std::vector<Line<T>>& lines, long count, long step,
-              long aside, long ahead, Share share) {
+              long aside, long inputs_ahead, Share share) {
     static const Tiles<T> tiles;
-    const int all = (layer.outputs + LANES - 1) / LANES;
-    const int panels = all % MOST_VECTORS == 0 ? all / MOST_VECTORS : (all + 3) / 4;
+    const Panels panels(layer.outputs);
     const long pieces = share.count == 1 ? 1 : std::max(1L, count / PIXELS_OF_A_PIECE);
+    const long input_lines = layer.taps * ((layer.inputs + T::LINE - 1) / T::LINE);
     long item = 0;
-    for (int panel = 0; panel < panels; panel++) {
-        const int first = all * panel / panels, vectors = all * (panel + 1) / panels - first;
+    for (int panel = 0; panel < panels.count; panel++) {
+        const int first = panels.first(panel), vectors = panels.vectors(panel);
+        const int most = MOST_PIXELS[vectors], next = first + vectors;
+        Ahead ahead{panel ? 0 : inputs_ahead, (const char*)layer.of(next), 0};
+        const long tiles_here = lines.size() * ((count + most - 1) / most) / share.count + 1;
+        if (next < panels.all)
+            ahead.lines = std::min(4L, LANES * panels.vectors(panel + 1) / tiles_here + 1);
         for (const Line<T>& line : lines) {
             for (long piece = 0; piece < pieces; piece++) {
                 if (!share.has(item++)) continue;
                 const long from = count * piece / pieces;
                 const long size = count * (piece + 1) / pieces - from;
-                const long parts = (size + MOST_PIXELS[vectors] - 1) / MOST_PIXELS[vectors];
+                const long parts = (size + most - 1) / most;
                 for (long part = 0; part < parts; part++) {
                     const long start = from + size * part / parts;
                     const long stop = from + size * (part + 1) / parts;
                     tiles.by_size[vectors][stop - start](layer, line.from(start, step), step, aside,
-                                                         panel ? 0 : ahead, first * LANES);
+                                                         first * LANES, ahead);
+                    ahead.weights += input_lines * ahead.lines * CACHE_LINE;
                 }
             }
         }
