@@ -59,7 +59,8 @@ def deploy(
             this package, if Triton is there, which they need.
         compile: compile it when it is first called, which takes a minute or so, again for inputs of
             another size. Weights are frozen; on CUDA the kernels of one size become a CUDA graph;
-            on CPUs with AVX-512 a block of Res2Net becomes one kernel (`backbone/one_pass.py`).
+            on CPUs with AVX-512 a block of Res2Net becomes one kernel (`backbone/one_pass.py`), and
+            the last result is kept until the next is there.
         portable: use PyTorch's public operators only, for `torch.export` and ONNX.
         pad_to: give the chunks of a Res2Net block channels of zeros up to a multiple of this, or to
             the half of it where that is enough. As it is, 32 for bf16 on CUDA and 1 elsewhere.
@@ -155,6 +156,9 @@ class Deployed(nn.Module):
             varying = None if _channels(module) > 1 else False
             options: dict[str, Any] = {"freezing": True, **graphs}
             self.call = torch.compile(self.call, dynamic=varying, options=options)
+        # Else the C library gives a large result's memory back and takes it again page by page.
+        self.keeps = compile and self.device_type == "cpu"
+        self.last: Any = None
         # A compiled model sees one size, so that cuDNN's search for its fastest kernels pays.
         self.search = compile and self.device_type == "cuda"
 
@@ -167,7 +171,10 @@ class Deployed(nn.Module):
             searching() if self.search else contextlib.nullcontext(),
             torch.autocast(self.device_type, torch.bfloat16, enabled=self.low),
         ):
-            return self.call(*inputs)
+            result = self.call(*inputs)
+        if self.keeps:
+            self.last = result
+        return result
 
 
 def _channels(module: nn.Module) -> int:

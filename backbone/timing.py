@@ -3,7 +3,6 @@
 import importlib
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,6 @@ INFER = ("plain", "deployed", "compiled", "onnxruntime")
 TRAIN = ("plain", "channels last", "compiled")
 TIMM = {"res2net50_v1b": "res2net50d", "res2net101_v1b": "res2net101d"}
 WARM_UP = 2
-REST = 0.1  # seconds; onnxruntime's idle threads spin a while and slow down whoever comes next
 
 Call = Callable[[], object]
 
@@ -111,7 +109,6 @@ def timed(call: Call, setting: Setting) -> tuple[float, float | None]:
     """Seconds of one call, and MiB of its peak on CUDA."""
     cuda = setting.device.type == "cuda"
     before = 0
-    time.sleep(0 if cuda else REST)
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -206,6 +203,8 @@ def onnxruntime_call(setting: Setting, net: nn.Module, pictures: Tensor, file: P
     torch.onnx.export(deploy(net, portable=True), example, file, dynamo=True, verbose=False)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # Its idle threads would spin a while and slow down whoever comes next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: pictures.contiguous().numpy()}
     return partial(session.run, None, feed)
