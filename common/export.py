@@ -5,8 +5,8 @@
 
 import importlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from common.trained import Trained, TrainedFlags
 
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest value, that passes as rounding."""
+
+Outputs = tuple[Tensor, ...]
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -58,6 +60,9 @@ class Graph:
         examples: inputs of several sizes; the first is traced, all are checked.
         description: for people and programs: task, classes, what is to be done with pictures before
             and with outputs afterwards. It is written into the file.
+        translations: how operators of the project's own become operators of ONNX.
+        align: takes outputs of onnxruntime and of PyTorch, gives the former in the latter's order,
+            where the order is a matter of rounding.
     """
 
     module: nn.Module
@@ -66,6 +71,8 @@ class Graph:
     dynamic: tuple[int, ...]
     examples: Sequence[Tensor]
     description: dict[str, Any]
+    translations: Mapping[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
+    align: Callable[[Outputs, Outputs], Outputs] = lambda found, _: found
 
 
 def require_packages() -> None:
@@ -126,6 +133,7 @@ def _export(graph: Graph, path: Path, description: dict[str, Any]) -> None:
             output_names=list(graph.results),
             dynamic_shapes=(sizes,),
             dynamo=True,
+            custom_translation_table=dict(graph.translations),
             verbose=False,
         )
     assert program is not None
@@ -133,23 +141,21 @@ def _export(graph: Graph, path: Path, description: dict[str, Any]) -> None:
     program.save(path)
 
 
-def _tensors(graph: Graph, example: Tensor) -> tuple[Tensor, ...]:
+def _tensors(graph: Graph, example: Tensor) -> Outputs:
     with torch.inference_mode():
         result = graph.module.eval()(example)
     return (result,) if isinstance(result, Tensor) else tuple(result)
 
 
-def _compare(graph: Graph, expected: Sequence[tuple[Tensor, ...]], path: Path) -> dict[str, float]:
+def _compare(graph: Graph, expected: Sequence[Outputs], path: Path) -> dict[str, float]:
     """Largest difference to PyTorch by the input's shape, relative to the largest output."""
     runtime: Any = importlib.import_module("onnxruntime")
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     differences: dict[str, float] = {}
     for example, whole in zip(graph.examples, expected, strict=True):
-        found = session.run(list(graph.results), {graph.entry: example.numpy()})
-        worst = max(
-            ((torch.from_numpy(one) - other).abs().max() / other.abs().max()).item()
-            for one, other in zip(found, whole, strict=True)
-        )
+        arrays = session.run(list(graph.results), {graph.entry: example.numpy()})
+        found = graph.align(tuple(map(torch.from_numpy, arrays)), whole)
+        worst = max(_difference(one, other) for one, other in zip(found, whole, strict=True))
         differences[" x ".join(map(str, example.shape))] = worst
         if not worst <= TOLERANCE:
             raise UserError(
@@ -157,6 +163,12 @@ def _compare(graph: Graph, expected: Sequence[tuple[Tensor, ...]], path: Path) -
                 f"for an input of {tuple(example.shape)}; nothing was written"
             )
     return differences
+
+
+def _difference(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, relative to the largest value; absolute if that is zero."""
+    largest = expected.abs().max().item()
+    return (found - expected).abs().max().item() / (largest or 1.0)
 
 
 class AdaptiveAverage(nn.Module):

@@ -52,6 +52,22 @@ def with_classes(config: AnyConfig, annotations: Annotations) -> AnyConfig:
     return dataclasses.replace(config, data=data)
 
 
+def with_names(config: AnyConfig) -> AnyConfig:
+    """The config with the names of its classes; a checkpoint from elsewhere does not bring them.
+
+    Raises:
+        UserError: neither --data.classes nor --data.root says them.
+    """
+    if config.data.classes:
+        return config
+    if config.data.root is None:
+        raise UserError(
+            "--data.classes is missing: the checkpoint does not say what its classes are; list "
+            "them, or give the --data.root that it was trained on"
+        )
+    return with_classes(config, read_split(config, config.data.val_split))
+
+
 def evaluate(
     model: nn.Module, annotations: Annotations, config: Config, world: World
 ) -> Evaluation:

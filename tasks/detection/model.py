@@ -75,11 +75,18 @@ class DetectionModel(nn.Module):
         """
         height, width = images.shape[-2:]
         x = self.normalize(images) * _inside(sizes, height, width)
-        stages = self.backbone(x)[1 + self.first :]
-        levels = self.neck({str(number): stage for number, stage in enumerate(stages)})
+        levels = self.levels(x)
         shapes = [(int(height), int(width)) for height, width in sizes.tolist()]
         found: Found = self.detector(ImageList(x, shapes), levels, targets)
         return found[1] if self.training else found[0]
+
+    def levels(self, x: Tensor) -> dict[str, Tensor]:
+        """The pyramid of normalised pictures (B, 3, H, W), finest level first."""
+        stages = self.backbone(x)[1 + self.first :]
+        levels: dict[str, Tensor] = self.neck(
+            {str(number): stage for number, stage in enumerate(stages)}
+        )
+        return levels
 
 
 def targets_of(batch: Batch, masks: bool) -> list[dict[str, Tensor]]:

@@ -124,7 +124,7 @@ def main() -> None:
 
 def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Path]) -> None:
     """Draw on every picture and video into config.out, and write detections.json there."""
-    config = _with_names(config)
+    config = evaluate.with_names(config)
     config = replace(config, test=replace(config.test, score_threshold=config.score_threshold))
     weights = trained.find(config, from_published)
     targets = outputs.targets(pictures, config.out, ".jpg")
@@ -157,18 +157,6 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     )
     if skipped:
         print(f"{skipped} pictures could not be read and were left out")
-
-
-def _with_names(config: PredictConfig) -> PredictConfig:
-    """The config with the names of its classes; a checkpoint from elsewhere does not bring them."""
-    if config.data.classes:
-        return config
-    if config.data.root is None:
-        raise UserError(
-            "--data.classes is missing: the checkpoint does not say what its classes are; list "
-            "them, or give the --data.root that it was trained on"
-        )
-    return evaluate.with_classes(config, evaluate.read_split(config, config.data.val_split))
 
 
 def _on_video(finder: Finder, source: Path, target: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ Outputs = dict[str, Tensor]
 RETINANET_ANCHORS = 9
 """Three sizes by three shapes at every place."""
 
-_CANDIDATES = 1000
+CANDIDATES = 1000
 """Best detections of a level that take part in the suppression."""
 
 
@@ -100,7 +100,7 @@ class SingleStage(nn.Module):
         ):
             flat = scores.flatten()
             candidates = (flat > self.test.score_threshold).nonzero()[:, 0]
-            best, order = flat[candidates].topk(min(_CANDIDATES, len(candidates)))
+            best, order = flat[candidates].topk(min(CANDIDATES, len(candidates)))
             chosen = candidates[order]
             place = chosen // classes
             boxes = self.boxes(offsets[place], places[place])

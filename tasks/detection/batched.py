@@ -1,0 +1,238 @@
+"""Detections of a whole batch in tensors of a fixed size, for runtimes that know no lists.
+
+The layers are the model's own; what lies between them is written without a loop over pictures and
+without sizes that depend on what a picture shows. Places that nothing was found for have score -1
+on the way and are zero in the results.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import MultiScaleRoIAlign, roi_align
+from torchvision.ops.boxes import clip_boxes_to_image
+
+from tasks.detection.batches import STRIDE
+from tasks.detection.cascade import CascadeHeads
+from tasks.detection.config import TestConfig
+from tasks.detection.model import DetectionModel
+from tasks.detection.single_stage import CANDIDATES, SingleStage
+from tasks.detection.suppression import suppress
+from tasks.detection.two_stage import TwoStage
+
+Levels = Mapping[str, Tensor]
+
+_NOTHING = -1.0
+"""Score of a place that holds no box."""
+_LEAST_PROPOSAL, _LEAST_BOX = 1e-3, 1e-2
+"""Least side in pixels of a proposal and of a detection, torchvision's."""
+
+
+class Boxes(NamedTuple):
+    """So many boxes of each of B pictures."""
+
+    boxes: Tensor
+    """(B, N, 4), left, top, right, bottom in pixels."""
+    scores: Tensor
+    """(B, N), below 0 where there is no box."""
+    labels: Tensor
+    """(B, N), from 1 on."""
+
+
+class BatchedDetector(nn.Module):
+    """A detector for pictures of one size, any number of them, in one call.
+
+    Args:
+        model: in eval mode; its layers are used as they are.
+        test: thresholds of the detections.
+    """
+
+    def __init__(self, model: DetectionModel, test: TestConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.test = test
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The best detections of pictures (B, 3, H, W), 0..255, of any size.
+
+        Returns:
+            D is test.detections: boxes (B, D, 4) in pixels of the pictures, scores (B, D) falling,
+            labels (B, D) from 1 on and, of networks with masks, masks (B, D, 28, 28):
+            probabilities within the box. Zeros where fewer than D objects were found.
+        """
+        height, width = images.shape[-2:]
+        x = self.model.normalize(images)
+        x = F.pad(x, (0, _round_up(width) - width, 0, _round_up(height) - height))
+        levels = self.model.levels(x)
+        detector: nn.Module = self.model.detector
+        if isinstance(detector, SingleStage):
+            return _filled(_single_stage(detector, levels, x, (height, width), self.test))
+        assert isinstance(detector, TwoStage)
+        proposals = _proposals(detector, levels, x, (height, width))
+        heads = detector.roi_heads
+        stages: list[Any] = list(heads.stages) if isinstance(heads, CascadeHeads) else [heads]
+        found = _classified(stages, levels, proposals, (height, width), self.test)
+        if not stages[-1].has_mask():
+            return _filled(found)
+        return *_filled(found), _masks(stages, levels, found)
+
+
+def _round_up(length: int) -> int:
+    return (length + STRIDE - 1) // STRIDE * STRIDE
+
+
+def _anchors(generator: AnchorGenerator, levels: list[Tensor], x: Tensor) -> list[Tensor]:
+    """Anchors (places, 4) of each level."""
+    generator.set_cell_anchors(torch.float32, x.device)
+    sizes = [level.shape[-2:] for level in levels]
+    strides = [(x.shape[-2] // height, x.shape[-1] // width) for height, width in sizes]
+    anchors: list[Tensor] = generator.grid_anchors(sizes, strides)
+    return anchors
+
+
+def _best(scores: Tensor, count: int, nothing: float = _NOTHING) -> tuple[Tensor, Tensor]:
+    """The best of scores (B, N) and their places, (B, count) each, filled up with `nothing`."""
+    best, places = F.pad(scores, (0, count), value=nothing).topk(count, dim=1)
+    return best, places.clamp(max=scores.shape[1] - 1)
+
+
+def _take(values: Tensor, places: Tensor) -> Tensor:
+    """Rows (B, K, 4) of values (B, N, 4) or (N, 4) at places (B, K)."""
+    if values.dim() == 2:
+        return values[places]
+    return values.gather(1, places[..., None].expand(-1, -1, 4))
+
+
+def _proposals(detector: TwoStage, levels: Levels, x: Tensor, size: tuple[int, int]) -> Boxes:
+    """The region proposal network's boxes, suppressed within each level; labels mean nothing."""
+    rpn: Any = detector.rpn
+    logits, offsets = rpn.head(list(levels.values()))
+    parts: list[tuple[Tensor, Tensor]] = []
+    for anchors, logit, offset in zip(
+        _anchors(rpn.anchor_generator, list(levels.values()), x), logits, offsets, strict=True
+    ):
+        batch, shapes, height, width = logit.shape
+        by_place = offset.reshape(batch, shapes, 4, height, width).permute(0, 3, 4, 1, 2)
+        best, places = _best(
+            logit.permute(0, 2, 3, 1).flatten(1), rpn.pre_nms_top_n(), -float("inf")
+        )
+        boxes = rpn.box_coder.decode_single(
+            _take(by_place.reshape(batch, -1, 4), places).flatten(0, 1),
+            _take(anchors, places).flatten(0, 1),
+        )
+        boxes = clip_boxes_to_image(boxes.reshape(*places.shape, 4), size)
+        there = _at_least(boxes, _LEAST_PROPOSAL) & (best > -float("inf"))
+        scores = torch.where(there, best.sigmoid(), _NOTHING)
+        left = suppress(boxes, scores[:, None], rpn.nms_thresh, _NOTHING / 2)[:, 0]
+        parts.append((boxes, torch.where(left, scores, _NOTHING)))
+    boxes, scores = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
+    best, places = _best(scores, rpn.post_nms_top_n())
+    return Boxes(_take(boxes, places), best, torch.zeros_like(places))
+
+
+def _at_least(boxes: Tensor, side: float) -> Tensor:
+    """Whether boxes (..., 4) are that wide and high."""
+    return ((boxes[..., 2:] - boxes[..., :2]) >= side).all(dim=-1)
+
+
+def _pooled(pool: MultiScaleRoIAlign, levels: Levels, boxes: Tensor) -> Tensor:
+    """Features (B N, C, side, side) of boxes (B, N, 4), each from the level that fits its size."""
+    batch, count, _ = boxes.shape
+    picture = torch.arange(batch, device=boxes.device)[:, None].expand(batch, count)
+    flat = boxes.flatten(0, 1)
+    regions = torch.cat((picture.reshape(-1, 1).to(flat.dtype), flat), dim=1)
+    level = pool.map_levels([flat])
+    channels = levels[pool.featmap_names[0]].shape[1]
+    result = flat.new_zeros((flat.shape[0], channels, *pool.output_size))
+    for number, (name, scale) in enumerate(zip(pool.featmap_names, pool.scales, strict=True)):
+        here = torch.nonzero(level == number)[:, 0]
+        part = roi_align(levels[name], regions[here], pool.output_size, scale, pool.sampling_ratio)
+        result = result.index_put((here,), part)
+    return result
+
+
+def _classified(
+    stages: list[RoIHeads],
+    levels: Levels,
+    proposals: Boxes,
+    size: tuple[int, int],
+    test: TestConfig,
+) -> Boxes:
+    """Detections of one head, or of a cascade: its last boxes, its mean probabilities."""
+    boxes = proposals.boxes
+    batch, count, _ = boxes.shape
+    total = torch.zeros((), device=boxes.device)
+    for stage in stages:
+        logits, offsets = stage.box_predictor(
+            stage.box_head(_pooled(stage.box_roi_pool, levels, boxes))
+        )
+        total = total + logits.softmax(dim=-1)
+        moved = stage.box_coder.decode_single(offsets, boxes.flatten(0, 1))
+        each = clip_boxes_to_image(moved.reshape(batch, count, -1, 4), size)
+        boxes = each[:, :, 0]
+    probabilities = (total / len(stages))[:, 1:].reshape(batch, count, -1).transpose(1, 2)
+    # A head has a box for every class, background first; a cascade one for all of them.
+    own = each[:, :, 1:] if each.shape[2] > 1 else each.expand(-1, -1, probabilities.shape[1], -1)
+    own = own.transpose(1, 2)
+    there = (proposals.scores >= 0)[:, None] & _at_least(own, _LEAST_BOX)
+    scores = torch.where(there, probabilities, _NOTHING)
+    left = suppress(
+        own.flatten(0, 1), scores.flatten(0, 1)[:, None], test.nms_threshold, test.score_threshold
+    )
+    left = left.reshape(scores.shape)
+    best, places = _best(torch.where(left, scores, _NOTHING).flatten(1), test.detections)
+    labels = torch.div(places, count, rounding_mode="floor") + 1
+    return Boxes(_take(own.flatten(1, 2), places), best, labels)
+
+
+def _masks(stages: list[RoIHeads], levels: Levels, found: Boxes) -> Tensor:
+    """Probabilities (B, D, 28, 28) of the detections' classes, the mean over a cascade's stages."""
+    parts = [
+        stage.mask_predictor(stage.mask_head(_pooled(stage.mask_roi_pool, levels, found.boxes)))
+        for stage in stages
+    ]
+    mean = torch.stack([part.float().sigmoid() for part in parts]).mean(dim=0)
+    labels = found.labels.flatten()
+    chosen = mean[torch.arange(labels.shape[0], device=labels.device), labels]
+    there = (found.scores >= 0)[..., None, None]
+    return chosen.reshape(*found.labels.shape, *chosen.shape[-2:]) * there
+
+
+def _single_stage(
+    detector: SingleStage, levels: Levels, x: Tensor, size: tuple[int, int], test: TestConfig
+) -> Boxes:
+    """Detections of RetinaNet and FCOS: the best of each level, suppressed within each class."""
+    features = list(levels.values())
+    outputs = {name: part.float() for name, part in detector.head(features).items()}
+    scores, offsets = detector.scores(outputs), outputs["bbox_regression"]
+    classes = scores.shape[-1]
+    parts: list[Boxes] = []
+    start = 0
+    for anchors in _anchors(detector.anchors, features, x):
+        end = start + anchors.shape[0]
+        flat = scores[:, start:end].flatten(1)
+        best, chosen = _best(flat, CANDIDATES)
+        places = torch.div(chosen, classes, rounding_mode="floor")
+        boxes = detector.boxes(
+            _take(offsets[:, start:end], places).flatten(0, 1),
+            _take(anchors, places).flatten(0, 1),
+        )
+        boxes = clip_boxes_to_image(boxes.reshape(*places.shape, 4), size)
+        parts.append(Boxes(boxes, best, chosen % classes))
+        start = end
+    boxes, best, labels = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
+    each = torch.arange(classes, device=labels.device)[:, None]
+    by_class = torch.where(labels[:, None] == each, best[:, None], _NOTHING)
+    left = suppress(boxes, by_class, test.nms_threshold, test.score_threshold).any(dim=1)
+    top, places = _best(torch.where(left, best, _NOTHING), test.detections)
+    return Boxes(_take(boxes, places), top, labels.gather(1, places) + 1)
+
+
+def _filled(found: Boxes) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes, scores and labels with zeros where there is no box."""
+    there = found.scores >= 0
+    return found.boxes * there[..., None], found.scores * there, found.labels * there

@@ -1,0 +1,98 @@
+"""``python -m tasks.detection.export --run RUN OUT.onnx``: the trained detector as an ONNX file.
+
+Bytes (B, 3, H, W) of pictures in; boxes, scores, labels and masks of each picture's best objects
+out, with all of the suppression inside the file.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from backbone import WeightsError, deploy
+from common import command, export, trained
+from common.export import ExportFlags, Graph, Outputs
+from tasks.detection.batched import BatchedDetector
+from tasks.detection.evaluate import with_names
+from tasks.detection.inference import TestedConfig, restore
+from tasks.detection.model import MEAN, STD, DetectionModel
+from tasks.detection.published import from_published
+from tasks.detection.suppression import TRANSLATIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ExportFlags, TestedConfig):
+    """A run's config, and the file that is written."""
+
+
+def main() -> None:
+    """Read the flags, and write the file and its card."""
+    config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
+    target = config.target
+    export.require_packages()
+    config = with_names(config)
+    weights = trained.find(config, from_published)
+    model = deploy(restore(config, weights, torch.device("cpu")), portable=True)
+    # A trained network may find nothing in noise; at any score there is something to compare.
+    every = replace(config, test=replace(config.test, score_threshold=0.0))
+    with TemporaryDirectory() as folder:
+        checked = export.write(graph(every, model), Path(folder) / target.name, weights)
+    final = graph(config, model)
+    more = {"differences_at_any_score": checked["differences"]}
+    export.save(replace(final, description={**final.description, **more}), target, weights)
+
+
+def graph(config: TestedConfig, model: DetectionModel) -> Graph:
+    """What is exported of a deployed model, and what users of the file must know."""
+    data, test = config.data, config.test
+    kept = f"(B, {test.detections}"
+    masks = {"masks": f"{kept}, 28, 28), probabilities within the box"}
+    results = {
+        "boxes": f"{kept}, 4), left, top, right, bottom in pixels of the pictures",
+        "scores": f"{kept}), falling, above {test.score_threshold}; 0 where nothing was found",
+        "labels": f"{kept}), from 1 on, in the order of the classes; 0 where nothing was found",
+        **(masks if config.model.masks else {}),
+    }
+    return Graph(
+        module=BatchedDetector(model, test),
+        entry="images",
+        results=tuple(results),
+        dynamic=(0, 2, 3),
+        examples=export.pictures((160, 192), (97, 130), (256, 129)),
+        description={
+            "task": "detection",
+            "backbone": config.backbone,
+            "detector": config.model.detector,
+            "images": f"bytes (B, 3, H, W), {data.colour}, of any size, tested at a short side of "
+            f"{data.test_short_side}; normalised inside the file by {MEAN} and {STD}",
+            **results,
+            "nms_threshold": test.nms_threshold,
+            "classes": list(data.classes),
+        },
+        translations=TRANSLATIONS,
+        align=aligned,
+    )
+
+
+def aligned(found: Outputs, expected: Outputs) -> Outputs:
+    """Detections in the order of others: scores that differ by rounding may change places.
+
+    Args:
+        found: boxes (B, D, 4), scores (B, D), labels (B, D) and whatever else is (B, D, ...).
+        expected: the same of another runtime.
+    """
+    boxes, scores, labels = found[:3]
+    others, other_scores, other_labels = expected[:3]
+    apart = (boxes[:, None] - others[:, :, None]).abs().amax(dim=-1)
+    apart += (scores[:, None] - other_scores[:, :, None]).abs()
+    apart += 1e6 * (labels[:, None] != other_labels[:, :, None])
+    order = torch.stack([torch.from_numpy(linear_sum_assignment(one)[1]) for one in apart])
+    picture = torch.arange(len(order))[:, None]
+    return tuple(one[picture, order] for one in found)
+
+
+if __name__ == "__main__":
+    command.run(main, WeightsError)
