@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from backbone import WeightsError, deploy
-from common import command, export, trained
+from common import command, export, outputs, trained
 from common.export import ExportFlags, Graph, Outputs
 from tasks.detection.batched import BatchedDetector
 from tasks.detection.evaluate import with_names
@@ -33,6 +33,7 @@ def main() -> None:
     config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
     target = config.target
     export.require_packages()
+    outputs.make_folder(target.parent)
     config = with_names(config)
     weights = trained.find(config, from_published)
     model = deploy(restore(config, weights, torch.device("cpu")), portable=True)
