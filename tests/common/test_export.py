@@ -86,6 +86,20 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights, m
     assert not list(tmp_path.glob("tiny*"))
 
 
+def test_no_output_may_be_nan(tmp_path, weights):
+    broken = graph(Divided(), results=("half", "lost"), examples=export.pictures((8, 8), (9, 5)))
+    with pytest.raises(UserError, match=r"differ by nan of the largest output"):
+        export.write(broken, tmp_path / "tiny.onnx", weights)
+
+
+class Divided(nn.Module):
+    """Half of the bytes, and what is no number."""
+
+    def forward(self, images):
+        half = images.float() / 2
+        return half, (half - half) / (half - half)
+
+
 class Doubled(nn.Module):
     """Bytes in, twice their value out."""
 
