@@ -28,8 +28,8 @@ Levels = Mapping[str, Tensor]
 
 _NOTHING = -1.0
 """Score of a place that holds no box."""
-_LEAST_PROPOSAL, _LEAST_BOX = 1e-3, 1e-2
-"""Least side in pixels of a proposal and of a detection, torchvision's."""
+_LEAST_SIDE = 1e-2
+"""Of a two-stage detection in pixels, torchvision's."""
 
 
 class Boxes(NamedTuple):
@@ -72,10 +72,10 @@ class BatchedDetector(nn.Module):
         if isinstance(detector, SingleStage):
             return _filled(_single_stage(detector, levels, x, (height, width), self.test))
         assert isinstance(detector, TwoStage)
-        proposals = _proposals(detector, levels, x, (height, width))
+        boxes, objectness = _proposals(detector, levels, x, (height, width))
         heads = detector.roi_heads
         stages: list[Any] = list(heads.stages) if isinstance(heads, CascadeHeads) else [heads]
-        found = _classified(stages, levels, proposals, (height, width), self.test)
+        found = _classified(stages, levels, boxes, objectness >= 0, (height, width), self.test)
         if not stages[-1].has_mask():
             return _filled(found)
         return *_filled(found), _masks(stages, levels, found)
@@ -107,8 +107,10 @@ def _take(values: Tensor, places: Tensor) -> Tensor:
     return values.gather(1, places[..., None].expand(-1, -1, 4))
 
 
-def _proposals(detector: TwoStage, levels: Levels, x: Tensor, size: tuple[int, int]) -> Boxes:
-    """The region proposal network's boxes, suppressed within each level; labels mean nothing."""
+def _proposals(
+    detector: TwoStage, levels: Levels, x: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """The region proposal network's boxes (B, P, 4), suppressed within each level, and scores."""
     rpn: Any = detector.rpn
     logits, offsets = rpn.head(list(levels.values()))
     parts: list[tuple[Tensor, Tensor]] = []
@@ -125,13 +127,13 @@ def _proposals(detector: TwoStage, levels: Levels, x: Tensor, size: tuple[int, i
             _take(anchors, places).flatten(0, 1),
         )
         boxes = clip_boxes_to_image(boxes.reshape(*places.shape, 4), size)
-        there = _at_least(boxes, _LEAST_PROPOSAL) & (best > -float("inf"))
+        there = _at_least(boxes, rpn.min_size) & (best > -float("inf"))
         scores = torch.where(there, best.sigmoid(), _NOTHING)
         left = suppress(boxes, scores[:, None], rpn.nms_thresh, _NOTHING / 2)[:, 0]
         parts.append((boxes, torch.where(left, scores, _NOTHING)))
     boxes, scores = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
     best, places = _best(scores, rpn.post_nms_top_n())
-    return Boxes(_take(boxes, places), best, torch.zeros_like(places))
+    return _take(boxes, places), best
 
 
 def _at_least(boxes: Tensor, side: float) -> Tensor:
@@ -158,12 +160,15 @@ def _pooled(pool: MultiScaleRoIAlign, levels: Levels, boxes: Tensor) -> Tensor:
 def _classified(
     stages: list[RoIHeads],
     levels: Levels,
-    proposals: Boxes,
+    boxes: Tensor,
+    proposed: Tensor,
     size: tuple[int, int],
     test: TestConfig,
 ) -> Boxes:
-    """Detections of one head, or of a cascade: its last boxes, its mean probabilities."""
-    boxes = proposals.boxes
+    """Detections of one head, or of a cascade: its last boxes, its mean probabilities.
+
+    The places of the proposals (B, P, 4) that hold one are true in `proposed`, (B, P).
+    """
     batch, count, _ = boxes.shape
     total = torch.zeros((), device=boxes.device)
     for stage in stages:
@@ -178,7 +183,7 @@ def _classified(
     # A head has a box for every class, background first; a cascade one for all of them.
     own = each[:, :, 1:] if each.shape[2] > 1 else each.expand(-1, -1, probabilities.shape[1], -1)
     own = own.transpose(1, 2)
-    there = (proposals.scores >= 0)[:, None] & _at_least(own, _LEAST_BOX)
+    there = proposed[:, None] & _at_least(own, _LEAST_SIDE)
     scores = torch.where(there, probabilities, _NOTHING)
     left = suppress(
         own.flatten(0, 1), scores.flatten(0, 1)[:, None], test.nms_threshold, test.score_threshold

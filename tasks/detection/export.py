@@ -36,7 +36,7 @@ def main() -> None:
     outputs.make_folder(target.parent)
     config = with_names(config)
     weights = trained.find(config, from_published)
-    model = deploy(restore(config, weights, torch.device("cpu")), portable=True)
+    model = restore(config, weights, torch.device("cpu"))
     # A trained network may find nothing in noise; at any score there is something to compare.
     every = replace(config, test=replace(config.test, score_threshold=0.0))
     with TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def graph(config: TestedConfig, model: DetectionModel) -> Graph:
-    """What is exported of a deployed model, and what users of the file must know."""
+    """What is exported of a model, and what users of the file must know."""
     data, test = config.data, config.test
     kept = f"(B, {test.detections}"
     masks = {"masks": f"{kept}, 28, 28), probabilities within the box"}
@@ -58,7 +58,7 @@ def graph(config: TestedConfig, model: DetectionModel) -> Graph:
         **(masks if config.model.masks else {}),
     }
     return Graph(
-        module=BatchedDetector(model, test),
+        module=BatchedDetector(deploy(model, portable=True), test),
         entry="images",
         results=tuple(results),
         dynamic=(0, 2, 3),
@@ -90,7 +90,8 @@ def aligned(found: Outputs, expected: Outputs) -> Outputs:
     apart = (boxes[:, None] - others[:, :, None]).abs().amax(dim=-1)
     apart += (scores[:, None] - other_scores[:, :, None]).abs()
     apart += 1e6 * (labels[:, None] != other_labels[:, :, None])
-    order = torch.stack([torch.from_numpy(linear_sum_assignment(one)[1]) for one in apart])
+    costs = apart.nan_to_num(1e6)  # NaN is no assignment's cost; the difference shows it
+    order = torch.stack([torch.from_numpy(linear_sum_assignment(one)[1]) for one in costs])
     picture = torch.arange(len(order))[:, None]
     return tuple(one[picture, order] for one in found)
 

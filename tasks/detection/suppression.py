@@ -10,6 +10,8 @@ from torchvision.ops import nms
 
 _ALL = 2**63 - 1
 """As many boxes of a group and class as are left."""
+_TRUTH = 9
+"""ONNX's number for the type of truth values."""
 
 
 @torch.library.custom_op("detection::suppress", mutates_args=())
@@ -44,8 +46,8 @@ def _in_onnx(boxes: Any, scores: Any, overlap: float, least: float) -> Any:
     operators: Any = importlib.import_module("onnxscript").opset18
     chosen = operators.NonMaxSuppression(boxes, scores, _ALL, overlap, least)
     count = operators.Shape(chosen, start=0, end=1)
-    true = operators.Cast(operators.Expand(1, count), to=9)
-    nothing = operators.Cast(operators.Expand(0, operators.Shape(scores)), to=9)
+    true = operators.Cast(operators.Expand(1, count), to=_TRUTH)
+    nothing = operators.Cast(operators.Expand(0, operators.Shape(scores)), to=_TRUTH)
     return operators.ScatterND(nothing, chosen, true)
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.ops import box_iou
 
-from backbone import deploy
 from common import export
 from common.errors import UserError
 from common.trained import Trained
@@ -103,6 +102,8 @@ def test_alignment_follows_labels_and_hides_no_difference():
     assert all(map(torch.equal, aligned(moved, expected), expected))
     wrong = (boxes[:, order], scores[:, order], torch.tensor([[1, 1, 1]]))
     assert not torch.equal(aligned(wrong, expected)[2], labels)
+    lost = (boxes * float("nan"), scores, labels)
+    assert aligned(lost, expected)[0].isnan().all()
     twice = (boxes[:, [0, 1, 1]], scores, torch.tensor([[1, 2, 2]]))
     assert not torch.equal(aligned(twice, expected)[0], boxes)
 
@@ -117,9 +118,10 @@ def test_every_detector_becomes_a_file_of_any_size(name, tmp_path):
     config = ExportConfig(model=tiny(name), test=test)
     config = replace(config, data=replace(config.data, classes=("ant", "bee", "cat")))
     (tmp_path / "best.pt").write_bytes(b"weights")
-    model = deploy(detector(name, test), portable=True)
     content = export.write(
-        graph(config, model), tmp_path / "d.onnx", Trained(tmp_path / "best.pt", {}, 1)
+        graph(config, detector(name, test)),
+        tmp_path / "d.onnx",
+        Trained(tmp_path / "best.pt", {}, 1),
     )
     assert len(content["differences"]) == 3 and content["largest_difference"] < 1e-4
     assert content["outputs"][:3] == ["boxes", "scores", "labels"]
