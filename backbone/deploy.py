@@ -89,11 +89,7 @@ def deploy(
     own = fuse_blocks(own, overwrite=packed, pad_to=pad_to or (32 if tensor_cores else 1))
     fuse_chains(own, entry)
     replace_convolutions(own, packed)
-    for layer in own.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            layer.to(memory_format=torch.channels_last)
-        if isinstance(layer, Convolution) and precision == "bf16":
-            layer.to(torch.bfloat16)
+    _lay_out(own, precision)
     if tensor_cores:
         from backbone.tensor_cores import use_tensor_cores
 
@@ -105,6 +101,15 @@ def deploy(
     if precision == "fp32" and not compile:
         return own
     return Deployed(own, entry, precision, compile)
+
+
+def _lay_out(module: nn.Module, precision: Precision) -> None:
+    """Put weights where kernels want them, channels last and in the precision, in place."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.to(memory_format=torch.channels_last)
+        if isinstance(layer, Convolution) and precision == "bf16":
+            layer.to(torch.bfloat16)
 
 
 def require_compiler(device: torch.device) -> None:
