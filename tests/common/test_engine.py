@@ -1,11 +1,6 @@
 import copy
 import itertools
-import json
 import math
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,25 +12,10 @@ from torch.utils.data import default_collate
 from common import checkpoint, sampling
 from common.checkpoint import RunDirectory
 from common.distributed import World
-from common.engine import Engine, EngineConfig, TrainData
+from common.engine import EngineConfig, TrainData
 from common.errors import DamagedFile, UserError
-from common.finite import FiniteWatch
-from common.stop import StopRequest
 from tests.common import toy
-
-PLAIN = {"norm": False, "dropout": 0.0, "ema": 0.0}
-
-
-def engine(folder, **settings) -> Engine:
-    return toy.build(folder / "run", World(), **settings)
-
-
-def log_of(folder, run="run"):
-    return [json.loads(line) for line in (folder / run / "log.jsonl").read_text().splitlines()]
-
-
-def losses(folder, run="run"):
-    return [line["loss"] for line in log_of(folder, run) if "loss" in line]
+from tests.common.toy import PLAIN, engine, log_of, losses
 
 
 def weights(model):
@@ -302,110 +282,6 @@ def test_unknown_watched_metric(tmp_path):
         trainer.fit(resume=False)
 
 
-# --- stopping and resuming ---
-
-
-def test_loss_that_is_not_finite(tmp_path):
-    with pytest.raises(UserError) as error:
-        engine(tmp_path, poison=7).fit(resume=False)
-    assert str(error.value).startswith("step 7: the loss is not finite (entropy is nan).")
-    assert checkpoint.read(tmp_path / "run" / "last.pt")["progress"]["step"] == 6
-    assert len(losses(tmp_path)) == 6
-
-
-def test_watch_remembers_the_first_bad_step():
-    watch = FiniteWatch(torch.device("cpu"))
-    watch.name(("a", "b"))
-    for step, terms in enumerate([(1, 2), (math.inf, 2), (math.nan, math.nan), (1, 1)], start=1):
-        watch.note(step, torch.tensor(terms, dtype=torch.float32))
-    assert watch.bad()
-    with pytest.raises(UserError, match=r"^step 2: the loss is not finite \(a is inf\)"):
-        watch.raise_first(World())
-
-
-def test_watch_of_a_sound_run():
-    watch = FiniteWatch(torch.device("cpu"))
-    watch.note(1, torch.tensor([1.0]))
-    assert not watch.bad()
-    watch.raise_first(World())
-
-
-def test_loss_terms_may_not_change():
-    watch = FiniteWatch(torch.device("cpu"))
-    watch.name(("a",))
-    with pytest.raises(ValueError, match="loss terms changed"):
-        watch.name(("b",))
-
-
-def test_log_of_a_resumed_run_has_every_step_once(tmp_path):
-    """Stopped after step 7 with a checkpoint of step 5: the lines of 6 and 7 are written again."""
-    with pytest.raises(UserError):
-        engine(tmp_path, save_every=5, poison=8).fit(resume=False)
-    assert len(losses(tmp_path)) == 7
-    engine(tmp_path, save_every=5).fit(resume=True)
-    steps = [line["step"] for line in log_of(tmp_path) if "loss" in line]
-    assert steps == list(range(1, 13))
-    assert [line["epoch"] for line in log_of(tmp_path) if "metrics" in line] == [0, 1, 2]
-
-
-def test_resuming_a_finished_run_changes_nothing(tmp_path):
-    engine(tmp_path).fit(resume=False)
-    before = (tmp_path / "run" / "last.pt").read_bytes()
-    assert engine(tmp_path).fit(resume=True).epoch == 3
-    assert (tmp_path / "run" / "last.pt").read_bytes() == before
-
-
-def test_a_run_may_be_made_longer(tmp_path):
-    engine(tmp_path).fit(resume=False)
-    assert engine(tmp_path, epochs=4).fit(resume=True).step == 16
-    toy.build(tmp_path / "whole", World(), epochs=4).fit(resume=False)
-    longer, whole = (checkpoint.read(tmp_path / n / "last.pt")["model"] for n in ("run", "whole"))
-    assert all(torch.equal(longer[name], whole[name]) for name in whole)
-
-
-def test_resuming_with_other_settings_lists_them(tmp_path):
-    engine(tmp_path).fit(resume=False)
-    config = (tmp_path / "run" / "config.yaml").read_text()
-    with pytest.raises(UserError) as error:
-        engine(tmp_path, seed=1, batch_size=4, length=20).fit(resume=True)
-    assert (tmp_path / "run" / "config.yaml").read_text() == config
-    for words in (
-        "engine.seed: the run has 0, now 1",
-        "engine.batch_size: the run has 8, now 4",
-        "length: the run has 36, now 20",
-    ):
-        assert words in str(error.value)
-
-
-def test_never_overwrites_and_never_resumes_from_nothing(tmp_path):
-    with pytest.raises(UserError, match="start without --resume"):
-        engine(tmp_path).fit(resume=True)
-    engine(tmp_path, epochs=1).fit(resume=False)
-    with pytest.raises(UserError, match="already holds a run"):
-        engine(tmp_path).fit(resume=False)
-
-
-def test_second_signal_acts_at_once():
-    # A test run that a shell started in the background would ignore SIGINT from its start.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt), StopRequest(patient=False) as stop:
-            signal.raise_signal(signal.SIGINT)
-            assert stop.requested
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_signals_from_torchrun_come_twice():
-    before = signal.getsignal(signal.SIGTERM)
-    with StopRequest(patient=True) as stop:
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        assert stop.stopped().code == 143
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
 # --- refused at the door ---
 
 
@@ -430,74 +306,3 @@ def test_defaults_are_sound():
     assert EngineConfig().batch_size % EngineConfig().accumulate == 0
     assert TrainData(toy.ToySet(1)).on_error == "stop"
     assert RunDirectory(toy.Path("x"), "").last.name == "last.pt"
-
-
-# --- several ranks ---
-
-
-def run_ranks(zygote, folder, name, ranks, **settings):
-    statuses = zygote.run("train", folder / "output", ranks, out=str(folder / name), **settings)
-    assert statuses == [0] * ranks, (folder / "output").read_text()
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_ranks_follow_one(zygote, tmp_path, accumulate):
-    run_ranks(zygote, tmp_path, "one", 1, accumulate=accumulate, epochs=5, **PLAIN)
-    run_ranks(zygote, tmp_path, "two", 2, accumulate=accumulate, epochs=5, **PLAIN)
-    one, two = losses(tmp_path, "one"), losses(tmp_path, "two")
-    assert len(one) == 20
-    assert one[-1] < 0.8 * one[0]
-    assert two == pytest.approx(one, rel=1e-4)
-    scores = [[x["metrics"] for x in log_of(tmp_path, n) if "metrics" in x] for n in ("one", "two")]
-    for first, second in zip(*scores, strict=True):
-        assert second == pytest.approx(first, rel=1e-4)
-    names = [checkpoint.read(tmp_path / n / "last.pt")["model"].keys() for n in ("one", "two")]
-    assert names[0] == names[1]
-
-
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-def test_the_number_of_ranks_may_change_on_resume(zygote, tmp_path, before, after):
-    run_ranks(zygote, tmp_path, "whole", 1, **PLAIN)
-    output, run = tmp_path / "output", str(tmp_path / "changed")
-    stopped = zygote.run("train", output, before, out=run, poison=7, **PLAIN)
-    assert stopped == [2] * before
-    saved = checkpoint.read(tmp_path / "changed" / "last.pt")["progress"]
-    assert (saved["epoch"], saved["samples"], saved["step"]) == (1, 16, 6)
-    run_ranks(zygote, tmp_path, "changed", after, resume=True, **PLAIN)
-    assert losses(tmp_path, "changed") == pytest.approx(losses(tmp_path, "whole"), rel=1e-4)
-
-
-def test_one_bad_rank_stops_both_with_one_message(zygote, tmp_path):
-    output = tmp_path / "output"
-    assert zygote.run("train", output, 2, out=str(tmp_path / "run"), poison=3) == [2, 2]
-    errors = [line for line in output.read_text().splitlines() if line.startswith("error")]
-    assert len(errors) == 2
-    assert errors[0] == errors[1]
-    assert errors[0].startswith("error: step 3: the loss is not finite (entropy is nan)")
-
-
-@pytest.mark.slow
-def test_torchrun_saves_on_sigterm_and_resumes(tmp_path):
-    """As a cluster does it: the signal goes to torchrun, which passes it on."""
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "tests.common.toy", str(tmp_path / "run")),
-    ]
-    process = subprocess.Popen(command, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (tmp_path / "run" / "best.pt").exists():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    process.wait(60)
-    step = checkpoint.read(tmp_path / "run" / "last.pt")["progress"]["step"]
-    assert 4 <= step < 400
-    assert losses(tmp_path)[-1] == losses(tmp_path)[step - 1]
-    assert subprocess.run([*command, "--resume"], timeout=240).returncode == 0
-    assert len(losses(tmp_path)) == 400
-
-
-def test_only_rank_0_speaks(zygote, tmp_path):
-    run_ranks(zygote, tmp_path, "run", 2)
-    text = (tmp_path / "output").read_text().splitlines()
-    assert len([line for line in text if line.startswith("epoch 0 step 1 ")]) == 1
-    assert len(losses(tmp_path)) == 12

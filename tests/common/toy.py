@@ -41,6 +41,8 @@ TOY = {
     "order": None,
 }
 
+PLAIN = {"norm": False, "dropout": 0.0, "ema": 0.0}  # what does not depend on the number of ranks
+
 
 class ToySet:
     """Bright left half or bright right half, under noise and a random flip up or down."""
@@ -138,6 +140,21 @@ def build(out: Path, world, **settings: Any) -> Engine:
             options["on_error"],
         ),
     )
+
+
+def engine(folder: Path, **settings: Any) -> Engine:
+    """The same on one rank; the run is in this folder."""
+    return build(folder / "run", distributed.World(), **settings)
+
+
+def log_of(folder: Path, run: str = "run") -> list[dict[str, Any]]:
+    """The lines of a run's log."""
+    return [json.loads(line) for line in (folder / run / "log.jsonl").read_text().splitlines()]
+
+
+def losses(folder: Path, run: str = "run") -> list[float]:
+    """The loss of every step in a run's log."""
+    return [line["loss"] for line in log_of(folder, run) if "loss" in line]
 
 
 def train(out: str, resume: bool = False, **settings: Any) -> Progress:

@@ -1,0 +1,116 @@
+"""Runs that stop, by themselves or by a signal, and go on."""
+
+import math
+import signal
+
+import pytest
+import torch
+
+from common import checkpoint
+from common.distributed import World
+from common.errors import UserError
+from common.finite import FiniteWatch
+from common.stop import StopRequest
+from tests.common import toy
+from tests.common.toy import engine, log_of, losses
+
+
+def test_loss_that_is_not_finite(tmp_path):
+    with pytest.raises(UserError) as error:
+        engine(tmp_path, poison=7).fit(resume=False)
+    assert str(error.value).startswith("step 7: the loss is not finite (entropy is nan).")
+    assert checkpoint.read(tmp_path / "run" / "last.pt")["progress"]["step"] == 6
+    assert len(losses(tmp_path)) == 6
+
+
+def test_watch_remembers_the_first_bad_step():
+    watch = FiniteWatch(torch.device("cpu"))
+    watch.name(("a", "b"))
+    for step, terms in enumerate([(1, 2), (math.inf, 2), (math.nan, math.nan), (1, 1)], start=1):
+        watch.note(step, torch.tensor(terms, dtype=torch.float32))
+    assert watch.bad()
+    with pytest.raises(UserError, match=r"^step 2: the loss is not finite \(a is inf\)"):
+        watch.raise_first(World())
+
+
+def test_watch_of_a_sound_run():
+    watch = FiniteWatch(torch.device("cpu"))
+    watch.note(1, torch.tensor([1.0]))
+    assert not watch.bad()
+    watch.raise_first(World())
+
+
+def test_loss_terms_may_not_change():
+    watch = FiniteWatch(torch.device("cpu"))
+    watch.name(("a",))
+    with pytest.raises(ValueError, match="loss terms changed"):
+        watch.name(("b",))
+
+
+def test_log_of_a_resumed_run_has_every_step_once(tmp_path):
+    """Stopped after step 7 with a checkpoint of step 5: the lines of 6 and 7 are written again."""
+    with pytest.raises(UserError):
+        engine(tmp_path, save_every=5, poison=8).fit(resume=False)
+    assert len(losses(tmp_path)) == 7
+    engine(tmp_path, save_every=5).fit(resume=True)
+    steps = [line["step"] for line in log_of(tmp_path) if "loss" in line]
+    assert steps == list(range(1, 13))
+    assert [line["epoch"] for line in log_of(tmp_path) if "metrics" in line] == [0, 1, 2]
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    engine(tmp_path).fit(resume=False)
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    assert engine(tmp_path).fit(resume=True).epoch == 3
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_a_run_may_be_made_longer(tmp_path):
+    engine(tmp_path).fit(resume=False)
+    assert engine(tmp_path, epochs=4).fit(resume=True).step == 16
+    toy.build(tmp_path / "whole", World(), epochs=4).fit(resume=False)
+    longer, whole = (checkpoint.read(tmp_path / n / "last.pt")["model"] for n in ("run", "whole"))
+    assert all(torch.equal(longer[name], whole[name]) for name in whole)
+
+
+def test_resuming_with_other_settings_lists_them(tmp_path):
+    engine(tmp_path).fit(resume=False)
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    with pytest.raises(UserError) as error:
+        engine(tmp_path, seed=1, batch_size=4, length=20).fit(resume=True)
+    assert (tmp_path / "run" / "config.yaml").read_text() == config
+    for words in (
+        "engine.seed: the run has 0, now 1",
+        "engine.batch_size: the run has 8, now 4",
+        "length: the run has 36, now 20",
+    ):
+        assert words in str(error.value)
+
+
+def test_never_overwrites_and_never_resumes_from_nothing(tmp_path):
+    with pytest.raises(UserError, match="start without --resume"):
+        engine(tmp_path).fit(resume=True)
+    engine(tmp_path, epochs=1).fit(resume=False)
+    with pytest.raises(UserError, match="already holds a run"):
+        engine(tmp_path).fit(resume=False)
+
+
+def test_second_signal_acts_at_once():
+    # A test run that a shell started in the background would ignore SIGINT from its start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), StopRequest(patient=False) as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop.requested
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_signals_from_torchrun_come_twice():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest(patient=True) as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.stopped().code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
