@@ -7,7 +7,9 @@ if timm is installed. "deployed" is `backbone.deploy`, and "compiled" that with 
 also for ResNet-50, which is given the same means but for the kernels of Res2Net's own block; timm's
 network is compiled with frozen weights and channels last. "onnxruntime" runs the deployed network
 as an ONNX file, if it is installed. In training, "channels last" and "compiled" are what their
-names say, for all three. Random weights and pictures; milliseconds are medians over the rounds.
+names say, for all three, and "graphs" is compiled with forward and backward pass as CUDA graphs.
+Random weights and pictures; milliseconds are medians over the rounds. On CUDA, two more lines say
+what memory a call needs at its peak and how long its kernels take by themselves.
 """
 
 import argparse
@@ -52,11 +54,10 @@ def lines(found: dict[str, dict[str, Measured]], variant: str) -> list[str]:
         own, other = row.get(variant), row.get("resnet50")
         ratio = f"{own.milliseconds / other.milliseconds:12.3f}" if own and other else ""
         text.append(" ".join([f"{mode:14}", *cells, ratio]))
-        memory = [row[column].memory if column in row else None for column in columns]
-        if any(memory):
-            # A recorded graph has its memory beforehand, and a mode may be missing.
-            cells = [f"{one:18.0f}" if one else f"{'-':>18}" for one in memory]
-            text.append(" ".join([f"{'  peak MiB':14}", *cells]))
+        # A recorded graph has its memory beforehand.
+        ours = [row.get(column, Measured(0.0)) for column in columns]
+        text += beneath("  kernels", [one.kernels for one in ours], 1)
+        text += beneath("  peak MiB", [one.memory for one in ours], 0)
     best = {
         column: min(row[column].milliseconds for row in found.values() if column in row)
         for column in columns
@@ -70,6 +71,14 @@ def lines(found: dict[str, dict[str, Measured]], variant: str) -> list[str]:
             times = plain.milliseconds / row[variant].milliseconds
             text.append(f"{mode}: {times:.2f} times as fast as timm's as it comes")
     return text
+
+
+def beneath(title: str, numbers: Sequence[float | None], digits: int) -> list[str]:
+    """One more line of a mode, if there is a number for it."""
+    if not any(numbers):
+        return []
+    cells = [f"{one:18.{digits}f}" if one else f"{'-':>18}" for one in numbers]
+    return [" ".join([f"{title:14}", *cells])]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     found = measure(setting, modes)
+    if not any(found.values()):
+        print(f"error: --modes {' '.join(modes)}: nothing to measure, see above", file=sys.stderr)
+        return 2
     show(setting, given.clock, found, given.json)
     return 0
 
@@ -126,7 +138,10 @@ def chosen(setting: Setting, modes: Sequence[str] | None) -> Sequence[str]:
     """
     wrong = [mode for mode in modes or () if mode not in setting.modes]
     if wrong:
-        raise ValueError(f"--modes {wrong[0]}: --job {setting.job} has {', '.join(setting.modes)}")
+        raise ValueError(
+            f"--modes {wrong[0]}: --job {setting.job} in {setting.precision} on "
+            f"{setting.device.type} has {', '.join(setting.modes)}"
+        )
     if min(setting.batch, setting.size, setting.rounds) < 1:
         raise ValueError("--batch, --size and --rounds: must be at least 1")
     if setting.device.type == "cuda" and not torch.cuda.is_available():

@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from backbone.deploy import Deployed, deploy
 from backbone.trunk import Pyramid
 from backbone.variants import MODELS
 
+# The last of each need a device or a precision of their own.
 INFER = ("plain", "deployed", "compiled", "onnxruntime")
-TRAIN = ("plain", "channels last", "compiled")
+TRAIN = ("plain", "channels last", "compiled", "graphs")
 TIMM = {"res2net50_v1b": "res2net50d", "res2net101_v1b": "res2net101d"}
-WARM_UP = 2
+WARM_UP, PROFILED = 3, 3  # a graph is recorded in the second call and replayed from then on
 
 Call = Callable[[], object]
 
@@ -40,19 +42,28 @@ class Setting:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The rows that the job can have."""
-        return INFER if self.job == "infer" else TRAIN
+        """The rows that the job can have on this device and in this precision."""
+        cuda = self.device.type == "cuda"
+        if self.job == "train":
+            return TRAIN if cuda else TRAIN[:-1]
+        return INFER if not cuda and self.precision == "fp32" else INFER[:-1]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One network in one mode: median milliseconds and, on CUDA, MiB that a call needs at its peak.
+    """One network in one mode.
 
-    That is beside what was there before it: weights, the optimizer's state, the other networks.
+    Args:
+        milliseconds: of a call, the median by the clock.
+        memory: on CUDA, MiB that a call needs at its peak beside what was there before it: weights,
+            the optimizer's state, the other networks.
+        kernels: on CUDA, milliseconds that the kernels of one call take by themselves. What the
+            clock shows beyond them, the GPU waits.
     """
 
     milliseconds: float
-    memory: float | None
+    memory: float | None = None
+    kernels: float | None = None
 
 
 def installed(name: str) -> Any:
@@ -99,10 +110,24 @@ def measure(setting: Setting, modes: Sequence[str]) -> dict[str, dict[str, Measu
             for key, call in calls.items():
                 seconds, peaks[key] = timed(call, setting)
                 times[key].append(1000 * seconds)
+        kernels = {key: alone(call, setting) for key, call in calls.items()}
     found: dict[str, dict[str, Measured]] = {mode: {} for mode in modes}
     for (mode, column), values in times.items():
-        found[mode][column] = Measured(statistics.median(values), peaks[mode, column])
+        key = mode, column
+        found[mode][column] = Measured(statistics.median(values), peaks[key], kernels[key])
     return found
+
+
+def alone(call: Call, setting: Setting) -> float | None:
+    """Milliseconds of the kernels of one call on CUDA, by PyTorch's profiler."""
+    if setting.device.type != "cuda":
+        return None
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        for _ in range(PROFILED):
+            call()
+        torch.cuda.synchronize()
+    spent = sum(event.self_device_time_total for event in profiled.key_averages())
+    return float(spent) / 1000 / PROFILED
 
 
 def timed(call: Call, setting: Setting) -> tuple[float, float | None]:
@@ -143,7 +168,7 @@ def prepare(
         net = net.eval().to(memory_format=torch.channels_last)
         return partial(infer, Deployed(net, "forward", setting.precision, True), pictures)  # type: ignore[arg-type]
     if mode == "onnxruntime":
-        return onnxruntime_call(setting, net, pictures, folder / f"{column}.onnx")
+        return onnxruntime_call(net, pictures, folder / f"{column}.onnx")
     fast = deploy(net, precision=setting.precision, compile=mode == "compiled")  # type: ignore[call-overload]
     return partial(infer, fast, pictures)
 
@@ -178,7 +203,9 @@ def training(setting: Setting, net: nn.Module, mode: str, pictures: Tensor) -> C
         result: Pyramid[Tensor] | Tensor = net(pictures)
         return result.c5 if isinstance(result, Pyramid) else result
 
-    forward = torch.compile(last) if mode == "compiled" else last
+    forward = last
+    if mode in ("compiled", "graphs"):
+        forward = torch.compile(last, mode="reduce-overhead" if mode == "graphs" else None)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -192,12 +219,12 @@ def training(setting: Setting, net: nn.Module, mode: str, pictures: Tensor) -> C
     return step
 
 
-def onnxruntime_call(setting: Setting, net: nn.Module, pictures: Tensor, file: Path) -> Call | None:
-    """The deployed network as an ONNX file under onnxruntime, on the CPU and in fp32."""
-    if setting.device.type != "cpu" or setting.precision != "fp32" or not installed("onnx"):
+def onnxruntime_call(net: nn.Module, pictures: Tensor, file: Path) -> Call | None:
+    """The deployed network as an ONNX file under onnxruntime; None where that is not installed."""
+    if not installed("onnx"):
         return None
     runtime = installed("onnxruntime")
-    if runtime is None or installed("onnxscript") is None:
+    if runtime is None or not installed("onnxscript"):
         return None
     example = (pictures.contiguous(),)
     torch.onnx.export(deploy(net, portable=True), example, file, dynamo=True, verbose=False)

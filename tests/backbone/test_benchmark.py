@@ -69,6 +69,40 @@ def test_the_ratios_of_the_table():
     assert text[5] == "deployed: 3.00 times as fast as timm's as it comes"
 
 
+def test_what_a_gpu_is_asked_besides_the_time_stands_beneath():
+    found = {
+        "compiled": {"r": Measured(9.0, 700.0, 8.26), "resnet50": Measured(6.0, 600.0, 5.5)},
+        "graphs": {"r": Measured(8.5, 0.0, 8.24), "resnet50": Measured(5.6)},
+    }
+    text = benchmark.lines(found, "r")
+    assert [line.split() for line in text[1:6]] == [
+        ["compiled", "9.0", "6.0", "1.500"],
+        ["kernels", "8.3", "5.5"],
+        ["peak", "MiB", "700", "600"],
+        ["graphs", "8.5", "5.6", "1.518"],
+        ["kernels", "8.2", "-"],
+    ]
+    assert text[6].startswith("best mode: r takes 1.518")
+
+
+def test_modes_that_only_another_device_or_precision_has(capsys):
+    words = [*TINY, "--job", "train", "--modes", "graphs"]
+    assert benchmark.main(words) == 2
+    assert capsys.readouterr().err == (
+        "error: --modes graphs: --job train in fp32 on cpu has plain, channels last, compiled\n"
+    )
+    assert benchmark.main([*TINY, "--precision", "bf16", "--modes", "onnxruntime"]) == 2
+    assert "in bf16 on cpu has plain, deployed, compiled" in capsys.readouterr().err
+    gpu = timing.Setting("r", "train", "bf16", 1, 32, torch.device("cuda"), 1, lambda: 0.0)
+    assert gpu.modes[-1] == "graphs"
+
+
+def test_a_mode_that_is_not_installed(monkeypatch, capsys):
+    monkeypatch.setattr(timing, "installed", lambda name: None)
+    assert benchmark.main([*TINY, "--modes", "onnxruntime"]) == 2
+    assert "error: --modes onnxruntime: nothing to measure" in capsys.readouterr().err
+
+
 def test_a_training_step_updates_the_network():
     setting = timing.Setting(
         "res2net26_14w_4s_half", "train", "bf16", 2, 32, torch.device("cpu"), 1, lambda: 0.0
@@ -98,7 +132,10 @@ def test_what_is_not_installed_is_left_out(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--modes", "channels last"], "--modes channels last: --job infer has plain, deployed"),
+        (
+            ["--modes", "channels last"],
+            "--modes channels last: --job infer in fp32 on cpu has",
+        ),
         (["--batch", "0"], "must be at least 1"),
         (["--device", "cuda"], "PyTorch sees no GPU here; say --device cpu"),
     ],
