@@ -54,10 +54,9 @@ def lines(found: dict[str, dict[str, Measured]], variant: str) -> list[str]:
         own, other = row.get(variant), row.get("resnet50")
         ratio = f"{own.milliseconds / other.milliseconds:12.3f}" if own and other else ""
         text.append(" ".join([f"{mode:14}", *cells, ratio]))
-        # A recorded graph has its memory beforehand.
-        ours = [row.get(column, Measured(0.0)) for column in columns]
-        text += beneath("  kernels", [one.kernels for one in ours], 1)
-        text += beneath("  peak MiB", [one.memory for one in ours], 0)
+        measured = [row.get(column) for column in columns]  # a mode may be missing
+        text += beneath("  kernels", [one.kernels if one else None for one in measured], 1)
+        text += beneath("  peak MiB", [one.memory if one else None for one in measured], 0)
     best = {
         column: min(row[column].milliseconds for row in found.values() if column in row)
         for column in columns
@@ -74,7 +73,10 @@ def lines(found: dict[str, dict[str, Measured]], variant: str) -> list[str]:
 
 
 def beneath(title: str, numbers: Sequence[float | None], digits: int) -> list[str]:
-    """One more line of a mode, if there is a number for it."""
+    """One more line of a mode, if there is a number for it.
+
+    A recorded graph has its memory beforehand: zero, which is no figure.
+    """
     if not any(numbers):
         return []
     cells = [f"{one:18.{digits}f}" if one else f"{'-':>18}" for one in numbers]

@@ -18,7 +18,6 @@ from backbone.deploy import Deployed, deploy
 from backbone.trunk import Pyramid
 from backbone.variants import MODELS
 
-# The last of each need a device or a precision of their own.
 INFER = ("plain", "deployed", "compiled", "onnxruntime")
 TRAIN = ("plain", "channels last", "compiled", "graphs")
 TIMM = {"res2net50_v1b": "res2net50d", "res2net101_v1b": "res2net101d"}
@@ -44,9 +43,9 @@ class Setting:
     def modes(self) -> tuple[str, ...]:
         """The rows that the job can have on this device and in this precision."""
         cuda = self.device.type == "cuda"
-        if self.job == "train":
-            return TRAIN if cuda else TRAIN[:-1]
-        return INFER if not cuda and self.precision == "fp32" else INFER[:-1]
+        possible = {"graphs": cuda, "onnxruntime": not cuda and self.precision == "fp32"}
+        modes = INFER if self.job == "infer" else TRAIN
+        return tuple(mode for mode in modes if possible.get(mode, True))
 
 
 @dataclass(frozen=True)

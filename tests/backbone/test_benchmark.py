@@ -97,6 +97,17 @@ def test_modes_that_only_another_device_or_precision_has(capsys):
     assert gpu.modes[-1] == "graphs"
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_cuda_kernels_take_time_of_their_own(capsys):
+    words = [*TINY, "--batch", "2", "--job", "train", "--device", "cuda", "--json"]
+    assert benchmark.main([*words, "--modes", "channels last", "graphs"]) == 0
+    found = json.loads(capsys.readouterr().out)["modes"]
+    assert found.keys() == {"channels last", "graphs"}
+    for row in found.values():
+        for one in row.values():
+            assert 0 < one["kernels"] < one["milliseconds"] * 1.5
+
+
 def test_a_mode_that_is_not_installed(monkeypatch, capsys):
     monkeypatch.setattr(timing, "installed", lambda name: None)
     assert benchmark.main([*TINY, "--modes", "onnxruntime"]) == 2

@@ -1,7 +1,6 @@
 """Killed at any moment and resumed, a run ends as one that was never killed."""
 
 import hashlib
-import json
 import os
 import random
 import signal
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from common import checkpoint
+from tests.common.toy import log_of
 from tests.common.zygote import Zygote
 
 
@@ -27,7 +27,7 @@ def equal(first, second) -> bool:
 
 def log_lines(run):
     """The log without the one number that measures time."""
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    lines = log_of(run.parent, run.name)
     return [{k: v for k, v in line.items() if k != "samples_per_second"} for line in lines]
 
 

@@ -41,7 +41,8 @@ TOY = {
     "order": None,
 }
 
-PLAIN = {"norm": False, "dropout": 0.0, "ema": 0.0}  # what does not depend on the number of ranks
+# Settings under which a few lines of plain PyTorch, or another number of ranks, give the same.
+PLAIN = {"norm": False, "dropout": 0.0, "ema": 0.0}
 
 
 class ToySet:
@@ -143,7 +144,7 @@ def build(out: Path, world, **settings: Any) -> Engine:
 
 
 def engine(folder: Path, **settings: Any) -> Engine:
-    """The same on one rank; the run is in this folder."""
+    """What `build` makes, on one rank and with its run in folder/run."""
     return build(folder / "run", distributed.World(), **settings)
 
 
