@@ -13,6 +13,8 @@ import time
 import traceback
 from pathlib import Path
 
+READY = "ready\n"
+
 
 class Zygote:
     """The caller's side."""
@@ -26,6 +28,8 @@ class Zygote:
             env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
             cwd=Path(__file__).parents[2],
         )
+        # Else the first job would seem to take as long as the imports before it.
+        assert self.process.stdout.readline() == READY
 
     def start(self, job: str, output: Path, ranks: int = 1, **arguments) -> list[int]:
         """Fork a job of toy.py; returns the ranks' process ids, the first one leads their group."""
@@ -111,6 +115,7 @@ def _serve() -> None:
     import tests.common.toy  # noqa: F401 - imported once, for all forks
 
     torch.set_num_threads(1)
+    print(READY, end="", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
