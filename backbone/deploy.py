@@ -68,8 +68,9 @@ def deploy(
 
     Returns:
         Without `compile` and in fp32 the same model with other layers inside, so that all of its
-        methods and attributes are there; otherwise a module that can only be called. For inference
-        alone: no gradients flow through it, and it cannot be put back into training mode.
+        methods and attributes are there, and gradients of its input; otherwise a module that can
+        only be called. For inference alone: its weights are fixed, and it cannot be put back into
+        training mode.
 
     Raises:
         ValueError: an argument is out of its range.

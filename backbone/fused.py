@@ -53,7 +53,7 @@ class PackedConvolution(Convolution):
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to (B, D, H', W'); `shortcut` has the output's shape."""
-        if x.device.type != "cpu" or torch.is_grad_enabled():
+        if x.device.type != "cpu" or wants_gradients(x, self.weight):
             return super().forward(x, shortcut)
         x = x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last)
         geometry = [list(self.padding), list(self.stride), list(self.dilation), self.groups]
@@ -85,6 +85,11 @@ class PackedConvolution(Convolution):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "packed": None}  # packed tensors cannot be copied or saved
+
+
+def wants_gradients(*tensors: Tensor) -> bool:
+    """Whether autograd follows what is done with one of these tensors."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def packable(layer: Convolution) -> bool:

@@ -7,7 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone.fold import fold, foldable
-from backbone.fused import Convolution, exchange, fuse_chains, replace_convolutions
+from backbone.fused import (
+    Convolution,
+    exchange,
+    fuse_chains,
+    replace_convolutions,
+    wants_gradients,
+)
 from backbone.res2net import Bottle2neck, Bottleneck, SqueezeExcitation
 
 
@@ -105,7 +111,7 @@ class FusedBottle2neck(nn.Module):
             alone: Tensor = self.convs[0](x)
             return alone
         chunks = x.chunk(self.scale, dim=1)
-        if self.overwrite:
+        if self.overwrite and not wants_gradients(x, self.convs[0].weight):  # type: ignore[arg-type]
             self._overwrite(chunks)
             return x
         results: list[Tensor] = []

@@ -116,6 +116,22 @@ def test_it_can_be_copied_saved_and_used_without_inference_mode(randomise):
     agree([feature.detach() for feature in fast(x)], expected)
 
 
+@pytest.mark.parametrize("family", ["res2net", "v1b", "se_res2net", "resnet"])
+def test_gradients_of_the_input_are_the_trained_networks(randomise, family):
+    trunk = randomise(FAMILIES[family]()).double()
+    fast, x = deploy(trunk), torch.randn(2, 3, 64, 48, dtype=torch.double, requires_grad=True)
+    found, expected = (torch.autograd.grad(net(x).c5.square().sum(), x) for net in (fast, trunk))
+    agree(found, expected)
+
+
+def test_without_inference_mode_it_is_as_fast(randomise):
+    fast = deploy(randomise(FAMILIES["res2net"]()))
+    features = fast(torch.randn(2, 3, 64, 64))
+    assert not any(feature.requires_grad for feature in features)
+    packed = [layer for layer in fast.modules() if isinstance(layer, PackedConvolution)]
+    assert packed and all(layer.packed is not None for layer in packed)
+
+
 def head(*layers):
     return randomised(nn.Sequential(*layers))
 
