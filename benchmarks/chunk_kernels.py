@@ -86,8 +86,8 @@ LINES = {
 @triton.jit
 def convolve_lines(
     x, weights, biases, y, total,
-    batch, height, width, strip, x_pitch, y_pitch, total_pitch,
-    CHUNK: tl.constexpr, DILATION: tl.constexpr,
+    batch, height, width, x_pitch, y_pitch, total_pitch,
+    CHUNK: tl.constexpr, DILATION: tl.constexpr, STRIP: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """A strip of lines of y = relu(conv3x3(x) + bias), and of total = that + what was at y before.
@@ -97,13 +97,13 @@ def convolve_lines(
     """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     phase = tl.program_id(1) % DILATION
-    start = tl.program_id(1) // DILATION * strip
+    start = tl.program_id(1) // DILATION * STRIP
     column = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
     channel = tl.arange(0, DEPTH)
     place = row % width
     within = row < batch * width
     count = (height - phase + DILATION - 1) // DILATION
-    end = tl.minimum(start + strip, count)
+    end = tl.minimum(start + STRIP, count)
     first = (row // width * height + phase) * width + place
     known = channel < CHUNK
     used = column < CHUNK
@@ -114,7 +114,8 @@ def convolve_lines(
     bias = tl.load(biases + column, mask=used, other=0.0).to(tl.float32)
     upper = tl.full((ROWS, COLUMNS), 0.0, dtype=tl.float32)
     middle = upper
-    for line in tl.range(start - 1, end + 1, num_stages=STAGES):
+    for step in tl.range(STRIP + 2, num_stages=STAGES):
+        line = start - 1 + step
         lower = tl.full((ROWS, COLUMNS), 0.0, dtype=tl.float32)
         pixel = first + line * DILATION * width
         for side in tl.static_range(3):
@@ -127,7 +128,7 @@ def convolve_lines(
             middle = tl.dot(given, kernels[3 + side], middle)
             lower = tl.dot(given, kernels[side], lower)
         result = tl.maximum(upper + bias[None, :], 0.0).to(y.dtype.element_ty)
-        kept = (within & (line > start))[:, None] & used[None, :]
+        kept = (within & (line > start) & (line <= end))[:, None] & used[None, :]
         above = (pixel - DILATION * width).to(tl.int64)[:, None]
         # Loaded and stored by the same threads, as pointers and types are the same: no barrier,
         # with which Triton would not load the next lines meanwhile.
@@ -160,9 +161,9 @@ def by_lines(chunk: Chunk, tile: Tile, dilation: int = 1) -> None:
     rows = triton.cdiv(chunk.batch * chunk.size, tile.rows)
     convolve_lines[(rows, strips, triton.cdiv(channels, tile.columns))](
         chunk.x, chunk.weights, chunk.biases, chunk.place, chunk.total,
-        chunk.batch, chunk.size, chunk.size, tile.strip,
+        chunk.batch, chunk.size, chunk.size,
         chunk.x.stride(0), chunk.place.stride(0), chunk.total.stride(0),
-        CHUNK=channels, DILATION=dilation,
+        CHUNK=channels, DILATION=dilation, STRIP=tile.strip,
         ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth, STAGES=tile.stages,
         num_warps=tile.warps,
     )  # fmt: skip
