@@ -14,6 +14,7 @@ what memory a call needs at its peak and how long its kernels take by themselves
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
@@ -26,6 +27,8 @@ import torch
 from backbone.deploy import require_compiler
 from backbone.timing import INFER, TRAIN, Measured, Setting, measure
 from backbone.variants import MODELS
+
+STRIDE = 32  # of a trunk's last features
 
 
 def hardware(device: torch.device) -> str:
@@ -106,7 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add("--json", action="store_true", help="print an object instead")
     given = parser.parse_args(arguments)
-    if given.threads:
+    if given.threads is not None and given.threads < 1:
+        print(f"error: --threads {given.threads}: must be at least 1", file=sys.stderr)
+        return 2
+    if given.threads is not None:
         torch.set_num_threads(given.threads)
     setting = Setting(
         variant=given.variant,
@@ -146,6 +152,11 @@ def chosen(setting: Setting, modes: Sequence[str] | None) -> Sequence[str]:
         )
     if min(setting.batch, setting.size, setting.rounds) < 1:
         raise ValueError("--batch, --size and --rounds: must be at least 1")
+    if setting.job == "train" and setting.batch * math.ceil(setting.size / STRIDE) ** 2 < 2:
+        raise ValueError(
+            f"--job train: BatchNorm needs two values a channel, and --batch {setting.batch} at "
+            f"--size {setting.size} leaves one; raise either"
+        )
     if setting.device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: PyTorch sees no GPU here; say --device cpu")
     found = modes or setting.modes

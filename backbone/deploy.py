@@ -13,7 +13,7 @@ each of its blocks as one call of a kernel of this package, on tensor cores most
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, overload
 
@@ -80,6 +80,8 @@ def deploy(
         raise ValueError(f"precision is {precision!r}; allowed: fp32, bf16")
     if pad_to is not None and pad_to < 1:
         raise ValueError(f"pad_to is {pad_to}; needed: a whole number from 1 on")
+    if not callable(getattr(module, entry, None)):
+        raise ValueError(f"entry is {entry!r}; needed: a method of {type(module).__name__}")
     device = next(module.parameters()).device
     if compile:
         require_compiler(device)
@@ -101,7 +103,7 @@ def deploy(
         use_one_pass(own)
     if precision == "fp32" and not compile:
         return own
-    return Deployed(own, entry, precision, compile)
+    return Deployed(own, entry, precision, compile, device.type)
 
 
 def _lay_out(module: nn.Module, precision: Precision) -> None:
@@ -148,27 +150,41 @@ class Deployed(nn.Module):
         entry: the method of it that is called.
         precision: bf16 keeps what needs more digits in fp32, as autocast does.
         compile: whether to compile it.
+        device_type: where it runs.
     """
 
-    def __init__(self, module: nn.Module, entry: str, precision: Precision, compile: bool) -> None:
+    def __init__(
+        self, module: nn.Module, entry: str, precision: Precision, compile: bool, device_type: str
+    ) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.entry, self.compiles = module, entry, compile
         self.low = precision == "bf16"
-        self.device_type = next(module.parameters()).device.type
-        self.call = getattr(module, entry)
-        if compile:
-            graphs = {"triton.cudagraphs": True} if self.device_type == "cuda" else {}
-            # Of one channel and varying sizes, the compiler mistakes how tensors lie in memory.
-            varying = None if _channels(module) > 1 else False
-            options: dict[str, Any] = {"freezing": True, **graphs}
-            self.call = torch.compile(self.call, dynamic=varying, options=options)
+        self.device_type = device_type
         # Else the C library gives a large result's memory back and takes it again page by page.
         self.keeps = compile and self.device_type == "cpu"
         self.last: Any = None
         # A compiled model sees one size, so that cuDNN's search for its fastest kernels pays.
         self.search = compile and self.device_type == "cuda"
+        self._prepare()
 
-    def forward(self, *inputs: Any) -> Any:
+    def _prepare(self) -> None:
+        """Take the method that is called, to be compiled at its first call if that was asked."""
+        self.call: Callable[..., Any] = getattr(self.module, self.entry)
+        if self.compiles:
+            graphs = {"triton.cudagraphs": True} if self.device_type == "cuda" else {}
+            # Of one channel and varying sizes, the compiler mistakes how tensors lie in memory.
+            varying = None if _channels(self.module) > 1 else False
+            options: dict[str, Any] = {"freezing": True, **graphs}
+            self.call = torch.compile(self.call, dynamic=varying, options=options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "call": None, "last": None}  # a copy compiles its own weights
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._prepare()
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """What the model's method gives for these inputs."""
         # Dynamo reads the global setting, besides the option, to see that weights are constants.
         with (
@@ -177,7 +193,7 @@ class Deployed(nn.Module):
             searching() if self.search else contextlib.nullcontext(),
             torch.autocast(self.device_type, torch.bfloat16, enabled=self.low),
         ):
-            result = self.call(*inputs)
+            result = self.call(*inputs, **named)
         if self.keeps:
             self.last = result
         return result

@@ -1,10 +1,11 @@
-"""BatchNorm folded into the layer before it, wherever it provably follows that layer.
+"""BatchNorm folded into the layer before it, wherever one method always calls it after that layer.
 
 In evaluation mode a BatchNorm multiplies each channel by s = weight / sqrt(running_var + eps) and
 adds bias - running_mean * s; a convolution or linear layer whose weights are multiplied by s, with
 the rest as its bias, does both at once (Jacob et al., arXiv:1712.05877, section 3.2).
 """
 
+import contextlib
 import inspect
 from collections import defaultdict
 from collections.abc import Iterator
@@ -79,8 +80,8 @@ def foldable(layer: nn.Module, norm: nn.Module | None) -> bool:
         and isinstance(norm, _BatchNorm)
         and type(norm).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward)
         and norm.running_mean is not None
-        and not _hooked(layer)
-        and not _hooked(norm)
+        and not hooked(layer)
+        and not hooked(norm)
     )
 
 
@@ -93,7 +94,8 @@ def chains(module: nn.Module, entry: str = "forward") -> Iterator[Chain]:
     """
     tracer = _Tracer(entry)
     try:
-        graph = tracer.trace(module, concrete_args=_left_out(module, entry))
+        with _attributes_kept(module):
+            graph = tracer.trace(module, concrete_args=_left_out(module, entry))
     except Exception:  # a method may fail in any way when it is given symbols
         for child in module.children():
             if not _whole(child):
@@ -103,14 +105,29 @@ def chains(module: nn.Module, entry: str = "forward") -> Iterator[Chain]:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into what holds a layer or a BatchNorm, and leaves everything else whole."""
+    """Looks into what holds a layer or a BatchNorm, and leaves everything else whole.
+
+    Also what has hooks, which would be called with symbols.
+    """
 
     def __init__(self, entry: str) -> None:
         super().__init__()
         self.traced_func_name = entry
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return _whole(m)
+        return _whole(m) or hooked(m)
+
+
+@contextlib.contextmanager
+def _attributes_kept(module: nn.Module) -> Iterator[None]:
+    """Undo what methods keep in their modules, which in a trace are symbols."""
+    before = [(part, dict(part.__dict__)) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, attributes in before:
+            part.__dict__.clear()
+            part.__dict__.update(attributes)
 
 
 def _whole(module: nn.Module) -> bool:
@@ -139,7 +156,7 @@ def _chains(graph: fx.Graph, root: nn.Module) -> Iterator[Chain]:
         if norm is None or not foldable(layer, norm):
             norm = None
         relu = _follower(nodes if norm is None else calls[norm], calls, root)
-        if type(relu) is not nn.ReLU or _hooked(relu):
+        if type(relu) is not nn.ReLU or hooked(relu):
             relu = None
         if norm is not None or relu is not None:
             yield layer, norm, relu
@@ -161,5 +178,6 @@ def _follower(
     return module if len(calls[module]) == len(nodes) else None
 
 
-def _hooked(module: nn.Module) -> bool:
+def hooked(module: nn.Module) -> bool:
+    """Whether somebody looks at what goes into this module or comes out of it."""
     return bool(module._forward_hooks or module._forward_pre_hooks)

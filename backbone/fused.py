@@ -5,9 +5,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from backbone.fold import chains, fold
+from backbone.fold import chains, fold, hooked
 
 _NO_SCALARS: list[float | None] = []
+_ONEDNN = (torch.float32, torch.bfloat16)
 
 
 class Convolution(nn.Conv2d):
@@ -46,14 +47,16 @@ class PackedConvolution(Convolution):
     """The same in one call of oneDNN, with weights that lie as its kernels want them.
 
     These operators are what torch.compile's own freezing calls on CPUs; called directly, they need
-    no compiler. On other devices, and where gradients are wanted, it is a plain `Convolution`.
+    no compiler. On other devices, in other types, and where gradients are wanted, it is a plain
+    `Convolution`.
     """
 
     packed: Tensor | None = None
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to (B, D, H', W'); `shortcut` has the output's shape."""
-        if x.device.type != "cpu" or wants_gradients(x, self.weight):
+        known = x.device.type == "cpu" and self.weight.dtype in _ONEDNN
+        if not known or wants_gradients(x, self.weight):
             return super().forward(x, shortcut)
         x = x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last)
         geometry = [list(self.padding), list(self.stride), list(self.dilation), self.groups]
@@ -82,6 +85,10 @@ class PackedConvolution(Convolution):
         self.packed = None  # the weights may change
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self.packed = None
+        super()._load_from_state_dict(*arguments)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "packed": None}  # packed tensors cannot be copied or saved
@@ -117,12 +124,14 @@ def fuse_chains(model: nn.Module, entry: str = "forward") -> None:
 
 
 def replace_convolutions(model: nn.Module, packed: bool = False) -> None:
-    """Make every plain 2-D convolution one of this file, in place."""
+    """Make every plain 2-D convolution one of this file, in place; not `packed`, none is packed."""
     for layer in list(model.modules()):
-        if type(layer) is nn.Conv2d and not (layer._forward_hooks or layer._forward_pre_hooks):
+        if type(layer) is nn.Conv2d and not hooked(layer):
             fused = Convolution(layer, relu=False)
-        elif type(layer) is Convolution:
+        elif type(layer) in (Convolution, PackedConvolution):
+            assert isinstance(layer, Convolution)
             fused = layer
+            fused.__class__ = Convolution
         else:
             continue
         if packed and packable(fused):

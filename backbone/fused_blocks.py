@@ -1,12 +1,13 @@
 """The residual blocks of inference: few kernels, few copies, the same numbers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fold import fold, foldable
+from backbone.fold import fold, foldable, hooked
 from backbone.fused import (
     Convolution,
     exchange,
@@ -130,6 +131,36 @@ class FusedBottle2neck(nn.Module):
             chunk.copy_(last)
 
 
+def standard(block: FusedBottle2neck) -> bool:
+    """Whether the layers are those of the paper, as a kernel for a whole block takes for granted.
+
+    That is 1x1 convolutions around 3x3 ones of one stride and dilation, which keep the size but for
+    the stride, zeros beyond the border, and its average pool.
+    """
+    convs = [layer for layer in block.convs if isinstance(layer, nn.Conv2d)]
+    (stride, _), (dilation, _) = convs[0].stride, convs[0].dilation
+    outer = {_geometry(layer) for layer in (block.conv1, block.conv3)}
+    inner = {_geometry(layer) for layer in convs}
+    expected = (3, 3), (stride,) * 2, (dilation,) * 2, (dilation,) * 2, convs[0].groups, "zeros"
+    return (
+        outer == {((1, 1), (1, 1), (0, 0), (1, 1), 1, "zeros")}
+        and inner == {expected}
+        and (_averages(block.pool, stride) if block.first else type(block.pool) is nn.Identity)
+    )
+
+
+def _averages(pool: nn.Module, stride: int) -> bool:
+    usual = nn.AvgPool2d(3, stride, padding=1)
+    return type(pool) is nn.AvgPool2d and all(
+        getattr(pool, name) == getattr(usual, name) for name in nn.AvgPool2d.__constants__
+    )
+
+
+def _geometry(layer: nn.Conv2d) -> tuple[Any, ...]:
+    size, groups = layer.kernel_size, layer.groups
+    return size, layer.stride, layer.padding, layer.dilation, groups, layer.padding_mode
+
+
 def folded(layer: nn.Conv2d, norm: nn.Module, relu: bool) -> Convolution:
     """One layer of a convolution, its BatchNorm and, if asked for, a ReLU."""
     fold(layer, norm)
@@ -139,6 +170,8 @@ def folded(layer: nn.Conv2d, norm: nn.Module, relu: bool) -> Convolution:
 def _fuse_block(block: nn.Module, overwrite: bool, pad_to: int) -> nn.Module | None:
     """The block for inference; None where it is no plain block of this package."""
     if type(block) not in (Bottleneck, Bottle2neck) or type(block.relu) is not nn.ReLU:
+        return None
+    if any(hooked(part) for part in block.modules()):
         return None
     if isinstance(block, Bottleneck):
         pairs = [(block.conv1, block.bn1), (block.conv2, block.bn2), (block.conv3, block.bn3)]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone.fused import Convolution
-from backbone.fused_blocks import FusedBottle2neck
+from backbone.fused_blocks import FusedBottle2neck, standard
 from backbone.native import library, supported
 
 LIBRARY, LANES = "one_pass", 16
@@ -44,7 +44,7 @@ def fits(block: FusedBottle2neck) -> bool:
     """Whether the kernel has this block: several chunks, no groups, no gates, whole steps."""
     first = block.convs[0]
     assert isinstance(first, Convolution)
-    if block.scale == 1 or first.groups != 1 or block.se is not None:
+    if block.scale == 1 or first.groups != 1 or block.se is not None or not standard(block):
         return False
     dtype = first.weight.dtype
     if dtype not in STEPS or not supported(dtype):

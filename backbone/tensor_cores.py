@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone.fused import Convolution
-from backbone.fused_blocks import FusedBottle2neck
+from backbone.fused_blocks import FusedBottle2neck, standard
 
 
 def use_tensor_cores(model: nn.Module) -> None:
@@ -37,7 +37,7 @@ def fits(block: FusedBottle2neck) -> bool:
     """Whether the kernel has this block: several chunks of whole words, without groups."""
     first = block.convs[0]
     assert isinstance(first, nn.Conv2d)
-    return block.scale > 1 and first.groups == 1 and first.in_channels % 8 == 0
+    return block.scale > 1 and first.groups == 1 and first.in_channels % 8 == 0 and standard(block)
 
 
 class TensorCoreConvolution(Convolution):

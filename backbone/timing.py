@@ -165,7 +165,9 @@ def prepare(
         if mode != "compiled":
             return None
         net = net.eval().to(memory_format=torch.channels_last)
-        return partial(infer, Deployed(net, "forward", setting.precision, True), pictures)  # type: ignore[arg-type]
+        kind = setting.device.type
+        compiled = Deployed(net, "forward", setting.precision, True, kind)  # type: ignore[arg-type]
+        return partial(infer, compiled, pictures)
     if mode == "onnxruntime":
         return onnxruntime_call(net, pictures, folder / f"{column}.onnx")
     fast = deploy(net, precision=setting.precision, compile=mode == "compiled")  # type: ignore[call-overload]

@@ -97,6 +97,22 @@ def test_modes_that_only_another_device_or_precision_has(capsys):
     assert gpu.modes[-1] == "graphs"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--threads", "0"], "--threads 0: must be at least 1"),
+        (["--threads", "-1"], "--threads -1: must be at least 1"),
+        (["--job", "train", "--batch", "1", "--size", "32"], "--batch 1 at --size 32 leaves one"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(capsys, words, said):
+    threads = torch.get_num_threads()
+    assert benchmark.main([*TINY, "--modes", "plain", *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert torch.get_num_threads() == threads
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_cuda_kernels_take_time_of_their_own(capsys):
     words = [*TINY, "--batch", "2", "--job", "train", "--device", "cuda", "--json"]
