@@ -26,7 +26,7 @@ from common.config import EngineConfig
 from common.distributed import World
 from common.errors import UserError
 from common.evaluation import to_device
-from common.finite import FiniteWatch
+from common.finite import FiniteWatch, require_finite
 from common.optim import Average
 from common.sampling import Batches, Counted
 from common.stop import Stopped, StopRequest
@@ -77,7 +77,8 @@ class Engine:
         """Train to the last epoch, from the run's last checkpoint if `resume`.
 
         Raises:
-            UserError: the run directory, a damaged sample, a full disk, a loss that is not finite.
+            UserError: the run directory, a damaged sample, a full disk, a loss or weights that are
+                not finite.
             Stopped: SIGTERM or Ctrl-C came; the run is saved.
         """
         self.run.open(resume)
@@ -165,7 +166,7 @@ class Engine:
         """Whether a signal came to any rank; raises if a loss was not finite on any.
 
         Looking at the loss waits for the GPU, so there it is done when something is due anyway;
-        always before a checkpoint, which so never holds weights from after a bad step.
+        always before a checkpoint.
         """
         bad = (look or self.world.device.type == "cpu") and self.watch.bad()
         if not distributed.any_true(bad or self.stop.requested, self.world):
@@ -241,11 +242,13 @@ class Engine:
         return value > best if self.task.higher_is_better else value < best
 
     def _save(self) -> None:
+        state = self.model.state_dict()
+        require_finite(state, self.progress.step, self.world)
         if self.world.main:
             average = self.average.module.state_dict() if self.average is not None else None
             payload = {
                 "format": checkpoint.FORMAT,
-                "model": self.model.state_dict(),
+                "model": state,
                 "ema": average,
                 "optimizer": self.optimizer.state_dict(),
                 "progress": asdict(self.progress),

@@ -1,6 +1,13 @@
-"""Finds the first step whose loss is not finite, without waiting for the GPU at each step."""
+"""Finds the first step whose loss is not finite, and weights that are not, before they are saved.
+
+The loss is watched without waiting for the GPU at each step. It may be finite where its gradient is
+not (that of a square root at zero): then the weights show it, which are looked at when they are
+about to be saved.
+"""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,3 +59,38 @@ class FiniteWatch:
                 f"from before; a new --out with a lower --optimizer.learning_rate, a warm-up or "
                 f"--engine.clip may help"
             )
+
+
+def first_bad(state: Mapping[str, Any]) -> str | None:
+    """The first tensor of a state that has a number which is not finite; None if there is none."""
+    tensors = {
+        key: value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+    if not tensors:
+        return None
+    # One list at the end, so that a GPU is waited for once.
+    finite = torch.stack([torch.isfinite(value).all() for value in tensors.values()]).tolist()
+    return next((key for key, good in zip(tensors, finite, strict=True) if not good), None)
+
+
+def require_finite(state: Mapping[str, Any], step: int, world: World) -> None:
+    """On every rank, refuse to go on if the state to be saved is not finite on any.
+
+    Raises:
+        UserError: names the step and the tensor.
+    """
+    own = first_bad(state)
+    reports = distributed.share(distributed.gather([own] if own else [], world), world)
+    if reports and step == 0:
+        raise UserError(
+            f"{reports[0]} is not finite before the first step: the weights that --weights or "
+            f"--finetune names are of a failed run"
+        )
+    if reports:
+        raise UserError(
+            f"step {step}: {reports[0]} is not finite, though the loss was. The last checkpoint is "
+            f"from before; a new --out with a lower --optimizer.learning_rate may help, or a loss "
+            f"whose gradient is finite everywhere"
+        )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from common import checkpoint
 from common import config as configuration
 from common.errors import UserError
+from common.finite import first_bad
 
 _COUNT = "num_batches_tracked"
 _SHOWN = 2
@@ -194,7 +195,7 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
 
     Raises:
         UserError: one line saying in what the weights and the model differ, and why if `explain`
-            knows it.
+            knows it; or which of them are not finite.
     """
     own = model.state_dict()
     # PyTorch before 0.4.1 kept no count of batches, so published files may lack it; it decides
@@ -211,6 +212,10 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
         wrong, listed = _differences(found, wanted)
         cause = explain(wrong, state)
         raise UserError(f"{trained.file}: the weights do not fit the model{cause} ({listed})")
+    # Deployed on a CPU, a network makes zeros of what is not a number, and would get a score.
+    bad = first_bad(state)
+    if bad is not None:
+        raise UserError(f"{trained.file}: {bad} is not finite: this checkpoint is of a failed run")
     model.load_state_dict(state)
 
 

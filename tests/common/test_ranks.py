@@ -54,6 +54,12 @@ def test_one_bad_rank_stops_both_with_one_message(zygote, tmp_path):
     assert errors[0].startswith("error: step 3: the loss is not finite (entropy is nan)")
 
 
+def test_weights_that_are_not_finite_stop_both_ranks(zygote, tmp_path):
+    output = tmp_path / "output"
+    assert zygote.run("train", output, 2, out=str(tmp_path / "run"), steep=4) == [2, 2]
+    assert len(re.findall(r"error: step 4: .*? is not finite, though", output.read_text())) == 2
+
+
 @pytest.mark.slow
 def test_torchrun_saves_on_sigterm_and_resumes(tmp_path):
     """As a cluster does it: the signal goes to torchrun, which passes it on."""

@@ -9,7 +9,7 @@ import torch
 from common import checkpoint
 from common.distributed import World
 from common.errors import UserError
-from common.finite import FiniteWatch
+from common.finite import FiniteWatch, first_bad
 from common.stop import StopRequest
 from tests.common import toy
 from tests.common.toy import engine, log_of, losses
@@ -21,6 +21,34 @@ def test_loss_that_is_not_finite(tmp_path):
     assert str(error.value).startswith("step 7: the loss is not finite (entropy is nan).")
     assert checkpoint.read(tmp_path / "run" / "last.pt")["progress"]["step"] == 6
     assert len(losses(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("steep", [4, 5, 12])  # before a checkpoint, between two, the last step
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, steep, clip):
+    settings = {"steep": steep, "clip": clip, "ema": 0.0}
+    with pytest.raises(
+        UserError, match=r"^step \d+: .*not finite.* The last checkpoint is from be"
+    ):
+        engine(tmp_path, **settings).fit(resume=False)
+    saved = checkpoint.read(tmp_path / "run" / "last.pt")
+    assert saved["progress"]["step"] < steep
+    assert first_bad(saved["model"]) is None
+
+
+def test_weights_that_are_not_finite_before_the_first_step(tmp_path):
+    toy_engine = engine(tmp_path)
+    toy_engine.model.head.weight.data[0, 0] = math.inf
+    with pytest.raises(UserError, match=r"^head\.weight is not finite before the first step"):
+        toy_engine.fit(resume=False)
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_what_is_not_finite_is_found_among_all_types():
+    sound = {"a": torch.ones(2), "b": torch.tensor([1, 2]), "c": torch.ones(1).half(), "d": "text"}
+    assert first_bad({}) is None and first_bad(sound) is None
+    assert first_bad(sound | {"c": torch.tensor([1, math.nan]).bfloat16()}) == "c"
+    assert first_bad({"x": torch.tensor(-math.inf)} | sound) == "x"
 
 
 def test_watch_remembers_the_first_bad_step():

@@ -122,6 +122,17 @@ def test_loading_is_strict_and_all_or_nothing():
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
+def test_weights_that_are_not_finite_are_refused_by_name():
+    model = nn.BatchNorm1d(2)
+    before = model.weight.clone()
+    state = nn.BatchNorm1d(2).state_dict() | {"running_var": torch.tensor([1.0, float("nan")])}
+    with pytest.raises(
+        UserError, match=r"^x\.pt: running_var is not finite: this checkpoint is of"
+    ):
+        trained.load(model, Trained(Path("x.pt"), state, None), no_cause)
+    assert torch.equal(model.weight, before)
+
+
 def test_old_files_without_batch_counters_load_but_a_missing_layer_is_missed():
     model = nn.Sequential(nn.BatchNorm2d(2))
     state = {key: value + 1 for key, value in model.state_dict().items()}

@@ -34,6 +34,7 @@ TOY = {
     "norm": True,
     "dropout": 0.3,
     "poison": 0,
+    "steep": 0,
     "length": 36,
     "damaged": (),
     "on_error": "stop",
@@ -93,8 +94,8 @@ class ToyTask:
     watch = "error"
     higher_is_better = False
 
-    def __init__(self, world, poison: int):
-        self.world, self.poison = world, poison
+    def __init__(self, world, poison: int, steep: int = 0):
+        self.world, self.poison, self.steep = world, poison, steep
         self.validation = ToySet(10)
 
     def loss(self, model, batch, progress):
@@ -102,6 +103,8 @@ class ToyTask:
         entropy = nn.functional.cross_entropy(outputs, batch["label"])
         if progress.step + 1 == self.poison and self.world.rank == self.world.size - 1:
             entropy = entropy * float("nan")
+        if progress.step + 1 == self.steep and self.world.rank == self.world.size - 1:
+            entropy = entropy + (0 * outputs).sum().sqrt()  # zero, and its gradient is not finite
         return {"entropy": entropy, "size": 1e-3 * outputs.square().mean()}
 
     def evaluate(self, model):
@@ -133,7 +136,7 @@ def build(out: Path, world, **settings: Any) -> Engine:
         model=model,
         optimizer=optim.build(model, rule),
         schedule=optim.schedule(rule, options["length"] // config.batch_size, 10),
-        task=ToyTask(world, options["poison"]),
+        task=ToyTask(world, options["poison"], options["steep"]),
         data=TrainData(
             ToySet(options["length"], tuple(options["damaged"])),
             options["order"],
