@@ -60,10 +60,13 @@ def read(path: Path) -> Card:
         UserError: there is no such file, or it is not a result card.
     """
     try:
-        return Card(**json.loads(path.read_text()))
+        found = Card(**json.loads(path.read_text()))
+        if not all(isinstance(value, int | float) for value in found.metrics.values()):
+            raise TypeError(f"metrics: {found.metrics}")
+        return found
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the task's evaluate command first") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a result card ({error})") from error
 
 

@@ -6,13 +6,16 @@ and plain values, read with weights_only=True. "model" and "ema" are state dicts
 evaluated.
 """
 
+import contextlib
+import errno
+import fcntl
 import io
 import os
 import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,7 +182,10 @@ class RunDirectory:
         Raises:
             UserError: there is a checkpoint and resume is False, or none and it is True.
         """
-        found = [file.name for file in (self.last, self.best) if file.exists()]
+        try:
+            found = [file.name for file in (self.last, self.best) if file.exists()]
+        except OSError as error:  # a name that is too long, a folder that may not be looked into
+            raise UserError(f"--out {self.path}: {error.strerror}") from error
         if found and not resume:
             raise UserError(
                 f"--out {self.path}: already holds a run ({', '.join(found)}); go on with it by "
@@ -189,7 +195,7 @@ class RunDirectory:
             raise UserError(f"--resume: {self.last} does not exist; start without --resume")
 
     def open(self, resume: bool) -> None:
-        """Check, make the folder, and remove what a run that was killed left half written.
+        """Check, and make the folder.
 
         Raises:
             UserError: as `check` does, or the folder cannot be made.
@@ -199,8 +205,35 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--out {self.path}: cannot be made: {error.strerror}") from error
-        for unfinished in (self.last, self.best, self.log, self.config):
-            unfinished.with_name(unfinished.name + ".tmp").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def alone(self, main: bool) -> Iterator[bool]:
+        """Keep other runs out of the folder, and remove what a killed one left half written.
+
+        Gives False where another process trains in it. One process of a run asks, the main one; to
+        the others it gives True. A file system without locks cannot tell, and gives True.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        if not main:
+            yield True
+            return
+        try:
+            lock = self.path.joinpath(".lock").open("w")
+        except OSError as error:
+            raise UserError(f"--out {self.path}: cannot be written: {error.strerror}") from error
+        with lock:
+            # Not flock, which would be held on by a killed run's loader workers.
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    yield False
+                    return
+            for unfinished in (self.last, self.best, self.log, self.config):
+                unfinished.with_name(unfinished.name + ".tmp").unlink(missing_ok=True)
+            yield True
 
     def write_config(self) -> None:
         """Write config.yaml, whole or not at all."""

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, cast, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import jsonargparse
 import yaml
@@ -84,6 +84,8 @@ class EngineConfig:
         for name in ("seed", "save_every", "clip"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--engine.{name} {getattr(self, name)}: must not be negative")
+        if self.seed >= 2**63:
+            raise UserError(f"--engine.seed {self.seed}: must be below 2^63")
         if not set(self.recompute) <= {1, 2, 3, 4}:
             raise UserError(f"--engine.recompute {list(self.recompute)}: stages are 1, 2, 3 and 4")
         if self.recompute and self.compile:
@@ -113,17 +115,37 @@ def parse(
         UserError: an unknown flag or key, a wrong type, or a value that the dataclass refuses.
         SystemExit: after ``--help`` or ``--print_config``.
     """
+    parser, namespace = _parsed(kind, argv, positional)
+    for key, value in namespace.items():
+        namespace[key] = _at_home(value)
+    return _build(parser, kind, namespace)
+
+
+def peek(kind: type, argv: Sequence[str], positional: str | None, field: str) -> Any:
+    """One field as the words of `parse` set it, before any other is looked at."""
+    return _at_home(_parsed(kind, argv, positional)[1][field])
+
+
+def _at_home(value: Any) -> Any:
+    """A path with ~ written out: a shell leaves --out=~/x as it is, and so does YAML."""
+    return value.expanduser() if isinstance(value, Path) else value
+
+
+def _parsed(
+    kind: type, argv: Sequence[str] | None, positional: str | None
+) -> tuple[_Parser, jsonargparse.Namespace]:
     given = list(sys.argv[1:] if argv is None else argv)
     words = _spell_out_switches(given, _switches(kind))
     if positional is not None:
         words = _flag_bare(words, positional, get_type_hints(kind)[positional])
     parser = _parser(kind)
-    namespace = parser.parse_args(_configs_first(words))
+    files, flags = _configs_first(words)
+    for file in files:
+        _require_text(Path(file))
+    configs = [word for file in files for word in ("--config", file)]
+    namespace = parser.parse_args([*configs, *map(_literal, flags)])
     namespace.pop("config", None)
-    try:
-        return _build(parser, kind, namespace)
-    except ValueError as error:
-        raise UserError(_one_line(str(error))) from error
+    return parser, namespace
 
 
 def choose(flag: str, name: str, table: Mapping[str, Choice]) -> Choice:
@@ -141,7 +163,8 @@ def read(kind: type[Config], path: Path) -> Config:
     """Read a config that `save` wrote, or any YAML file of that shape."""
     if not path.is_file():
         raise UserError(f"{path}: no such config file")
-    return parse(kind, ["--config", str(path)])
+    parser, namespace = _parsed(kind, ["--config", str(path)], None)
+    return _build(parser, kind, namespace)
 
 
 def save(config: Any, path: Path) -> None:
@@ -151,7 +174,19 @@ def save(config: Any, path: Path) -> None:
 
 def to_yaml(config: Any) -> str:
     """The config as YAML text, every field spelt out, in the order of the dataclass."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, width=100)
+    return yaml.dump(_plain(dataclasses.asdict(config)), Dumper=_Dumper, sort_keys=False, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes also what the parser takes for a number and PyYAML does not, such as 1e3."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        """A text, within quotes where it could be read as something else."""
+        style = "'" if re.fullmatch(r"[-+.\d_]+[eE][-+]?\d+", text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _parser(kind: type) -> _Parser:
@@ -170,24 +205,61 @@ def _module_name() -> str:
     return spec.name if spec is not None else Path(sys.argv[0]).stem
 
 
-def _build(parser: _Parser, kind: type[Config], namespace: Any) -> Config:
-    built = parser.instantiate(namespace)
-    return kind(**{field.name: built[field.name] for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+def _build(parser: _Parser, kind: type[Config], namespace: jsonargparse.Namespace) -> Config:
+    _require_values(kind, namespace)
+    try:
+        built = parser.instantiate(namespace)
+        whole: Config = kind(**{one.name: built[one.name] for one in dataclasses.fields(kind)})  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UserError(_one_line(str(error))) from error
+    return whole
 
 
-def _configs_first(words: list[str]) -> list[str]:
-    """Move every ``--config FILE`` to the front: jsonargparse lets a later file undo a flag."""
+def _configs_first(words: list[str]) -> tuple[list[str], list[str]]:
+    """Every ``--config FILE`` apart from the flags: jsonargparse lets a later file undo a flag."""
     files: list[str] = []
     flags: list[str] = []
     stream = iter(words)
     for word in stream:
         if word == "--config":
-            files += [word, next(stream, "")]
+            files.append(next(stream, ""))
         elif word.startswith("--config="):
-            files.append(word)
+            files.append(word.removeprefix("--config="))
         else:
             flags.append(word)
-    return files + flags
+    return files, flags
+
+
+def _require_text(file: Path) -> None:
+    """Refuse a config file that YAML could not be read from; a missing one the parser names."""
+    try:
+        if file.is_file():
+            file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--config {file}: is not text in UTF-8; save it as such") from error
+    except OSError as error:
+        raise UserError(f"--config {file}: cannot be read: {error.strerror}") from error
+
+
+def _literal(word: str) -> str:
+    """A word whose value YAML takes for nothing, such as ``#3/photos``, as the path that it is."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{flag}{equals}./{value}" if value.startswith(("#", "&")) else word
+
+
+def _require_values(kind: type, namespace: jsonargparse.Namespace, prefix: str = "") -> None:
+    """Refuse what is empty and must not be, which the parser lets pass."""
+    for field, hint in get_type_hints(kind).items():
+        value, name = namespace[field], prefix + field
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, jsonargparse.Namespace):
+                found = "is empty" if value is None else f"is {value}"
+                raise UserError(
+                    f"{name}: {found}; it is a section: give its keys beneath it, or leave it out"
+                )
+            _require_values(cast(type, hint), value, f"{name}.")
+        elif value is None and type(None) not in (hint, *get_args(hint)):
+            raise UserError(f"--{name}: is empty; give a value, or leave it out for the default")
 
 
 def _flag_bare(words: list[str], field: str, hint: Any) -> list[str]:

@@ -77,12 +77,23 @@ class Engine:
         """Train to the last epoch, from the run's last checkpoint if `resume`.
 
         Raises:
-            UserError: the run directory, a damaged sample, a full disk, a loss or weights that are
-                not finite.
+            UserError: the run directory, another run in it, a damaged sample, a full disk, a loss
+                or weights that are not finite.
             Stopped: SIGTERM or Ctrl-C came; the run is saved.
         """
         self.run.open(resume)
-        distributed.barrier(self.world)  # nobody writes before all have looked
+        with self.run.alone(self.world.main) as alone:
+            # All ranks learn of it at once; and nobody writes before all have looked.
+            if distributed.any_true(not alone, self.world):
+                raise UserError(
+                    f"--out {self.run.path}: another process is training there; wait for its end, "
+                    f"or choose another --out"
+                )
+            self._train(resume)
+        distributed.barrier(self.world)
+        return self.progress
+
+    def _train(self, resume: bool) -> None:
         if resume:
             self._restore()
         if self.world.main:
@@ -97,8 +108,6 @@ class Engine:
                     self._finish_epoch()
             finally:
                 self.batches = iter(())  # ends the workers, even while an error is on its way
-        distributed.barrier(self.world)
-        return self.progress
 
     def _train_epoch(self) -> None:
         """The steps of the epoch that are left, each with its log line and its checkpoint."""

@@ -153,20 +153,26 @@ def truncate(path: Path, step: int, epoch: int) -> None:
         path: log.jsonl; it need not exist.
         step: optimizer steps that the checkpoint has seen.
         epoch: the epoch it is in: this one and later ones will be scored again.
+
+    Raises:
+        UserError: it cannot be rewritten.
     """
     if not path.exists():
         return
-    kept = [text for text in path.read_text().splitlines() if _lies_before(text, step, epoch)]
-    rewritten = path.with_name(path.name + ".tmp")
-    rewritten.write_text("".join(f"{text}\n" for text in kept))
-    os.replace(rewritten, path)
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+        rewritten = path.with_name(path.name + ".tmp")
+        rewritten.write_text("".join(f"{t}\n" for t in lines if _lies_before(t, step, epoch)))
+        os.replace(rewritten, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _lies_before(text: str, step: int, epoch: int) -> bool:
     try:
         line = json.loads(text)
-    except json.JSONDecodeError:
+        if "metrics" in line:
+            return bool(line["epoch"] < epoch)
+        return bool(line["step"] <= step)
+    except (json.JSONDecodeError, TypeError, LookupError):  # no line of this log
         return False
-    if "metrics" in line:
-        return bool(line["epoch"] < epoch)
-    return bool(line["step"] <= step)

@@ -8,7 +8,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from common import card, command, config
+from common import card, command, config, outputs
 from common.card import Card
 from common.errors import UserError
 
@@ -42,8 +42,8 @@ def main() -> None:
     if settings.out is None:
         print(text)
         return
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    settings.out.write_text(text)
+    outputs.make_folder(settings.out.parent)
+    outputs.write_text(settings.out, text)
     print(f"wrote {settings.out}")
 
 

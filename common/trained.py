@@ -101,25 +101,27 @@ def parse(
         UserError: neither a run nor a checkpoint file is given, the run has no config, or a flag is
             wrong.
     """
-    given = configuration.parse(kind, words, positional)
-    out = (given.run or Path("runs") / Path(given.checkpoint).stem) / folder
-    return configuration.parse(kind, with_run_config(words, given, out), positional)
-
-
-def with_run_config(words: Sequence[str], flags: TrainedFlags, out: Path) -> list[str]:
-    """The command's words with the run's config and a default --out put before them."""
-    if flags.run is None and flags.checkpoint in ("best", "last"):
+    # Whether the other flags fit together is for the run's config to say, not for the defaults.
+    run, checkpoint = (
+        configuration.peek(kind, words, positional, f) for f in ("run", "checkpoint")
+    )
+    if run is None and checkpoint in ("best", "last"):
         raise UserError(
             "--run is missing: give a run directory, or --config RECIPE.yaml and --checkpoint FILE"
         )
+    out = (run or Path("runs") / Path(checkpoint).stem) / folder
     defaults = ["--out", str(out)]
-    if flags.run is not None:
-        file = flags.run / "config.yaml"
-        if not file.is_file():
-            found = "has no config.yaml" if flags.run.is_dir() else "no such folder"
-            raise UserError(f"--run {flags.run}: {found}; give the folder that train wrote")
-        defaults += ["--config", str(file)]
-    return [*defaults, *words]
+    if run is not None:
+        defaults += ["--config", str(_config_of(run))]
+    return configuration.parse(kind, [*defaults, *words], positional)
+
+
+def _config_of(run: Path) -> Path:
+    file = run / "config.yaml"
+    if not file.is_file():
+        found = "has no config.yaml" if run.is_dir() else "no such folder"
+        raise UserError(f"--run {run}: {found}; give the folder that train wrote")
+    return file
 
 
 def find(flags: TrainedFlags, translate: Translate) -> Trained:

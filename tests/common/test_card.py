@@ -43,6 +43,13 @@ def test_a_file_that_is_no_card_is_named(tmp_path, content):
         card.read(tmp_path / "metrics.json")
 
 
+def test_a_card_whose_scores_are_no_numbers_is_named(tmp_path):
+    for metrics in ({"AP": None}, {"AP": "high"}, None):
+        make_card(metrics=metrics).write(tmp_path / "metrics.json")
+        with pytest.raises(UserError, match=r"metrics\.json: not a result card"):
+            card.read(tmp_path / "metrics.json")
+
+
 def test_a_checkpoint_is_described_by_its_hash(tmp_path):
     (tmp_path / "best.pt").write_bytes(b"abc")
     entry = card.describe_checkpoint(tmp_path / "best.pt", 4)
@@ -72,3 +79,12 @@ def test_a_model_and_a_root_are_described():
     assert found == {"backbone": "net", "parameters": 9, "weights": None}
     assert card.describe_root(None) == "generated sample data"
     assert card.describe_root(Path("data/x")) == "data/x"
+
+
+def test_tables_that_cannot_be_written_name_the_file(tmp_path, monkeypatch):
+    make_card().write(tmp_path / "metrics.json")
+    for out in (tmp_path, tmp_path / "metrics.json" / "x.md"):
+        words = ["results", str(tmp_path / "metrics.json"), "--out", str(out)]
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(UserError, match=r"cannot be (written|made)"):
+            results.main()

@@ -165,7 +165,10 @@ def test_run_directory_is_made_and_cleaned(tmp_path):
     leftover = run.path / "last.pt.tmp"
     leftover.write_bytes(b"half")
     run.open(resume=False)
-    assert not leftover.exists()
+    with run.alone(main=False):
+        assert leftover.exists()
+    with run.alone(main=True):
+        assert not leftover.exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--out .*cannot be made"):
         RunDirectory(tmp_path / "file" / "run", "").open(resume=False)

@@ -25,3 +25,26 @@ def test_expected_errors_are_the_users_and_others_are_ours():
 def test_a_command_that_ends_well_is_silent(capsys):
     command.run(lambda: None)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_that_the_system_refuses_is_named(capsys, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        command.run(lambda: print((tmp_path / "gone").read_text()))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/gone: No such file or directory\n"
+    with pytest.raises(SystemExit):
+        command.run(lambda: print(tmp_path.read_text()))
+    assert capsys.readouterr().err == f"error: {tmp_path}: Is a directory\n"
+
+
+def test_other_errors_of_the_system_are_ours():
+    for error in (PermissionError("no file is named"), ConnectionError("x")):
+        with pytest.raises(type(error)):
+            command.run(lambda error=error: raise_error(error))
+
+
+def test_ctrl_c_ends_without_a_word(capsys):
+    with pytest.raises(SystemExit) as caught:
+        command.run(lambda: raise_error(KeyboardInterrupt()))
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "")

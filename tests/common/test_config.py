@@ -133,6 +133,11 @@ def test_mistakes_are_one_line_that_names_the_flag(words, message):
         ("epocs: 3\n", "epocs"),
         ("inner:\n  epochs: three\n", "inner.epochs"),
         ("inner: [\n", "parsing"),
+        ("inner:\n#  epochs: 3\n", "inner: is empty; it is a section"),
+        ("inner: [1, 2]\n", r"inner: is \[1, 2\]; it is a section"),
+        ("inner:\n  epochs:\n", "--inner.epochs: is empty; give a value"),
+        ("out: null\n", "--out: is empty; give a value"),
+        ("inner: 3\n", "inner"),
     ],
 )
 def test_mistakes_in_a_file_name_the_key(yaml_file, text, message):
@@ -144,7 +149,9 @@ def test_mistakes_in_a_file_name_the_key(yaml_file, text, message):
 @given(
     st.builds(
         Outer,
-        out=st.sampled_from([Path("runs/a b"), Path("/tmp/null"), Path("~/x: y")]),
+        out=st.sampled_from(
+            [Path(p) for p in ("runs/a b", "/tmp/null", "~/x: y", "1e3", "-.5E+1", "1_0", "a #b")]
+        ),
         root=st.none() | st.just(Path("data/coco")),
         rate=st.floats(1e-9, 1e9),
         size=st.tuples(st.integers(1, 999), st.integers(1, 999)),
@@ -160,6 +167,32 @@ def test_a_saved_config_reads_back_equal(tmp_path_factory, original):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     config.save(original, path)
     assert config.read(Outer, path) == original
+
+
+def test_a_flag_is_no_yaml_comment():
+    for words in (["--root", "#3/x"], ["--root=photos #3"], ["--root", "a#b"], ["--root", "&x"]):
+        expected = Path(words[-1].removeprefix("--root="))
+        assert config.parse(Outer, words).root == expected
+    found = config.parse(Outer, ["#1.png", "b #2.png"], positional="inputs")
+    assert found.inputs == (Path("#1.png"), Path("b #2.png"))
+
+
+def test_the_home_folder_in_a_flag_and_in_a_file(yaml_file):
+    home = Path.home()
+    assert config.parse(Outer, ["--out=~/x"]).out == home / "x"
+    assert config.parse(Outer, ["--config", yaml_file("root: ~/data\n")]).root == home / "data"
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path):
+    file = tmp_path / "latin.yaml"
+    file.write_bytes("out: é\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"--config .*latin\.yaml: is not text in UTF-8"):
+        config.parse(Outer, ["--config", str(file)])
+
+
+def test_a_seed_that_no_generator_takes():
+    with pytest.raises(UserError, match=r"--engine\.seed 9223372036854775808: must be below"):
+        config.EngineConfig(seed=2**63)
 
 
 def test_reading_a_missing_file_names_it(tmp_path):

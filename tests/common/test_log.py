@@ -82,3 +82,23 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
         ):
             writer.metrics(0, 1, {"AP": 0.25})
         writer._file = (tmp_path / "log.jsonl").open("a")
+
+
+def test_truncate_drops_what_is_no_line_of_a_log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    sound = '{"step": 1, "epoch": 0}'
+    path.write_bytes(sound.encode() + b'\n12\nnull\n[1]\n{"x": 1}\n"metrics"\n\xff\xfe\n')
+    log.truncate(path, step=5, epoch=1)
+    assert path.read_text() == sound + "\n"
+
+
+def test_truncate_names_the_file_that_cannot_be_written(tmp_path, monkeypatch):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n')
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(UserError, match=r"log\.jsonl: cannot be written: No space left"):
+        log.truncate(path, step=5, epoch=1)

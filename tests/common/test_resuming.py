@@ -51,6 +51,19 @@ def test_what_is_not_finite_is_found_among_all_types():
     assert first_bad({"x": torch.tensor(-math.inf)} | sound) == "x"
 
 
+def test_a_folder_where_another_process_trains_is_refused(tmp_path, zygote):
+    running = engine(tmp_path)
+    running.run.open(resume=False)
+    output = tmp_path / "output"
+    with running.run.alone(main=True) as alone:
+        assert alone
+        assert zygote.run("train", output, out=str(running.run.path)) == [2]
+    assert output.read_text().startswith(
+        f"error: --out {running.run.path}: another process is training there; wait for its end"
+    )
+    assert zygote.run("train", output, out=str(running.run.path)) == [0]
+
+
 def test_watch_remembers_the_first_bad_step():
     watch = FiniteWatch(torch.device("cpu"))
     watch.name(("a", "b"))

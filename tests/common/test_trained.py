@@ -21,6 +21,12 @@ class Config:
     """Run directory."""
     width: int = 4
     """Channels."""
+    heads: int = 1
+    """Parts of the width."""
+
+    def __post_init__(self):
+        if self.width % self.heads:
+            raise UserError(f"--heads {self.heads}: must divide --width, which is {self.width}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,15 @@ def test_the_run_config_is_under_the_flags_and_results_go_into_the_run(tmp_path)
     assert (found.width, found.out) == (9, tmp_path / "run" / "drawn")
     found = trained.parse(Tested, [*words, "a.png", "--out", "here"], positional="inputs")
     assert (found.inputs, found.out) == ((Path("a.png"),), Path("here"))
+
+
+def test_flags_must_fit_the_run_and_not_the_defaults(tmp_path):
+    write_run(tmp_path / "run", {})
+    config.save(Config(width=9, heads=3), tmp_path / "run" / "config.yaml")
+    words = ["--run", str(tmp_path / "run")]
+    assert trained.parse(Tested, [*words, "--heads", "9"]).heads == 9
+    with pytest.raises(UserError, match="must divide --width, which is 9"):
+        trained.parse(Tested, [*words, "--heads", "4"])
 
 
 def test_a_file_needs_no_run():
