@@ -11,6 +11,8 @@ DEPTHS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36
 STEMS = ("conv1.weight", "conv1.0.weight", "base_layer.0.weight")
 """The first convolution of a trunk with a plain stem, with a deep one, and of a DLA."""
 
+FOREIGN = "these are not the weights of a ResNet, Res2Net or DLA"
+
 HALVED = ("res2net26_14w_4s", "res2net26_26w_4s", "resnet26")
 """Variants that also exist with half the channels."""
 
@@ -25,8 +27,11 @@ def detect(state: Mapping[str, Tensor]) -> str:
     Raises:
         WeightsError: these are not the weights of a ResNet, Res2Net or DLA.
     """
-    name = _dla(state) if "base_layer.0.weight" in state else _staged(state)
-    channels = next(state[key].shape[1] for key in STEMS if key in state)
+    try:
+        name = _dla(state) if "base_layer.0.weight" in state else _staged(state)
+        channels = next(state[key].shape[1] for key in STEMS if key in state)
+    except (LookupError, ZeroDivisionError) as error:  # a relative with other layers, or shapes
+        raise WeightsError(FOREIGN) from error
     return name if channels == 3 else f"{name} for input of {channels} channel{'s'[: channels - 1]}"
 
 
@@ -34,7 +39,7 @@ def _staged(state: Mapping[str, Tensor]) -> str:
     """Name a ResNet or Res2Net."""
     needed = {"layer1.0.conv1.weight", "layer4.0.conv1.weight", "bn1.weight"}
     if not needed <= state.keys() or state.keys().isdisjoint(STEMS):
-        raise WeightsError("these are not the weights of a ResNet, Res2Net or DLA")
+        raise WeightsError(FOREIGN)
     width = len(state["bn1.weight"])
     name = _res2net(state) if "layer1.0.convs.0.weight" in state else _resnet(state)
     if name in HALVED and width == 32:

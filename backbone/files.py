@@ -28,9 +28,13 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     content = contents(path)
     state = _unwrap(content)
-    wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    wrong = [
+        k for k, value in state.items() if not (isinstance(k, str) and isinstance(value, Tensor))
+    ]
     if wrong or not state:
-        found = f"its entry {wrong[0]!r} is no tensor" if wrong else f"a {type(content).__name__}"
+        found = (
+            f"its entry {wrong[0]!r} is no named tensor" if wrong else f"a {type(content).__name__}"
+        )
         raise WeightsError(
             f"{path}: holds no state dict ({found}); needed: a dict from names to tensors, bare or "
             "under 'state_dict' or 'model'"
@@ -72,8 +76,11 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _pickle(path: Path) -> Any:
-    with path.open("rb") as file:
-        start = file.read(4)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
     if start != ZIP and not start.startswith(PICKLE):
         raise WeightsError(
             f"{path}: is not a checkpoint: it begins with {start!r}; needed: a .safetensors file "

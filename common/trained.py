@@ -186,8 +186,11 @@ def unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
 
     These are a dict around it (its "state_dict") and DataParallel's prefix "module.".
     """
-    weights: Mapping[str, Any] = content.get("state_dict", content)
-    return {key.removeprefix("module."): value for key, value in weights.items()}
+    weights = content.get("state_dict", content)
+    if not isinstance(weights, Mapping):
+        return {}
+    named = {key: value for key, value in weights.items() if isinstance(key, str)}
+    return {key.removeprefix("module."): value for key, value in named.items()}
 
 
 def load(model: nn.Module, trained: Trained, explain: Explain) -> None:

@@ -149,14 +149,15 @@ def _evaluation(results: Sequence[Result], pictures: PictureSet, world: World) -
 def main() -> None:
     """Read the flags, score, and write cards, curves and pictures."""
     words = sys.argv[1:]
-    given = config.parse(EvaluateConfig, words)
-    if given.maps is None:
-        with distributed.started(given.engine.device) as world:
-            score(trained.parse(EvaluateConfig, words), world)
+    maps = config.peek(EvaluateConfig, words, None, "maps")
+    if maps is None:
+        settings = trained.parse(EvaluateConfig, words)
+        with distributed.started(settings.engine.device) as world:
+            score(settings, world)
         return
-    if given.run is not None:
+    if config.peek(EvaluateConfig, words, None, "run") is not None:
         raise UserError("--maps and --run: give one; maps are scored without a model")
-    settings = config.parse(EvaluateConfig, ["--out", f"runs/{given.maps.resolve().name}", *words])
+    settings = config.parse(EvaluateConfig, ["--out", f"runs/{maps.resolve().name}", *words])
     with distributed.started("cpu") as world:
         score_maps(settings, world)
 

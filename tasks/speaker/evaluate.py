@@ -50,20 +50,27 @@ class EvaluateConfig(TestedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scores is None and (self.labels or self.calibration_scores):
-            raise UserError("--labels and --calibration_scores: belong to --scores FILE")
+        require_scores(self.scores, self.labels, self.calibration_scores)
         if self.scores is not None and self.run is not None:
             raise UserError("--scores and --run: give one; a score file needs no model")
+
+
+def require_scores(scores: Path | None, *others: Path | None) -> None:
+    """Refuse what belongs to a score file where there is none."""
+    if scores is None and any(others):
+        raise UserError("--labels and --calibration_scores: belong to --scores FILE")
 
 
 def main() -> None:
     """Read the flags, score the model or the file, and write what there is to tell."""
     words = sys.argv[1:]
-    given = configuration.parse(EvaluateConfig, words)
-    if given.scores is not None:
-        out = Path("runs") / given.scores.stem
-        config = configuration.parse(EvaluateConfig, ["--out", str(out), *words])
-        score_file(given.scores, config)
+    names = "scores", "labels", "calibration_scores"
+    files = [configuration.peek(EvaluateConfig, words, None, name) for name in names]
+    require_scores(*files)
+    scores = files[0]
+    if scores is not None:
+        out = Path("runs") / scores.stem
+        score_file(scores, configuration.parse(EvaluateConfig, ["--out", str(out), *words]))
         return
     config = trained.parse(EvaluateConfig, words)
     with distributed.started(config.engine.device) as world:

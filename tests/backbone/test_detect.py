@@ -82,3 +82,15 @@ def test_a_hint_for_weights_of_a_whole_model():
     assert hint(["head.weight"], state) == ""
     lone = {"backbone.x": state["backbone.bn1.bias"]}
     assert "none that this project knows" in hint(["backbone.x"], lone)
+
+
+def test_relatives_and_odd_shapes_are_no_weights_of_ours(states):
+    state = dict(states["resnet50"])
+    for change in (
+        {"layer1.0.conv2.weight": None},  # as ResNeSt, whose blocks have other layers there
+        {"conv1.weight": torch.zeros(3)},
+        {"layer1.0.conv2.weight": torch.zeros(64, 0, 3, 3), "bn1.weight": torch.zeros(3)},
+    ):
+        changed = {key: value for key, value in (state | change).items() if value is not None}
+        with pytest.raises(WeightsError, match="not the weights of a ResNet, Res2Net or DLA"):
+            detect(changed)

@@ -192,6 +192,15 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         fetch((), tmp_path / "file/weights.pth", digest=DIGEST, licence="unknown")
 
 
+def test_a_whole_file_in_a_folder_that_cannot_be_written_is_used(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(CONTENT)
+    path.with_name(path.name + ".lock").mkdir()  # so that no lock can be made
+    assert fetch((), path, digest=DIGEST, licence="unknown") == path
+    with pytest.raises(WeightsError, match="RES2NET_CACHE"):
+        fetch((), path, digest="00000000", licence="unknown")
+
+
 def test_where_downloads_live(monkeypatch, tmp_path):
     monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
     assert cache() == tmp_path

@@ -210,8 +210,11 @@ def test_a_file_that_is_no_checkpoint_is_refused(refused, tmp_path, content, suf
 
 @pytest.mark.parametrize(
     "content",
-    [[1, 2], torch.zeros(3), {}, {"state_dict": {}}, {"epoch": 3}, {"a": torch.zeros(1), "b": "x"}],
-)
+    [
+        [1, 2], torch.zeros(3), {}, {"state_dict": {}}, {"epoch": 3}, {"state_dict": None},
+        {"a": torch.zeros(1), "b": "x"}, {1: torch.zeros(1)},
+    ],
+)  # fmt: skip
 def test_a_checkpoint_without_weights_is_refused(refused, tmp_path, content):
     torch.save(content, tmp_path / "x.pth")
     refused(tmp_path / "x.pth", "holds no state dict")

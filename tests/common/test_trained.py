@@ -163,3 +163,9 @@ def test_a_ready_model_is_in_eval_mode():
     trained.ready(model, torch.device("cpu"))
     assert not model.training
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_surrounds_foreign_weights_may_be_anything():
+    assert trained.unwrapped({"state_dict": None}) == {}
+    assert trained.unwrapped({"module.a": 1, 5: 2, "b": 3}) == {"a": 1, "b": 3}
+    assert trained.unwrapped({"state_dict": {"module.a": 1}, "epoch": 3}) == {"a": 1}
