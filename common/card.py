@@ -77,10 +77,14 @@ def describe_checkpoint(path: Path, epoch: int | None) -> dict[str, Any]:
     return {"file": path.name, "sha256": digest, "epoch": epoch}
 
 
-def describe_model(model: nn.Module, backbone: str, weights: str | None) -> dict[str, Any]:
-    """The card's model entry: backbone, number of parameters, and the initial weights."""
+def describe_model(model: nn.Module, backbone: str, weights: str | Path | None) -> dict[str, Any]:
+    """The card's model entry: backbone, number of parameters, and where training began."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {"backbone": backbone, "parameters": parameters, "weights": weights}
+    return {
+        "backbone": backbone,
+        "parameters": parameters,
+        "weights": None if weights is None else str(weights),
+    }
 
 
 def describe_root(root: Path | None) -> str:

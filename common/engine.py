@@ -107,7 +107,8 @@ class Engine:
                     self._train_epoch()
                     self._finish_epoch()
             finally:
-                self.batches = iter(())  # ends the workers, even while an error is on its way
+                sampling.end_workers(self.batches)
+                self.batches = iter(())
 
     def _train_epoch(self) -> None:
         """The steps of the epoch that are left, each with its log line and its checkpoint."""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from common import distributed
 from common.distributed import World
 from common.errors import UserError
-from common.sampling import Collate, prepare_worker
+from common.sampling import Collate, end_workers, prepare_worker
 
 
 class EvaluationSet(Protocol):
@@ -59,10 +59,14 @@ def infer(
         generator=torch.Generator(),
     )
     results: list[Any] = []
-    with torch.inference_mode(), _bar(len(shard), title, world) as bar:
-        for batch in loader:
-            results += _checked(step, batch, world)
-            bar.update(batch.read + batch.dropped)
+    batches = iter(loader)
+    try:
+        with torch.inference_mode(), _bar(len(shard), title, world) as bar:
+            for batch in batches:
+                results += _checked(step, batch, world)
+                bar.update(batch.read + batch.dropped)
+    finally:
+        end_workers(batches)
     results = distributed.gather(results, world)
     if world.main and len(results) < length:
         left_out = length - len(results)

@@ -6,14 +6,23 @@ from pathlib import Path
 from common.errors import UserError
 
 
-def targets(inputs: Sequence[Path], out: Path, suffix: str) -> dict[Path, Path]:
+def targets(
+    inputs: Sequence[Path], out: Path, suffix: str, others: Sequence[Path] = ()
+) -> dict[Path, Path]:
     """The file that is written for each input; equal names of two folders get a number.
 
     Makes the folder `out`.
 
+    Args:
+        inputs: that results are written for.
+        out: the folder for them.
+        suffix: what follows an input's stem in the name of its result.
+        others: further files that are read, and must stay what they are.
+
     Raises:
-        UserError: the folder cannot be made, or an input would be overwritten.
+        UserError: the folder cannot be made, or a file that is read would be overwritten.
     """
+    read = {path.resolve(): path for path in (*inputs, *others)}
     found: dict[Path, Path] = {}
     taken: set[Path] = set()
     for path in inputs:
@@ -22,8 +31,11 @@ def targets(inputs: Sequence[Path], out: Path, suffix: str) -> dict[Path, Path]:
             number += 1
             target = out / f"{path.stem}_{number}{suffix}"
         taken.add(target)
-        if target.resolve() == path.resolve():
-            raise UserError(f"--out {out}: would overwrite the input {path}; choose another folder")
+        overwritten = read.get(target.resolve())
+        if overwritten is not None:
+            raise UserError(
+                f"--out {out}: would overwrite the input {overwritten}; choose another folder"
+            )
         found[path] = target
     make_folder(out)
     return found

@@ -115,7 +115,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text().splitlines()
+        return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(f"{file}: no such list of pictures") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -181,5 +181,16 @@ def prepare_worker(_: int) -> None:
         cv2.setNumThreads(0)
 
 
+def end_workers(batches: Iterator[Any]) -> None:
+    """End a loader's worker processes, if `batches` is of such a loader.
+
+    Needed where an error is on its way: its traceback keeps the iterator alive, and Python's end
+    would wait for ever for workers that survive the one signal it sends them.
+    """
+    shut_down = getattr(batches, "_shutdown_workers", None)
+    if shut_down is not None:
+        shut_down()
+
+
 def _survive_once(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)

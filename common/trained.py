@@ -112,8 +112,18 @@ def parse(
     out = (run or Path("runs") / Path(checkpoint).stem) / folder
     defaults = ["--out", str(out)]
     if run is not None:
-        defaults += ["--config", str(_config_of(run))]
+        file = str(_config_of(run))
+        _require_kind(kind, file, run)
+        defaults += ["--config", file]
     return configuration.parse(kind, [*defaults, *words], positional)
+
+
+def _require_kind(kind: type[Flags], file: str, run: Path) -> None:
+    """Refuse a run of another task by its own name, not by those of flags that nobody gave."""
+    try:
+        configuration.parse(kind, ["--config", file])
+    except UserError as error:
+        raise UserError(f"--run {run}: its config.yaml is not of this task ({error})") from error
 
 
 def _config_of(run: Path) -> Path:

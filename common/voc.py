@@ -45,7 +45,11 @@ def names(file: Path) -> list[str]:
     """
     try:
         # Lists of single classes have a second column.
-        found = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+        found = [
+            line.split()[0]
+            for line in file.read_text(encoding="utf-8-sig").splitlines()
+            if line.strip()
+        ]
     except FileNotFoundError:
         raise UserError(f"{file}: no such list of pictures") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -60,7 +64,9 @@ def own_classes(root: Path) -> tuple[str, ...] | None:
     file = root / CLASS_FILE
     if not file.is_file():
         return None
-    return tuple(line.strip() for line in file.read_text().splitlines() if line.strip())
+    return tuple(
+        line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()
+    )
 
 
 def _require_layout(root: Path, kind: str, otherwise: str) -> None:

@@ -54,6 +54,8 @@ def evaluate(model: nn.Module, pictures: Pictures, config: Config, world: World)
         world=world,
         title="evaluating",
     )
+    if world.main and not answers:
+        raise UserError(f"{pictures.split}: not one of its {len(dataset)} pictures can be read")
     rank = np.array([answer.rank for answer in answers], dtype=np.int64)
     metrics = {"top1": accuracy(rank, 1), "top5": accuracy(rank, 5)}
     return Evaluation(

@@ -32,16 +32,33 @@ class TestedConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 
-def initialise(model: Classifier, config: Config) -> None:
+def initialise(model: Classifier, config: Config, classes: Classes) -> None:
     """Give a fresh model the weights that --weights or --finetune names, if any.
 
     Raises:
-        UserError, WeightsError: they cannot be read or do not fit.
+        UserError, WeightsError: they cannot be read, do not fit, or are of a run that learnt others
+            than the `classes` of the training set.
     """
     if config.weights is not None:
         backbone.load(model.backbone, config.weights)
     if config.finetune is not None:
-        trained.load(model, read(config.finetune, "--finetune"), explain)
+        weights = read(config.finetune, "--finetune")
+        trained.load(model, weights, explain)
+        _require_order(classes, weights, config.finetune)
+
+
+def _require_order(classes: Classes, weights: Trained, source: str) -> None:
+    """Refuse the last layer of a run for other classes, or for the same in another order."""
+    learnt = classes_of(weights, None) if weights.epoch is not None else None
+    if learnt is None or learnt.names == classes.names:
+        return
+    differ = "another order"
+    if set(learnt.names) != set(classes.names):
+        differ = labels.differences(classes, learnt)
+    raise UserError(
+        f"--finetune {source}: the training set's classes are not those of that run ({differ}); "
+        "--weights with the same source keeps its backbone and puts a fresh last layer on it"
+    )
 
 
 def read(source: str, flag: str) -> Trained:

@@ -66,25 +66,34 @@ def imagenet() -> Classes:
 def read(file: Path) -> Classes:
     """Classes of a file with one a line: its name, and after a tab what people call it.
 
-    A blank separates as well where the name is a WordNet id, as in ImageNet's own lists.
+    A blank separates as well where the name is a WordNet id, as in ImageNet's own lists, and the
+    line has no tab. Blanks around a line without tab are no part of it.
 
     Raises:
         UserError: there is no such file, it is empty, or a name occurs twice.
     """
     try:
-        lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{file}: no such list of classes") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as a list of classes ({error})") from None
-    if not lines:
+    pairs = [_pair(line) for line in text.split("\n") if line.strip()]
+    if not pairs:
         raise UserError(f"{file}: is empty; it takes one class a line")
-    pairs = [line.split("\t" if not WORDNET_ID.match(line) else None, maxsplit=1) for line in lines]
     names = [pair[0] for pair in pairs]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"{file}: {twice[0]} is listed twice")
     return Classes(tuple(names), tuple(pair[-1] for pair in pairs))
+
+
+def _pair(line: str) -> list[str]:
+    """The name in a line, and the title if there is one."""
+    if "\t" in line.strip():
+        return line.rstrip("\r").split("\t", maxsplit=1)
+    line = line.strip()
+    return line.split(maxsplit=1) if WORDNET_ID.match(line) else [line]
 
 
 def write(classes: Classes, file: Path) -> None:
@@ -93,8 +102,11 @@ def write(classes: Classes, file: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    pairs = zip(classes.names, classes.titles, strict=True)
-    lines = [name if name == title else f"{name}\t{title}" for name, title in pairs]
+    # A name with blanks has its tab in any case, so that it is read as a whole.
+    lines = [
+        name if name == title and name.split() == [name] else f"{name}\t{title}"
+        for name, title in zip(classes.names, classes.titles, strict=True)
+    ]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{line}\n" for line in lines))

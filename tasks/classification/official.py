@@ -58,7 +58,7 @@ def read(root: Path, split: str, file: Path, classes: Classes | None) -> Picture
 def _rows(file: Path) -> list[list[str]]:
     """The words of each line, one or two in all."""
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(f"--data.val_list {file}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

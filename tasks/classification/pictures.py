@@ -82,7 +82,8 @@ class Pictures:
         """sha256 of all names and classes."""
         digest = hashlib.sha256()
         for index, label in enumerate(self.labels.tolist()):
-            digest.update(f"{self.store.key(index)}\t{self.classes.names[label]}\n".encode())
+            line = f"{self.store.key(index)}\t{self.classes.names[label]}\n"
+            digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def summary(self) -> str:

@@ -133,7 +133,7 @@ def index(shard: Path) -> Index:
     """The samples of a shard, from the cache if the file has not changed since."""
     state = shard.stat()
     identity = f"{shard.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
-    name = hashlib.sha256(identity.encode()).hexdigest()
+    name = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
     kept = cache() / "shards" / f"{name}.npz"
     if kept.is_file():
         try:

@@ -49,7 +49,7 @@ def train(config: Config, world: World) -> None:
         print(f"training on {training.summary()}; scoring on {validation.summary()}")
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(training.classes), config.model)
-    initialise(model, config)
+    initialise(model, config, training.classes)
     steps, on_error = len(training) // config.engine.batch_size, config.data.on_error
     engine = Engine(
         config=config.engine,

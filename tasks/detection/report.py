@@ -123,7 +123,7 @@ def result_card(
             "fingerprint": annotations.fingerprint,
         },
         model={
-            **card.describe_model(model, config.backbone, config.weights),
+            **card.describe_model(model, config.backbone, config.weights or config.finetune),
             "detector": config.model.detector,
         },
         checkpoint=card.describe_checkpoint(weights.file, weights.epoch),

@@ -149,6 +149,6 @@ def _fingerprint(sources: list[Path]) -> str:
     """sha256 over the names and bytes of the XML files."""
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(source.name.encode())
+        digest.update(source.name.encode(errors="surrogateescape"))
         digest.update(source.read_bytes())
     return digest.hexdigest()

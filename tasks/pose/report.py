@@ -105,7 +105,7 @@ def result_card(
             "skipped": evaluation.skipped,
             "fingerprint": annotations.fingerprint,
         },
-        model=card.describe_model(model, config.backbone, config.weights),
+        model=card.describe_model(model, config.backbone, config.weights or config.finetune),
         checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
         versions=card.versions(("numpy", "opencv-python", "pycocotools")),
         device=card.describe_device(device),

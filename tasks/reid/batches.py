@@ -97,6 +97,10 @@ def person_batches(labels: NDArray[np.int64], config: Config, ranks: int) -> Per
             f"--engine.batch_size {batch_size}: a micro-batch would hold one person only, and two "
             f"are needed to be told apart; choose at least {2 * parts * pictures}"
         )
+    if found < 2:
+        raise UserError(
+            "--data.root: the training set has one person only, and two are needed to be told apart"
+        )
     if found < persons:
         raise UserError(
             f"--engine.batch_size {batch_size}: takes P = {persons} persons with K = {pictures} "

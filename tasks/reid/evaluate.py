@@ -43,6 +43,11 @@ def evaluate(
     )
     if not len(sound.query) or not len(sound.gallery):
         raise UserError(f"{test.query.title}: no picture of query or gallery can be read")
+    if sound.unmatched().all():
+        raise UserError(
+            f"{test.query.title}: no query has a picture of its person by another camera among the "
+            "gallery's that can be read"
+        )
     blocks = compare(features[: len(sound.query)], features[len(sound.query) :], config.test)
     scores = score_distances(blocks, *labels(sound))
     metrics = distributed.share(scores.metrics(), world)

@@ -49,7 +49,7 @@ class Pictures:
         """sha256 of all names, persons and cameras, in this order."""
         lines = zip((path.name for path in self.paths), self.persons, self.cameras, strict=True)
         text = "\n".join(" ".join(line) for line in lines)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def pictures(

@@ -45,7 +45,7 @@ def _folder(root: Path, half: str, wanted: str) -> Path:
 
 def _rows(file: Path, folder: Path, half: str) -> list[tuple[Path, str, str]]:
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as a list of pictures ({error})") from None
     rows = []

@@ -105,7 +105,7 @@ def search(config: PredictConfig, queries: Sequence[Path], gallery: Sequence[Pat
     Raises:
         UserError: not one picture can be read.
     """
-    targets = outputs.targets(queries, config.out, "_ranked.jpg")
+    targets = outputs.targets(queries, config.out, "_ranked.jpg", gallery)
     asked, among = _embed(config, queries, gallery)
     if not asked.paths or not among.paths:
         raise UserError("no picture of the queries or of the gallery can be read")

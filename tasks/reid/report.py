@@ -94,7 +94,7 @@ def result_card(
             "skipped": evaluation.skipped,
             "fingerprint": test.query.fingerprint()[:32] + test.gallery.fingerprint()[:32],
         },
-        model=card.describe_model(model, config.backbone, config.weights),
+        model=card.describe_model(model, config.backbone, config.weights or config.finetune),
         checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
         versions=card.versions(("numpy", "opencv-python", "scipy")),
         device=card.describe_device(device),

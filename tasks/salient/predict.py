@@ -123,9 +123,10 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     """Write what was asked for of every picture and video into config.out."""
     weights = trained.find(config, from_published)
     targets = {
-        kind: outputs.targets(pictures, config.out, PICTURES[kind][0]) for kind in config.outputs
+        kind: outputs.targets(pictures, config.out, PICTURES[kind][0], videos)
+        for kind in config.outputs
     }
-    clips = outputs.targets(videos, config.out, f"_{config.video}.mp4")
+    clips = outputs.targets(videos, config.out, f"_{config.video}.mp4", pictures)
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     if config.deploys:

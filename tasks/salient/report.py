@@ -51,7 +51,7 @@ class Source:
         data = config.data
         inputs = "native" if data.fit == "native" else f"{data.fit} {list(data.input_size)}"
         return cls(
-            model=card.describe_model(model, config.backbone, config.weights),
+            model=card.describe_model(model, config.backbone, config.weights or config.finetune),
             checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
             protocol={
                 "inputs": inputs,

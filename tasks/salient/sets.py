@@ -39,7 +39,7 @@ class PictureSet:
         digest = hashlib.sha256()
         for path in (path for pair in self.pairs for path in pair):
             size = path.stat().st_size if path.is_file() else None
-            digest.update(f"{path.name} {size}\n".encode())
+            digest.update(f"{path.name} {size}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 

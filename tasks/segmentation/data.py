@@ -59,7 +59,7 @@ class Split:
         """sha256 over the names of the pictures and the bytes of their label maps."""
         digest = hashlib.sha256()
         for pair in self.pairs:
-            digest.update(pair.image.name.encode())
+            digest.update(pair.image.name.encode(errors="surrogateescape"))
             digest.update(pair.label.read_bytes())
         return digest.hexdigest()
 

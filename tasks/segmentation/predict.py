@@ -107,8 +107,8 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     """Segment every picture and video into config.out, and write segments.json there."""
     config = evaluate.with_classes(config)
     weights = trained.find(config, from_published)
-    labels_to = outputs.targets(pictures, config.out, ".png")
-    videos_to = outputs.targets(videos, config.out, ".mp4")
+    labels_to = outputs.targets(pictures, config.out, ".png", videos)
+    videos_to = outputs.targets(videos, config.out, ".mp4", pictures)
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     segmenter = Segmenter(deploy(model) if config.deploys else model, config)

@@ -125,7 +125,7 @@ def result_card(
             "fingerprint": split.fingerprint(),
         },
         model={
-            **card.describe_model(model, config.backbone, config.weights),
+            **card.describe_model(model, config.backbone, config.weights or config.finetune),
             "decoder": config.model.decoder,
             "output_stride": config.model.output_stride,
         },

@@ -27,6 +27,7 @@ SUFFIXES = (".wav", ".flac", ".m4a", ".ogg", ".opus", ".mp3")
 
 _MPEG4 = frozenset({".m4a", ".mp4", ".aac"})
 _HEADER = 12
+_UNKNOWN = 2**62  # libsndfile's number of frames where a FLAC states none is beyond this
 # Writers that cannot seek back leave these in the size field.
 _UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFFFFF})
 # Beside a windowed sinc this long, aliases are 80 dB down; scipy's default is at 50 to 60.
@@ -97,6 +98,11 @@ def opened(path: Path) -> Iterator[Recording]:
         with soundfile.SoundFile(path) as file:
             if file.frames == 0:
                 raise DamagedFile(f"{path}: holds no sound (0 samples)")
+            if file.frames >= _UNKNOWN:
+                raise DamagedFile(
+                    f"{path}: does not say how long it is, as if written to a pipe; convert it to "
+                    "wav, or write it anew"
+                )
             yield Recording(path, _SoundFile(path, file))
     except soundfile.LibsndfileError as error:
         raise DamagedFile(

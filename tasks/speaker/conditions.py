@@ -130,8 +130,10 @@ def all_scores(model: SpeakerModel, material: Material, config: Config, world: W
         for seconds in test.seconds
         for one in material.sets
     ]
+    first = test.seconds[0]
+    pair = _enrolment(voices, first, test.cut), voices[first]
     calibration, source = _calibrate(
-        scorers[test.scoring], material, voices[test.seconds[0]], voices_of_cohort, labels
+        scorers[test.scoring], material, pair, voices_of_cohort, labels
     )
     return _summed_up(conditions, backend, calibration, source)
 
@@ -192,13 +194,16 @@ def _condition(
 def _calibrate(
     scorer: Scorer,
     material: Material,
-    voices: Voices,
+    pair: tuple[Voices, Voices],
     cohort: Voices | None,
     labels: NDArray[np.int64],
 ) -> tuple[Calibration | None, str]:
-    """The calibration, and what it was fitted on."""
+    """The calibration, and what it was fitted on.
+
+    `pair` is how both sides of the headline's trials are heard: so are those calibrated on.
+    """
     if material.calibration is not None:
-        one = _condition(material.calibration, 0.0, scorer, voices, voices)
+        one = _condition(material.calibration, 0.0, scorer, *pair)
         return fit_calibration(one.scores, one.target), one.trials.name
     if cohort is None:
         return None, "nothing"

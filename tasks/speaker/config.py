@@ -170,8 +170,10 @@ class TestConfig:
                 f"--test.seconds is {list(self.seconds)}; each must be 0 (full length) or at least "
                 "0.5"
             )
-        if self.top < 1:
-            raise UserError(f"--test.top is {self.top}; it must be at least 1")
+        if self.top < 2:
+            raise UserError(
+                f"--test.top is {self.top}; it must be at least 2, as one score has no deviation"
+            )
         if self.cohort_utterances < 0:
             raise UserError(
                 f"--test.cohort_utterances is {self.cohort_utterances}; it must not be negative"

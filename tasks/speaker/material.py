@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UserError
 from tasks.speaker import sample
 from tasks.speaker.config import Config
 from tasks.speaker.scoring import refuse_overlap
@@ -83,6 +84,12 @@ def read_material(config: Config, need_speakers: bool = True) -> Material:
         calibration = _read_set(root, config.test.calibration, data.audio, require)
     for one in sets:
         file = one.trials.file
+        same = [other.trials.file for other in sets if other.name == one.name]
+        if len(same) > 1:
+            raise UserError(
+                f"--data.trials: {same[0]} and {same[1]} are both called {one.name}, and so would "
+                "their results be; give one of them another name"
+            )
         if speakers is not None:
             refuse_overlap(set(speakers.names), one.trials.speakers(), speakers.source, file)
         if calibration is not None:

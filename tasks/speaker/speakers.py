@@ -37,7 +37,7 @@ class Speakers:
     def fingerprint(self) -> str:
         """sha256 over the names of speakers and files, without the folders above them."""
         names = "\n".join("/".join(Path(file).parts[-3:]) for file in self.files)
-        return hashlib.sha256(names.encode()).hexdigest()
+        return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
 
     def summary(self) -> str:
         """One line for the log."""
@@ -166,7 +166,7 @@ def _listed(file: Path, root: Path, audio: Sequence[Path], require: bool) -> lis
 def lines_of(file: Path) -> list[str]:
     """Lines of a list file. Raises UserError if it is not there or no text."""
     try:
-        return file.read_text().splitlines()
+        return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(f"{file}: no such list") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -37,7 +37,7 @@ class Trials:
         return len(self.target)
 
     def speakers(self) -> set[str]:
-        """Names of the speakers: the first folder of a path, as in VoxCeleb's lists."""
+        """Names of the speakers: the first of a path's last three parts, as in VoxCeleb's lists."""
         return {speaker_of(recording) for recording in self.recordings}
 
     def summary(self) -> str:
@@ -49,9 +49,8 @@ class Trials:
 
 
 def speaker_of(recording: str) -> str:
-    """Who speaks: id10270 of id10270/x6uYqmx31kE/00001.wav, of an absolute path three up."""
-    parts = Path(recording).parts
-    return parts[0] if not recording.startswith("/") else parts[-3:][0]
+    """Who speaks: id10270 of id10270/x6uYqmx31kE/00001.wav, whatever folders are before it."""
+    return Path(recording).parts[-3:][0]
 
 
 def read_trials(file: Path) -> Trials:

@@ -16,6 +16,15 @@ def test_an_input_is_never_overwritten(tmp_path):
         outputs.targets([tmp_path / "x.jpg"], tmp_path, ".jpg")
 
 
+def test_no_other_file_that_is_read_is_overwritten(tmp_path):
+    bitmap, photo = tmp_path / "x.bmp", tmp_path / "x.jpg"
+    with pytest.raises(UserError, match=r"would overwrite the input .*x\.jpg; choose another"):
+        outputs.targets([bitmap, photo], tmp_path, ".jpg")
+    with pytest.raises(UserError, match=r"would overwrite the input .*x_ranked\.jpg"):
+        outputs.targets([photo], tmp_path, "_ranked.jpg", [tmp_path / "x_ranked.jpg"])
+    assert outputs.targets([bitmap], tmp_path, ".jpg") == {bitmap: photo}
+
+
 def test_a_folder_or_file_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--out .*cannot be made"):

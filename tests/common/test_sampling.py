@@ -1,6 +1,8 @@
 import itertools
 import pickle
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -173,3 +175,35 @@ class _Broken(ToySet):
 
     def sample(self, index, generator):
         raise IndexError("a mistake in the program")
+
+
+BROKEN = """
+from common import distributed
+from common.evaluation import infer
+from tests.common import toy
+
+
+class Broken(toy.ToySet):
+    def sample(self, index, generator):
+        if index == 5:
+            raise ValueError("a bug")
+        return super().sample(index, generator)
+
+
+if {training}:
+    toy.ToySet = Broken
+    toy.train({out!r}, workers=2)
+else:
+    infer(
+        Broken(9), lambda batch: batch["index"].tolist(), batch_size=2, workers=2,
+        world=distributed.World(), title="toy",
+    )
+"""
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_unforeseen_error_in_a_worker_ends_the_process(tmp_path, training):
+    script = BROKEN.format(training=training, out=str(tmp_path / "run"))
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+    assert ended.returncode == 1
+    assert b"ValueError: a bug" in ended.stderr

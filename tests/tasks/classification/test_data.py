@@ -72,6 +72,23 @@ def test_a_list_of_classes_reads_back(tmp_path):
     assert found.titles == ("tench, Tinca tinca", "goldfish")
 
 
+def test_names_of_every_kind_read_back(tmp_path):
+    names = ("n01440764 tench", "a ", " b", "great white", "n01443537", "naïve", "x\u2028y")
+    classes = Classes(names, names)
+    labels.write(classes, tmp_path / "classes.txt")
+    assert labels.read(tmp_path / "classes.txt").names == names
+    (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbf cat \r\ndog\tDog\r\n\r\n")
+    assert labels.read(tmp_path / "windows.txt") == Classes(("cat", "dog"), ("cat", "Dog"))
+
+
+def test_a_file_name_that_is_not_utf_8_has_a_fingerprint(tmp_path):
+    root = small.write_tree(tmp_path)
+    plain = folders.read(root, "val", None).fingerprint
+    odd = os.fsdecode(b"\xe9t\xe9.jpg")
+    (root / "val/cat/cat_0.jpg").rename(root / "val/cat" / odd)
+    assert folders.read(root, "val", None).fingerprint != plain
+
+
 def test_imagenets_classes():
     classes = labels.imagenet()
     assert len(classes) == 1000

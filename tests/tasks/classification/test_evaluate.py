@@ -80,6 +80,10 @@ def test_a_damaged_picture_is_left_out_and_counted(root, capsys):
     assert found.skipped == 1
     assert 5 not in found.index
     assert "1 of 12 samples could not be read" in capsys.readouterr().out
+    for path in (root / "val").rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="val: not one of its 12 pictures can be read"):
+        evaluate.evaluate(Brightness(), pictures, config, WORLD)
 
 
 def test_the_command_writes_card_accuracies_and_pictures(root, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """The train command from its flags to a scored run directory."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -117,6 +118,19 @@ def test_a_run_is_a_source_of_weights(monkeypatch, data_root, trained, tmp_path,
     assert all(torch.equal(old[key], new[key]) for key in convolutions)
     same_layer = torch.equal(old["fc.weight"], new["fc.weight"])
     assert same_layer == (flag == "--finetune")
+
+
+def test_finetuning_takes_a_run_of_the_same_classes_only(monkeypatch, data_root, trained, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(data_root, other)
+    for split in ("train", "val"):
+        first = min((other / split).iterdir())
+        first.rename(first.with_name("aardvark"))
+    with pytest.raises(
+        UserError, match=r"--finetune .*not those of that run .*1 unexpected \(aard"
+    ):
+        run_train(monkeypatch, other, tmp_path / "out", "--finetune", str(trained))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,11 @@ def test_batches_that_cannot_be_are_refused(settings, ranks, words):
         assert word in message
 
 
+def test_a_training_set_of_one_person():
+    with pytest.raises(UserError, match=r"^--data\.root: the training set has one person only"):
+        person_batches(np.zeros(9, dtype=np.int64), config(16), 1)
+
+
 def test_batches_that_can_be():
     order = person_batches(LABELS, config(40), 1)
     assert (order.persons, order.pictures, order.seed) == (10, 4, 0)

@@ -89,6 +89,13 @@ def test_damaged_pictures_stop_or_are_left_out(tmp_path, capsys):
     assert len(found.scores.queries) == 4
     assert found.metrics["mAP"] == 1
     assert str(among) in capsys.readouterr().err
+    for path in (root / "bounding_box_test").iterdir():
+        if path != among:
+            path.write_bytes(b"")
+    among.write_bytes((root / "query" / "0012_c2s1_000000_00.jpg").read_bytes())
+    (root / "query" / "0012_c1s1_000000_00.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="no query has a picture of its person by another camera"):
+        outcome(root, on_error="skip")
     for path in (root / "query").iterdir():
         path.write_bytes(b"")
     with pytest.raises(UserError, match="no picture of query or gallery can be read"):

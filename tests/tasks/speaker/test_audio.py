@@ -246,3 +246,14 @@ def test_m4a_of_unknown_length(tmp_path):
     container = SimpleNamespace(streams=SimpleNamespace(audio=[stream]))
     with pytest.raises(DamagedFile, match="how long"):
         _Mpeg4(tmp_path / "a.m4a", container)
+
+
+def test_a_flac_that_does_not_say_how_long_it_is(tmp_path):
+    path = tmp_path / "piped.flac"
+    soundfile.write(path, tone(), 16000)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the lower 36 of these bits count the samples (RFC 9639, section 8.2)
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"piped\.flac: does not say how long it is"):
+        audio.read(path)

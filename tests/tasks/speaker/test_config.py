@@ -52,7 +52,7 @@ def test_a_saved_config_reads_back_equal(tmp_path):
         ("--test.seconds", "[0.1]", "at least 0.5"),
         ("--test.seconds", "[]", "at least 0.5"),
         ("--test.scoring", "plda", "as-norm"),
-        ("--test.top", "0", "at least 1"),
+        ("--test.top", "1", "at least 2"),
         ("--test.cohort_utterances", "-1", "not be negative"),
         ("--new_speakers", "true", "--finetune"),
     ],

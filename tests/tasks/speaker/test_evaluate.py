@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tasks.speaker.inference import embed
 from tasks.speaker.material import read_material
 from tasks.speaker.metrics import (
     equal_errors,
+    fit_calibration,
     normalised,
     operating_points,
     verification_scores,
@@ -211,6 +213,17 @@ def test_training_speakers_in_the_trials_are_refused(tmp_path, monkeypatch):
     assert "id20001" in message
 
 
+def test_two_lists_of_one_name_are_refused(tmp_path):
+    root = write_set(tmp_path)
+    (root / "more").mkdir()
+    (root / "more/veri_test.txt").write_text((root / "veri_test.txt").read_text())
+    config = tiny_config(root)
+    lists = (Path("veri_test.txt"), Path("more/veri_test.txt"))
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, trials=lists))
+    with pytest.raises(UserError, match=r"--data\.trials: .* are both called veri_test"):
+        read_material(config)
+
+
 def test_calibration_trials_of_training_speakers():
     labels = np.repeat(np.arange(5), [4, 1, 3, 2, 2])
     first, second = training_trials(labels)
@@ -234,6 +247,18 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     evaluation = all_scores(write_model(config), read_material(config), config, WORLD)
     assert evaluation.calibrated_on == "calibration"
     assert evaluation.metrics["Cllr"] >= evaluation.metrics["minCllr"]
+    # Calibrated on trials that are heard as those which are scored: one side whole, one cut.
+    known = {}
+    for cut in ("test", "both"):
+        test = TestConfig(seconds=(0.6,), cut=cut, calibration="calibration.txt")
+        config = plain(tiny_config(root, test=test))
+        model, material = write_model(config), read_material(config)
+        found = all_scores(model, material, config, WORLD)
+        swapped = dataclasses.replace(material, sets=(material.calibration,), calibration=None)
+        scored = all_scores(model, swapped, config, WORLD).conditions[0]
+        known[cut] = fit_calibration(scored.scores, scored.target)
+        assert found.calibration.slope == pytest.approx(known[cut].slope, rel=1e-3)
+    assert known["test"].slope != pytest.approx(known["both"].slope, rel=1e-2)
     (root / "veri_test.txt").write_text("\n".join(lines))
     with pytest.raises(UserError, match="2 of its 4 speakers"):
         read_material(config)

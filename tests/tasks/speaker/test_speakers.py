@@ -55,7 +55,7 @@ def test_a_folder_for_each_speaker(tmp_path):
 def test_a_list(tmp_path):
     touch(tmp_path, "wav/b/s/1.flac", "wav/a/s/1.flac", "wav/a/s/2 with blank.flac")
     lines = "bob b/s/1.flac\n\nann a/s/1.flac\nann a/s/2 with blank.flac\n"
-    (tmp_path / "train_list.txt").write_text(lines)
+    (tmp_path / "train_list.txt").write_text("\ufeff" + lines)  # as Windows' editors save it
     found = read_speakers(tmp_path, "train_list.txt", AUDIO)
     assert found.names == ("ann", "bob")
     assert found.labels.tolist() == [0, 0, 1]
@@ -135,6 +135,7 @@ def test_whose_recording():
     assert speaker_of("id10270/x6uYqmx31kE/00001.wav") == "id10270"
     assert speaker_of("/data/wav/id10270/x6uYqmx31kE/00001.wav") == "id10270"
     assert speaker_of("ann/a.wav") == "ann"
+    assert speaker_of("dev/wav/id10270/x6uYqmx31kE/00001.wav") == "id10270"
 
 
 @pytest.mark.parametrize(
