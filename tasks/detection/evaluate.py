@@ -98,6 +98,10 @@ def evaluate(
         title="evaluating",
         collate=collate,
     )
+    if world.main and not pictures:
+        raise UserError(
+            f"{annotations.file}: not one of its {len(annotations)} pictures can be read"
+        )
     results = [one for picture in pictures for one in picture]
     scores = _scores(results, annotations, config) if world.main else {}
     scored, scores = distributed.share((len(pictures), scores), world)

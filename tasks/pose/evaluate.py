@@ -94,6 +94,10 @@ def evaluate(
         world=world,
         title="evaluating",
     )
+    if world.main and not people and len(dataset):
+        raise UserError(
+            f"{annotations.file}: not one picture of its {len(dataset)} boxes can be read"
+        )
     results = coco_results(people, annotations.skeleton, config.test)
     metrics = _scores(people, results, annotations, config) if world.main else {}
     return Evaluation(

@@ -168,6 +168,10 @@ def test_a_damaged_picture_stops_or_is_counted(root, tmp_path, monkeypatch):
     assert "000000000008.jpg" in refusal(monkeypatch, "--run", run, "--data.root", broken)
     run_command(monkeypatch, "--run", run, "--data.root", broken, "--data.on_error", "skip")
     assert card.read(run / "metrics.json").data["skipped"] == 1
+    for path in (broken / "images" / "val2017").iterdir():
+        path.write_bytes(b"")
+    words = "--run", run, "--data.root", broken, "--data.on_error", "skip"
+    assert "not one of its" in refusal(monkeypatch, *words)
 
 
 def test_mistakes_are_told_in_a_line(root, tmp_path, monkeypatch):

@@ -63,6 +63,16 @@ def test_true_heat_maps_give_a_perfect_score(tmp_path, coding, flip):
     assert (outcome.boxes, outcome.skipped) == (3, 0)
 
 
+def test_pictures_none_of_which_can_be_read(tmp_path):
+    root = data_set(tmp_path / "coco")
+    for path in root.rglob("*.jpg"):
+        path.write_bytes(b"")
+    config = tiny_config(root, data={"on_error": "skip"})
+    annotations = evaluate.read_annotations(config, config.data.val_split)
+    with pytest.raises(UserError, match="not one picture of its 3 boxes can be read"):
+        evaluate.evaluate(nn.Identity(), annotations, config, WORLD)
+
+
 def test_estimated_joints_are_near_the_annotated_ones(tmp_path):
     root = data_set(tmp_path / "coco")
     outcome = scores_of_an_oracle(
