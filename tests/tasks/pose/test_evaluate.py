@@ -70,7 +70,7 @@ def test_pictures_none_of_which_can_be_read(tmp_path):
     config = tiny_config(root, data={"on_error": "skip"})
     annotations = evaluate.read_annotations(config, config.data.val_split)
     with pytest.raises(UserError, match="not one picture of its 3 boxes can be read"):
-        evaluate.evaluate(nn.Identity(), annotations, config, WORLD)
+        evaluate.evaluate(torch.nn.Identity(), annotations, config, WORLD)
 
 
 def test_estimated_joints_are_near_the_annotated_ones(tmp_path):
