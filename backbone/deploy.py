@@ -76,12 +76,7 @@ def deploy(
         ValueError: an argument is out of its range.
         RuntimeError: compiling was asked for and there is no C++ compiler, or it failed.
     """
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"precision is {precision!r}; allowed: fp32, bf16")
-    if pad_to is not None and pad_to < 1:
-        raise ValueError(f"pad_to is {pad_to}; needed: a whole number from 1 on")
-    if not callable(getattr(module, entry, None)):
-        raise ValueError(f"entry is {entry!r}; needed: a method of {type(module).__name__}")
+    _check(module, precision, pad_to, entry)
     device = next(module.parameters()).device
     if compile:
         require_compiler(device)
@@ -104,6 +99,15 @@ def deploy(
     if precision == "fp32" and not compile:
         return own
     return Deployed(own, entry, precision, compile, device.type)
+
+
+def _check(module: nn.Module, precision: str, pad_to: int | None, entry: str) -> None:
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision is {precision!r}; allowed: fp32, bf16")
+    if pad_to is not None and pad_to < 1:
+        raise ValueError(f"pad_to is {pad_to}; needed: a whole number from 1 on")
+    if not callable(getattr(module, entry, None)):
+        raise ValueError(f"entry is {entry!r}; needed: a method of {type(module).__name__}")
 
 
 def _lay_out(module: nn.Module, precision: Precision) -> None:

@@ -121,9 +121,10 @@ def parse(
     return _build(parser, kind, namespace)
 
 
-def peek(kind: type, argv: Sequence[str], positional: str | None, field: str) -> Any:
-    """One field as the words of `parse` set it, before any other is looked at."""
-    return _at_home(_parsed(kind, argv, positional)[1][field])
+def peek(kind: type, argv: Sequence[str], positional: str | None, *fields: str) -> list[Any]:
+    """Some fields as the words of `parse` set them, before any other is looked at."""
+    _, namespace = _parsed(kind, argv, positional)
+    return [_at_home(namespace[field]) for field in fields]
 
 
 def _at_home(value: Any) -> Any:

@@ -102,9 +102,7 @@ def parse(
             wrong.
     """
     # Whether the other flags fit together is for the run's config to say, not for the defaults.
-    run, checkpoint = (
-        configuration.peek(kind, words, positional, f) for f in ("run", "checkpoint")
-    )
+    run, checkpoint = configuration.peek(kind, words, positional, "run", "checkpoint")
     if run is None and checkpoint in ("best", "last"):
         raise UserError(
             "--run is missing: give a run directory, or --config RECIPE.yaml and --checkpoint FILE"
@@ -123,7 +121,9 @@ def _require_kind(kind: type[Flags], file: str, run: Path) -> None:
     try:
         configuration.parse(kind, ["--config", file])
     except UserError as error:
-        raise UserError(f"--run {run}: its config.yaml is not of this task ({error})") from error
+        raise UserError(
+            f"--run {run}: its config.yaml does not fit this command ({error})"
+        ) from error
 
 
 def _config_of(run: Path) -> Path:

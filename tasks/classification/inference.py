@@ -44,10 +44,10 @@ def initialise(model: Classifier, config: Config, classes: Classes) -> None:
     if config.finetune is not None:
         weights = read(config.finetune, "--finetune")
         trained.load(model, weights, explain)
-        _require_order(classes, weights, config.finetune)
+        _require_classes(classes, weights, config.finetune)
 
 
-def _require_order(classes: Classes, weights: Trained, source: str) -> None:
+def _require_classes(classes: Classes, weights: Trained, source: str) -> None:
     """Refuse the last layer of a run for other classes, or for the same in another order."""
     learnt = classes_of(weights, None) if weights.epoch is not None else None
     if learnt is None or learnt.names == classes.names:

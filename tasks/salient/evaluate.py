@@ -149,13 +149,13 @@ def _evaluation(results: Sequence[Result], pictures: PictureSet, world: World) -
 def main() -> None:
     """Read the flags, score, and write cards, curves and pictures."""
     words = sys.argv[1:]
-    maps = config.peek(EvaluateConfig, words, None, "maps")
+    maps, run = config.peek(EvaluateConfig, words, None, "maps", "run")
     if maps is None:
         settings = trained.parse(EvaluateConfig, words)
         with distributed.started(settings.engine.device) as world:
             score(settings, world)
         return
-    if config.peek(EvaluateConfig, words, None, "run") is not None:
+    if run is not None:
         raise UserError("--maps and --run: give one; maps are scored without a model")
     settings = config.parse(EvaluateConfig, ["--out", f"runs/{maps.resolve().name}", *words])
     with distributed.started("cpu") as world:

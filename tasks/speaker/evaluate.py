@@ -64,8 +64,9 @@ def require_scores(scores: Path | None, *others: Path | None) -> None:
 def main() -> None:
     """Read the flags, score the model or the file, and write what there is to tell."""
     words = sys.argv[1:]
-    names = "scores", "labels", "calibration_scores"
-    files = [configuration.peek(EvaluateConfig, words, None, name) for name in names]
+    files = configuration.peek(
+        EvaluateConfig, words, None, "scores", "labels", "calibration_scores"
+    )
     require_scores(*files)
     scores = files[0]
     if scores is not None:
