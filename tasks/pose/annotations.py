@@ -1,5 +1,6 @@
 """What every pose data set is read into, and the checks that they share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,8 @@ class Annotations:
         """The whole COCO dictionary but for the outlines, as pycocotools wants it for scoring.
 
         Crowds and persons without joints are in it: detections on them are not counted as wrong.
+        Persons with numbers that are not finite are not: whatever is found would match them, since
+        a similarity that is not a number is not below any threshold.
         Read again from the file, because training on 150,000 persons has no use for it.
         """
         content, _ = read_json(self.file)
@@ -61,8 +64,14 @@ class Annotations:
         persons = [
             {key: value for key, value in entry.items() if key != "segmentation"}
             for entry in content["annotations"]
+            if _is_finite(entry)
         ]
         return {**content, "annotations": persons}
+
+
+def _is_finite(entry: Mapping[str, Any]) -> bool:
+    numbers = [*entry.get("keypoints", ()), *entry.get("bbox", ()), entry.get("area") or 0]
+    return bool(np.isfinite(np.array(numbers, dtype=np.float64)).all())
 
 
 @dataclass(frozen=True)

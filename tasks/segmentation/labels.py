@@ -35,8 +35,12 @@ class LabelReader:
         classes: their number.
         ignore_index: value on disk that is ignored.
         values: value on disk of each class; none means 0, 1, 2, ...
-        palette: colour on disk of each class; none means that masks hold values.
+        palette: colour on disk of each class; none means that masks hold values. Grey masks always
+            hold values: where every colour is a grey, these, and otherwise those of `values`.
         unknown: what to do with values and colours of no class.
+
+    Raises:
+        UserError: without a palette, the ignored value is a class's.
     """
 
     def __init__(
@@ -51,8 +55,18 @@ class LabelReader:
         self.ignore_index = ignore_index
         self.unknown = unknown
         self.table = np.full(256, UNKNOWN, dtype=np.uint8)
-        self.table[list(values) or range(classes)] = range(classes)
-        self.table[ignore_index] = IGNORED
+        self.grey = bool(palette) and all(len(set(colour)) == 1 for colour in palette)
+        greys = [colour[0] for colour in palette] if self.grey else []
+        stored = greys or list(values) or list(range(classes))
+        if ignore_index in stored and not palette:
+            raise UserError(
+                f"--data.ignore_index {ignore_index}: is also the label value of class number "
+                f"{stored.index(ignore_index)}, whose pixels would all be ignored; choose a value "
+                "that no class has"
+            )
+        self.table[stored] = range(classes)
+        if ignore_index not in greys:
+            self.table[ignore_index] = IGNORED
         codes = _codes(np.array(palette, dtype=np.uint8).reshape(-1, 3))
         self.order = np.argsort(codes).astype(np.uint8)
         self.codes = codes[self.order]
@@ -79,7 +93,8 @@ class LabelReader:
             with Image.open(path) as mask:
                 if len(self.codes) and mask.mode not in ("L", "1", "I", "I;16"):
                     return np.asarray(mask.convert("RGB"))
-                stored = np.asarray(mask)
+                # Black and white are 0 and 1 as values, and 0 and 255 as greys.
+                stored = np.asarray(mask.convert("L") if mask.mode == "1" and self.grey else mask)
         except FileNotFoundError:
             raise DamagedFile(f"{path}: no such label map") from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:

@@ -108,6 +108,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     config = evaluate.with_classes(config)
     weights = trained.find(config, from_published)
     labels_to = outputs.targets(pictures, config.out, ".png", videos)
+    overlays_to = outputs.targets(pictures, config.out, "_overlay.jpg", videos)
     videos_to = outputs.targets(videos, config.out, ".mp4", pictures)
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
@@ -116,7 +117,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     skipped = 0
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
         try:
-            entries.append(_segment_picture(segmenter, path, labels_to[path]))
+            entries.append(_segment_picture(segmenter, path, labels_to[path], overlays_to[path]))
         except DamagedFile as error:
             if config.data.on_error == "stop":
                 raise
@@ -131,12 +132,11 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
         print(f"{skipped} pictures could not be read and were left out")
 
 
-def _segment_picture(segmenter: Segmenter, path: Path, target: Path) -> dict[str, Any]:
+def _segment_picture(segmenter: Segmenter, path: Path, target: Path, drawn: Path) -> dict[str, Any]:
     # People look at their pictures upright.
     picture = image.read(path, rotate=True)
     labels = segmenter.labels(picture)
     write_labels(target, labels, segmenter.colours)
-    drawn = target.with_name(f"{target.stem}_overlay.jpg")
     image.write(drawn, overlay(picture, labels, segmenter.classes, segmenter.colours))
     return {
         "file_name": path.name,

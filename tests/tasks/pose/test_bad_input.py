@@ -269,6 +269,15 @@ def test_numbers_that_are_not_finite(root, field, number):
     found = read_coco(root, "val2017", on_error="skip")
     assert found.ids.tolist() == [100, 102]
     assert "1 with numbers that are not finite" in found.summary()
+    # Nor are they scored: a similarity that is not a number would match whatever is found.
+    assert [person["id"] for person in found.ground_truth["annotations"]] == [100, 102]
+
+
+def test_an_area_that_is_not_a_number_is_not_scored(root):
+    coco = small.content()
+    coco["annotations"][1]["area"] = float("nan")
+    found = read_coco(small.write_coco(root, coco), "val2017", on_error="stop")
+    assert [person["id"] for person in found.ground_truth["annotations"]] == [100, 102]
 
 
 def test_words_instead_of_numbers(root):

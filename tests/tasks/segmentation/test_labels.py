@@ -95,6 +95,29 @@ def test_a_palette_turns_colours_back_into_classes(tmp_path_factory, data):
     assert np.array_equal(LabelReader(len(palette), palette=palette).read(path), truth)
 
 
+@pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA"])
+@pytest.mark.parametrize("palette", [((0, 0, 0), (255,) * 3), ((255,) * 3, (0, 0, 0))])
+def test_black_and_white_are_the_same_however_they_are_stored(tmp_path, mode, palette):
+    white = np.array([[0, 1, 1], [0, 0, 1]])
+    Image.fromarray((255 * white).astype(np.uint8)).convert(mode).save(tmp_path / "a.png")
+    found = LabelReader(2, palette=palette).read(tmp_path / "a.png")
+    assert np.array_equal(found, white if palette[0][0] == 0 else 1 - white)
+
+
+def test_grey_masks_beside_a_grey_palette_may_be_void(tmp_path):
+    Image.fromarray(np.array([[0, 128, 255]], np.uint8)).save(tmp_path / "a.png")
+    reader = LabelReader(2, palette=((0, 0, 0), (128,) * 3))
+    assert reader.read(tmp_path / "a.png").tolist() == [[0, 1, IGNORED]]
+
+
+def test_a_class_that_would_be_ignored_as_a_whole():
+    with pytest.raises(UserError, match=r"--data\.ignore_index 255: is also .* class number 1"):
+        LabelReader(2, values=(0, 255))
+    with pytest.raises(UserError, match=r"--data\.ignore_index 0: is also .* class number 0"):
+        LabelReader(3, ignore_index=0)
+    LabelReader(2, values=(0, 255), ignore_index=254)
+
+
 def test_with_a_palette_the_colours_of_a_palette_png_count(tmp_path):
     """A program that saves indexed colours numbers them as it likes."""
     truth = np.array([[0, 2], [1, 2]], dtype=np.uint8)

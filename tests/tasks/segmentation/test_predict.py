@@ -122,6 +122,15 @@ def test_equal_names_do_not_overwrite_each_other(run, pictures, tmp_path, monkey
     assert (out / "a_2_overlay.jpg").is_file()
 
 
+def test_an_overlay_is_not_written_onto_an_input(run, tmp_path, monkeypatch):
+    for number, name in enumerate(("a.jpg", "a_overlay.jpg")):
+        Image.fromarray(small.picture(number)).save(tmp_path / name)
+    before = (tmp_path / "a_overlay.jpg").read_bytes()
+    with pytest.raises(UserError, match=r"would overwrite the input .*a_overlay\.jpg"):
+        run_command(monkeypatch, tmp_path, "--run", run, "--out", tmp_path)
+    assert (tmp_path / "a_overlay.jpg").read_bytes() == before
+
+
 def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
     run_command(monkeypatch, "--run", run, "--sample", 2, "--out", tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*_overlay.jpg"))) == 2
