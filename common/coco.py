@@ -1,7 +1,8 @@
 """Data sets in COCO's form: where their files lie, and the pictures that they list."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.annotations import require_once
 from common.errors import DamagedFile, UserError
@@ -51,21 +52,79 @@ def picture_folder(root: Path, split: str) -> Path:
     )
 
 
-def pictures(content: Any, file: Path) -> dict[int, dict[str, Any]]:
-    """Entries of `images` by id, each with file_name, width and height, in the file's order.
+class Listed(NamedTuple):
+    """A picture that a COCO file lists."""
+
+    file_name: str
+    height: int
+    """In pixels."""
+    width: int
+
+
+def pictures(content: Any, file: Path) -> dict[int, Listed]:
+    """Entries of `images` by id, in the file's order.
 
     Raises:
         UserError: the content is not that of a COCO file.
-        DamagedFile: an entry lacks one of these, or two have the same id or name.
+        DamagedFile: an entry lacks or garbles its id, file_name, width or height, or two entries
+            have the same id or name.
     """
     if not isinstance(content, dict) or not all(
         isinstance(content.get(key), list) for key in ("images", "annotations")
     ):
         raise UserError(f"{file}: is not a COCO file: it has no lists 'images' and 'annotations'")
     entries = content["images"]
-    for key in ("id", "file_name", "width", "height"):
-        if any(key not in entry for entry in entries):
-            raise DamagedFile(f"{file}: an entry of 'images' has no '{key}'")
+    require_keys(entries, ("id", "file_name", "width", "height"), "picture", file)
+    require_whole(((entry["id"], "a picture", "id") for entry in entries), file)
     require_once((entry["id"] for entry in entries), file, "picture id")
-    require_once((entry["file_name"] for entry in entries), file, "picture")
-    return {entry["id"]: entry for entry in entries}
+    listed = {entry["id"]: _listed(entry, file) for entry in entries}
+    require_once((one.file_name for one in listed.values()), file, "picture")
+    return listed
+
+
+def _listed(entry: dict[str, Any], file: Path) -> Listed:
+    number, name = entry["id"], entry["file_name"]
+    if not isinstance(name, str) or not name:
+        raise DamagedFile(f"{file}: picture {number} has the file_name {name!r}")
+    sides = []
+    for key in ("height", "width"):
+        side = entry[key]
+        if type(side) not in (int, float) or side != side // 1 or not 1 <= side < 2**31:
+            raise DamagedFile(f"{file}: picture {number} has a {key} of {side!r}")
+        sides.append(int(side))
+    return Listed(name, *sides)
+
+
+def annotations(content: dict[str, Any], file: Path) -> list[dict[str, Any]]:
+    """Entries of `annotations`, each with whole numbers for ids and with a bbox, still unchecked.
+
+    Raises:
+        DamagedFile: an entry lacks one of these, or two have the same id.
+    """
+    entries: list[dict[str, Any]] = content["annotations"]
+    keys = ("id", "image_id", "category_id")
+    require_keys(entries, (*keys, "bbox"), "annotation", file)
+    for key in keys:
+        require_whole(((one[key], f"annotation {one['id']}", key) for one in entries), file)
+    require_once((entry["id"] for entry in entries), file, "annotation id")
+    return entries
+
+
+def require_keys(entries: Sequence[Any], keys: Sequence[str], what: str, file: Path) -> None:
+    """Raise DamagedFile for one of a list's entries, such as "picture", that lacks a key."""
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise DamagedFile(f"{file}: {what} number {place} is {entry!r}, not an object with keys")
+        missing = [key for key in keys if key not in entry]
+        if missing:
+            which = entry.get("id", f"number {place}")
+            raise DamagedFile(f"{file}: {what} {which} has no '{missing[0]}'")
+
+
+def require_whole(values: Iterable[tuple[Any, str, str]], file: Path) -> None:
+    """Raise DamagedFile for an id that is not a whole number; each with its owner and its key."""
+    for value, owner, key in values:
+        if type(value) is not int or not -(2**63) <= value < 2**63:
+            raise DamagedFile(
+                f"{file}: {owner} has the '{key}' {value!r}; it must be a whole number"
+            )

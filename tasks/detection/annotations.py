@@ -4,7 +4,7 @@ A category keeps the id that its file gives it. Networks count otherwise: label 
 k-th category, and 0 is the background.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,12 +153,14 @@ class Annotations:
             **{name: getattr(self, name)[rows] for name in columns},
         )
 
-    def ground_truth(self) -> dict[str, Any]:
+    def ground_truth(self, unread: Container[int] = ()) -> dict[str, Any]:
         """The COCO dictionary of the split, as pycocotools takes it for scoring, crowds included.
 
-        Categories have the ids of the file. Objects with boxes of no area are not in it.
+        Categories have the ids of the file. Objects with boxes of no area are not in it, nor those
+        of pictures that could not be read: nothing was looked for there.
         """
-        pictures = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        pictures = np.repeat(self.image_ids, np.diff(self.starts)).tolist()
+        sizes = dict(zip(self.image_ids.tolist(), self.sizes, strict=True))
         return {
             "images": [
                 {"id": number, "file_name": image.name, "height": height, "width": width}
@@ -168,15 +170,16 @@ class Annotations:
             ],
             "categories": [category._asdict() for category in self.categories],
             "annotations": [
-                self._entry(row, self.image_ids[picture], self.sizes[picture])
-                for row, picture in enumerate(pictures)
+                self._entry(row, number, sizes[number])
+                for row, number in enumerate(pictures)
+                if number not in unread
             ],
         }
 
-    def _entry(self, row: int, image_id: np.int64, size: NDArray[np.int64]) -> dict[str, Any]:
+    def _entry(self, row: int, image_id: int, size: NDArray[np.int64]) -> dict[str, Any]:
         entry = {
             "id": int(self.ids[row]),
-            "image_id": int(image_id),
+            "image_id": image_id,
             "category_id": self.categories[int(self.labels[row]) - 1].id,
             "bbox": self.annotated_boxes[row].tolist(),
             "area": float(self.areas[row]),

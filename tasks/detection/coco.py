@@ -1,6 +1,6 @@
 """Objects annotated in COCO's form, of COCO's classes or of one's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ from common.errors import DamagedFile, UserError
 from tasks.detection.annotations import Annotations, Category
 from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
 from tasks.detection.outlines import BadEntry, parse
-
-_NEEDED = ("id", "image_id", "category_id", "bbox")
 
 
 def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
@@ -31,28 +29,23 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
     folder = coco.picture_folder(root, split)
     content, fingerprint = read_json(file)
     listed = coco.pictures(content, file)
-    pictures = _pictures(listed, folder, file)
+    pictures = _pictures(listed, folder)
     categories = _categories(content, file)
-    _require_keys(content["annotations"], file)
+    annotations = coco.annotations(content, file)
     labels = {category.id: label for label, category in enumerate(categories, start=1)}
     rows = {number: row for row, number in enumerate(pictures.ids)}
-    entries, faults = _entries(content["annotations"], pictures, rows, labels, file)
+    entries, faults = _entries(annotations, pictures, rows, labels, file)
     dropped = require_sound(faults, file, on_error)
     if on_error == "stop":
         require_pictures(pictures.files, file)
     return assemble(file, fingerprint, categories, pictures, entries, dropped)
 
 
-def _pictures(listed: Mapping[int, dict[str, Any]], folder: Path, file: Path) -> Pictures:
-    _require_whole(((number, "a picture", "id") for number in listed), file)
-    for number, entry in listed.items():
-        for key in ("height", "width"):
-            if not isinstance(entry[key], int) or entry[key] < 1:
-                raise DamagedFile(f"{file}: picture {number} has a {key} of {entry[key]!r}")
-    sizes = [(entry["height"], entry["width"]) for entry in listed.values()]
+def _pictures(listed: Mapping[int, coco.Listed], folder: Path) -> Pictures:
+    sizes = [(one.height, one.width) for one in listed.values()]
     return Pictures(
         list(listed),
-        [folder / entry["file_name"] for entry in listed.values()],
+        [folder / one.file_name for one in listed.values()],
         np.array(sizes, dtype=np.int64).reshape(-1, 2),
     )
 
@@ -62,34 +55,16 @@ def _categories(content: dict[str, Any], file: Path) -> list[Category]:
     listed = content.get("categories")
     if not isinstance(listed, list) or not listed:
         raise UserError(f"{file}: has no list 'categories', which says what the objects are")
-    if any("id" not in entry or "name" not in entry for entry in listed):
-        raise DamagedFile(f"{file}: an entry of 'categories' has no 'id' or no 'name'")
-    _require_whole(((entry["id"], "a category", "id") for entry in listed), file)
+    coco.require_keys(listed, ("id", "name"), "category", file)
+    coco.require_whole(((entry["id"], "a category", "id") for entry in listed), file)
     require_once((entry["id"] for entry in listed), file, "category id")
+    for entry in listed:
+        if not isinstance(entry["name"], str) or not entry["name"].strip():
+            raise DamagedFile(
+                f"{file}: category {entry['id']} has the name {entry['name']!r}; it must be a text"
+            )
     require_once((entry["name"] for entry in listed), file, "category")
     return sorted(Category(entry["id"], entry["name"]) for entry in listed)
-
-
-def _require_keys(annotations: list[dict[str, Any]], file: Path) -> None:
-    for place, entry in enumerate(annotations):
-        missing = [key for key in _NEEDED if key not in entry]
-        if missing:
-            which = entry.get("id", f"number {place}")
-            raise DamagedFile(f"{file}: annotation {which} has no '{missing[0]}'")
-    for key in _NEEDED[:3]:
-        _require_whole(
-            ((entry[key], f"annotation {entry['id']}", key) for entry in annotations), file
-        )
-    require_once((entry["id"] for entry in annotations), file, "annotation id")
-
-
-def _require_whole(values: Iterable[tuple[Any, str, str]], file: Path) -> None:
-    """Raise DamagedFile for an id that is not a whole number; each with its owner and its key."""
-    for value, owner, key in values:
-        if type(value) is not int:
-            raise DamagedFile(
-                f"{file}: {owner} has the '{key}' {value!r}; it must be a whole number"
-            )
 
 
 def _entries(

@@ -10,6 +10,7 @@ run: ``--config tasks/detection/configs/mask_rcnn_resnet50.yaml --checkpoint FIL
 
 import dataclasses
 import sys
+from collections.abc import Container
 from typing import Any, TypeVar
 
 import torch
@@ -82,14 +83,14 @@ def evaluate(
         raise UserError(f"{annotations.file}: has no object to find")
     categories = [category.id for category in annotations.categories]
 
-    def step(batch: dict[str, Tensor]) -> list[list[dict[str, Any]]]:
+    def step(batch: dict[str, Tensor]) -> list[tuple[int, list[dict[str, Any]]]]:
         found = detect(model, batch["image"], batch["size"], batch["original_size"], config.test)
         return [
-            [{"image_id": image_id, **result} for result in coco_results(one, categories)]
-            for one, image_id in zip(found, batch["image_id"].tolist(), strict=True)
+            (image_id, [{"image_id": image_id, **one} for one in coco_results(objects, categories)])
+            for objects, image_id in zip(found, batch["image_id"].tolist(), strict=True)
         ]
 
-    pictures: list[list[dict[str, Any]]] = infer(
+    pictures: list[tuple[int, list[dict[str, Any]]]] = infer(
         TestSet(annotations, config.data),
         step,
         batch_size=1,  # with padding, what is found would depend on the other pictures
@@ -102,17 +103,18 @@ def evaluate(
         raise UserError(
             f"{annotations.file}: not one of its {len(annotations)} pictures can be read"
         )
-    results = [one for picture in pictures for one in picture]
-    scores = _scores(results, annotations, config) if world.main else {}
+    results = [one for _, objects in pictures for one in objects]
+    unread = set(annotations.image_ids.tolist()) - {image_id for image_id, _ in pictures}
+    scores = _scores(results, annotations, config, unread) if world.main else {}
     scored, scores = distributed.share((len(pictures), scores), world)
     return Evaluation(scores, results, skipped=len(annotations) - scored)
 
 
 def _scores(
-    results: list[dict[str, Any]], annotations: Annotations, config: Config
+    results: list[dict[str, Any]], annotations: Annotations, config: Config, unread: Container[int]
 ) -> dict[str, Scores]:
-    """Scores of boxes and, of a detector that draws them, of masks."""
-    truth = annotations.ground_truth()
+    """Scores of boxes and, of a detector that draws them, of masks, in the pictures read."""
+    truth = annotations.ground_truth(unread)
     kinds = ["box", "mask"] if config.model.masks else ["box"]
     return {name: coco_scores(truth, results, KINDS[name], config.test.scorer) for name in kinds}
 

@@ -1,8 +1,7 @@
 """What every pose data set is read into, and the checks that they share."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from common.annotations import left_out, read_json
 from common.errors import DamagedFile, UserError
+from tasks.pose.metrics import PERSON
 from tasks.pose.skeleton import Skeleton
 
 
@@ -49,9 +49,10 @@ class Annotations:
         text = f"{self.file.name}: {len(self):,} persons in {pictures:,} pictures"
         return text + left_out(self.dropped)
 
-    @cached_property
-    def ground_truth(self) -> dict[str, Any]:
-        """The whole COCO dictionary but for the outlines, as pycocotools wants it for scoring.
+    def ground_truth(self, unread: Container[int] = ()) -> dict[str, Any]:
+        """The persons of the COCO dictionary but for their outlines, as pycocotools scores them.
+
+        Without those of pictures that could not be read: nobody was looked for there.
 
         Crowds and persons without joints are in it: detections on them are not counted as wrong.
         Persons with numbers that are not finite are not: whatever is found would match them, since
@@ -64,13 +65,15 @@ class Annotations:
         persons = [
             {key: value for key, value in entry.items() if key != "segmentation"}
             for entry in content["annotations"]
-            if _is_finite(entry)
+            if entry["category_id"] == PERSON
+            and entry["image_id"] not in unread
+            and _is_finite(entry)
         ]
         return {**content, "annotations": persons}
 
 
 def _is_finite(entry: Mapping[str, Any]) -> bool:
-    numbers = [*entry.get("keypoints", ()), *entry.get("bbox", ()), entry.get("area") or 0]
+    numbers = [*entry["keypoints"], *entry["bbox"], entry.get("area") or 0]
     return bool(np.isfinite(np.array(numbers, dtype=np.float64)).all())
 
 

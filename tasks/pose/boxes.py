@@ -86,25 +86,27 @@ def _entries(file: Path) -> list[_Entry]:
         return [_Entry(name, box, 1.0) for name, listed in content.items() for box in listed]
     if isinstance(content, list) and all(isinstance(one, dict) for one in content):
         persons = [one for one in content if one.get("category_id", PERSON) == PERSON]
-        if all(("file_name" in one or "image_id" in one) and "bbox" in one for one in persons):
-            return [
-                _Entry(
-                    one["file_name"] if "file_name" in one else one["image_id"],
-                    one["bbox"],
-                    one.get("score", 1.0),
-                )
-                for one in persons
-            ]
+        if all(_name(one) != "" and "bbox" in one for one in persons):
+            return [_Entry(_name(one), one["bbox"], one.get("score", 1.0)) for one in persons]
     raise UserError(f"--boxes {file}: is not in a known form; needed: {FORMS}")
+
+
+def _name(entry: dict[str, Any]) -> str | int:
+    """The picture that an entry names; "" if it names none."""
+    name = entry.get("file_name")
+    name = entry.get("image_id") if name is None else name
+    if isinstance(name, float) and name.is_integer():
+        return int(name)  # tables of numbers write 139 as 139.0
+    return name if isinstance(name, str | int) else ""
 
 
 def _csv_entries(file: Path) -> list[_Entry]:
     try:
-        with file.open(newline="") as stream:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
             return [
                 _Entry(
-                    row["file_name"],
+                    row["file_name"] or "",
                     [row["x"], row["y"], row["width"], row["height"]],
                     row.get("score") or 1.0,
                 )
@@ -135,7 +137,7 @@ def _by_name(pictures: Sequence[Path]) -> dict[str, list[Path]]:
     known: dict[str, list[Path]] = {}
     for picture in pictures:
         known.setdefault(picture.name, []).append(picture)
-        if picture.stem.isdigit():
+        if picture.stem.isdecimal():
             known.setdefault(str(int(picture.stem)), []).append(picture)
     return known
 

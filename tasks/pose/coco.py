@@ -1,5 +1,6 @@
 """COCO keypoint annotations and detectors' box files, read from JSON and checked at the door."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import coco
-from common.annotations import read_json, require_once, require_pictures
+from common.annotations import read_json, require_pictures
 from common.errors import DamagedFile, UserError
 from tasks.pose.annotations import Annotations, Boxes, finite_rows, require_finite
+from tasks.pose.metrics import PERSON, annotated_area
 from tasks.pose.skeleton import COCO
-
-PERSON = 1
-"""COCO's category of persons."""
 
 
 def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
@@ -27,8 +26,8 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
     content, fingerprint = read_json(file)
     pictures = coco.pictures(content, file)
     persons = _persons(content, file, pictures)
-    images = {number: folder / entry["file_name"] for number, entry in pictures.items()}
-    sizes = {number: (entry["width"], entry["height"]) for number, entry in pictures.items()}
+    images = {number: folder / one.file_name for number, one in pictures.items()}
+    sizes = {number: (one.width, one.height) for number, one in pictures.items()}
     ids = np.array([person["id"] for person in persons], dtype=np.int64)
     image_ids = np.array([person["image_id"] for person in persons], dtype=np.int64)
     joints = _numbers(persons, "keypoints", COCO.joints * 3, f"{COCO.joints} joints * 3 =", file)
@@ -36,7 +35,7 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
     finite = finite_rows(boxes, joints)
     require_finite(finite, ids, file, on_error)
     boxes, inside = _clean(boxes, np.array([sizes[number] for number in image_ids]))
-    inside &= np.array([(person.get("area") or 0) > 0 for person in persons])
+    inside &= _areas(persons, file) > 0
     joints = joints.reshape(-1, COCO.joints, 3)
     keep, dropped = _selection(persons, joints, finite, inside)
     if not keep.any():
@@ -123,13 +122,9 @@ def _require_own_pictures(
         )
 
 
-def _persons(content: Any, file: Path, pictures: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+def _persons(content: Any, file: Path, pictures: Container[int]) -> list[dict[str, Any]]:
     """Entries of `annotations` that are persons."""
-    entries = content["annotations"]
-    for key in ("id", "image_id", "category_id", "bbox"):
-        if any(key not in entry for entry in entries):
-            raise DamagedFile(f"{file}: an entry of 'annotations' has no '{key}'")
-    require_once((entry["id"] for entry in entries), file, "annotation id")
+    entries = coco.annotations(content, file)
     persons = [entry for entry in entries if entry["category_id"] == PERSON]
     if not persons:
         raise UserError(
@@ -166,6 +161,16 @@ def _numbers(
         raise DamagedFile(f"{file}: not all '{key}' are numbers ({error})") from None
 
 
+def _areas(persons: list[dict[str, Any]], file: Path) -> NDArray[np.float64]:
+    """Areas (N,) of persons whose boxes are numbers."""
+    for person in persons:
+        if isinstance(person.get("area"), bool | str | list | dict):
+            raise DamagedFile(
+                f"{file}: annotation {person['id']} has the area {person['area']!r}, not a number"
+            )
+    return np.array([annotated_area(person) for person in persons], dtype=np.float64)
+
+
 def _selection(
     persons: list[dict[str, Any]],
     joints: NDArray[np.float64],
@@ -173,7 +178,7 @@ def _selection(
     inside: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """Which of N persons the published code trains and scores on, and why not the others."""
-    single = np.array([not person.get("iscrowd", 0) for person in persons])
+    single = np.array([not person.get("iscrowd") for person in persons])
     labelled = single & (joints[:, :, 2] > 0).any(axis=1)
     dropped = {
         "crowds": ~single,

@@ -6,7 +6,7 @@ detector's boxes instead of the annotated ones) and ``--test.flip false``.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -99,7 +99,8 @@ def evaluate(
             f"{annotations.file}: not one picture of its {len(dataset)} boxes can be read"
         )
     results = coco_results(people, annotations.skeleton, config.test)
-    metrics = _scores(people, results, annotations, config) if world.main else {}
+    unread = set(dataset.image_ids.tolist()) - {person.image_id for person in people}
+    metrics = _scores(people, results, annotations, config, unread) if world.main else {}
     return Evaluation(
         metrics=distributed.share(metrics, world),
         results=results,
@@ -160,15 +161,17 @@ def _scores(
     results: list[dict[str, Any]],
     annotations: Annotations,
     config: Config,
+    unread: Container[int],
 ) -> dict[str, float]:
+    # A person in a picture that could not be read has no prediction and does not count.
     if config.data.format == "coco":
-        return coco_scores(annotations.ground_truth, results, np.array(annotations.skeleton.sigmas))
-    # A person whose picture was skipped has no prediction and does not count.
+        truth = annotations.ground_truth(unread)
+        return coco_scores(truth, results, np.array(annotations.skeleton.sigmas))
     rows = [person.annotation for person in people]
     shape = (len(rows), annotations.skeleton.joints, 3)
     predicted = np.array([person.joints for person in people]).reshape(shape)
-    truth = annotations.joints[rows]
-    return pckh(predicted[..., :2], truth[..., :2], truth[..., 2], annotations.head_sizes[rows])
+    joints = annotations.joints[rows]
+    return pckh(predicted[..., :2], joints[..., :2], joints[..., 2], annotations.head_sizes[rows])
 
 
 def main() -> None:

@@ -238,9 +238,21 @@ def _measured(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labelled(annotation: dict[str, Any]) -> dict[str, Any]:
-    """An annotation with its area and count of labelled joints, which some data sets leave out."""
+    """An annotation with the fields that some data sets leave out."""
     labelled = sum(visible > 0 for visible in annotation["keypoints"][2::3])
-    return {"area": 0, **annotation, "num_keypoints": labelled}
+    return {
+        **annotation,
+        "area": annotated_area(annotation),
+        "iscrowd": int(bool(annotation.get("iscrowd"))),
+        "num_keypoints": labelled,
+    }
+
+
+def annotated_area(annotation: dict[str, Any]) -> float:
+    """A person's area in square pixels: that of the box where the file does not say."""
+    area = annotation.get("area")
+    *_, width, height = annotation["bbox"]
+    return float(width * height if area is None else area)
 
 
 def _coco(images: list[dict[str, Any]], persons: list[dict[str, Any]]) -> COCO:

@@ -95,7 +95,11 @@ def test_categories_that_contradict_each_other(root):
     for category, words in (
         ({"id": 17, "name": "dog"}, "category id 17 is listed twice"),
         ({"id": 18, "name": "cat"}, "category cat is listed twice"),
-        ({"id": 18}, "has no 'id' or no 'name'"),
+        ({"id": 18}, "category 18 has no 'name'"),
+        ({"name": "dog"}, "category number 3 has no 'id'"),
+        ("dog", "category number 3 is 'dog', not an object"),
+        ({"id": 18, "name": 3}, "category 18 has the name 3; it must be a text"),
+        ({"id": 18, "name": None}, "category 18 has the name None; it must be a text"),
         ({"id": "x", "name": "dog"}, "must be a whole number"),
     ):
         small.annotate(root, {**coco, "categories": [*coco["categories"], category]})

@@ -174,6 +174,18 @@ def test_a_damaged_picture_stops_or_is_counted(root, tmp_path, monkeypatch):
     assert "not one of its" in refusal(monkeypatch, *words)
 
 
+def test_objects_in_pictures_that_cannot_be_read_do_not_count(tmp_path):
+    """Nothing was looked for there."""
+    broken = small.write(tmp_path / "coco")
+    (broken / "images" / "val2017" / "000000000009.jpg").write_bytes(b"")
+    (broken / "images" / "val2017" / "000000000008.jpg").write_bytes(b"")
+    found = outcome(broken, data={"on_error": "skip"})
+    assert found.skipped == 2
+    assert found.metrics["box_AP"] == pytest.approx(1)
+    assert found.metrics["mask_AP75"] == pytest.approx(1)
+    assert found.scores["box"].classes[44]["AP"] == -1
+
+
 def test_mistakes_are_told_in_a_line(root, tmp_path, monkeypatch):
     run = tmp_path / "run"
     runs.write_run(run, root)

@@ -10,7 +10,9 @@ from PIL import Image
 from common.errors import DamagedFile, UserError
 from common.sampling import generator_for
 from tasks.pose.data import TestSet, TrainSet, read_boxes, read_coco
+from tasks.pose.metrics import coco_scores
 from tasks.pose.mpii import read_mpii
+from tasks.pose.skeleton import COCO
 from tests.tasks.pose import small
 
 
@@ -270,14 +272,14 @@ def test_numbers_that_are_not_finite(root, field, number):
     assert found.ids.tolist() == [100, 102]
     assert "1 with numbers that are not finite" in found.summary()
     # Nor are they scored: a similarity that is not a number would match whatever is found.
-    assert [person["id"] for person in found.ground_truth["annotations"]] == [100, 102]
+    assert [person["id"] for person in found.ground_truth()["annotations"]] == [100, 102]
 
 
 def test_an_area_that_is_not_a_number_is_not_scored(root):
     coco = small.content()
     coco["annotations"][1]["area"] = float("nan")
     found = read_coco(small.write_coco(root, coco), "val2017", on_error="stop")
-    assert [person["id"] for person in found.ground_truth["annotations"]] == [100, 102]
+    assert [person["id"] for person in found.ground_truth()["annotations"]] == [100, 102]
 
 
 def test_words_instead_of_numbers(root):
@@ -307,13 +309,44 @@ def test_a_person_in_a_picture_that_is_not_listed(root):
 
 
 @pytest.mark.parametrize(
-    ("part", "key"), [("images", "width"), ("images", "file_name"), ("annotations", "bbox")]
+    ("part", "key", "words"),
+    [
+        ("images", "width", "picture 8 has no 'width'"),
+        ("images", "file_name", "picture 8 has no 'file_name'"),
+        ("annotations", "bbox", "annotation 101 has no 'bbox'"),
+    ],
 )
-def test_a_field_that_is_missing(root, part, key):
+def test_a_field_that_is_missing(root, part, key, words):
     coco = small.content()
     small.write_coco(root, coco)
     del coco[part][1][key]
-    refused_coco(small.annotate(root, coco).parents[1], f"'{part}' has no '{key}'")
+    refused_coco(small.annotate(root, coco).parents[1], words)
+
+
+@pytest.mark.parametrize("area", ["2400", True, [2400]], ids=["text", "truth value", "list"])
+def test_an_area_that_is_no_number(root, area):
+    coco = small.content()
+    coco["annotations"][1]["area"] = area
+    refused_coco(small.write_coco(root, coco), f"annotation 101 has the area {area!r}")
+
+
+def test_areas_and_crowds_that_the_file_does_not_say(root):
+    """A person's area is then that of the box, and nobody is a crowd."""
+    coco = small.content()
+    del coco["annotations"][0]["area"], coco["annotations"][0]["iscrowd"]
+    coco["annotations"][1] |= {"area": None, "iscrowd": None}
+    found = read_coco(small.write_coco(root, coco), "val2017")
+    assert found.ids.tolist() == [100, 101, 102]
+    answers = [
+        {key: person[key] for key in ("image_id", "category_id", "keypoints")} | {"score": 1.0}
+        for person in coco["annotations"]
+    ]
+    answers[0]["keypoints"] = [number + 2 for number in answers[0]["keypoints"]]
+    scores = coco_scores(found.ground_truth(), answers, np.array(COCO.sigmas))
+    for entry in coco["annotations"][:2]:
+        entry |= {"area": 60 * 80, "iscrowd": 0}
+    assert scores == coco_scores(coco, answers, np.array(COCO.sigmas))
+    assert 0 < scores["AP"] < 1
 
 
 def refused_boxes(root, rows, *words):

@@ -27,6 +27,9 @@ def test_a_detectors_list_by_file_name_and_by_image_id(tmp_path):
     ]
     file = write(tmp_path, content)
     assert read_picture_boxes(file, PICTURES, 0) == {PICTURES[0]: [FIRST], PICTURES[1]: [SECOND]}
+    for content[1]["image_id"] in (42.0, "000000000042.jpg"):
+        content[1]["file_name"] = None
+        assert SECOND in read_picture_boxes(write(tmp_path, content), PICTURES, 0)[PICTURES[1]]
     # A picture whose boxes are all too weak has boxes, but none to take.
     assert read_picture_boxes(file, PICTURES, 0.5) == {PICTURES[0]: [FIRST], PICTURES[1]: []}
 
@@ -37,9 +40,17 @@ def test_boxes_by_picture(tmp_path):
     assert got == {PICTURES[0]: [FIRST._replace(score=1.0), SECOND._replace(score=1.0)]}
 
 
+def test_a_name_of_digits_that_is_no_number(tmp_path):
+    """Superscripts are digits to Python, but no numbers."""
+    picture = Path("in/\u00b2.jpg")
+    file = write(tmp_path, {"\u00b2.jpg": [[1, 2, 30, 40]]})
+    assert list(read_picture_boxes(file, [picture], 0)) == [picture]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
 @pytest.mark.parametrize("score", [True, False])
-def test_csv(tmp_path, score):
-    header = "file_name,x,y,width,height" + ",score" * score
+def test_csv(tmp_path, score, mark):
+    header = mark + "file_name,x,y,width,height" + ",score" * score
     row = "a.jpg,1,2,30,40" + ",0.9" * score
     file = write(tmp_path, f"{header}\n{row}\n", "boxes.csv")
     expected = FIRST if score else FIRST._replace(score=1.0)
@@ -74,6 +85,9 @@ def test_a_bad_box_stops_or_is_skipped(tmp_path, box, message):
         ('{"a.jpg": 3}', "boxes.json", "not in a known form"),
         ('[{"bbox": [1, 2, 3, 4]}]', "boxes.json", "not in a known form"),
         ("[1, 2]", "boxes.json", "not in a known form"),
+        ('[{"image_id": 1.5, "bbox": [1, 2, 3, 4]}]', "boxes.json", "not in a known form"),
+        ('[{"image_id": null, "bbox": [1, 2, 3, 4]}]', "boxes.json", "not in a known form"),
+        ("x,y,width,height,file_name\n1,2,3,4\n", "boxes.csv", "names none of the 2 pictures"),
         ("file,x\na.jpg,3\n", "boxes.csv", "not in a known form"),
         ('{"a.jpg": [[1, 2', "boxes.json", "cut short"),
         ("", "boxes.json", "empty"),

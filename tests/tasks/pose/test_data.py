@@ -69,7 +69,7 @@ def test_ground_truth_holds_everything_that_scoring_counts(tmp_path):
     coco = small.content()
     coco["annotations"].append(small.person(200, 7, iscrowd=1, keypoints=[0] * 51))
     coco["images"].append({**coco["images"][0], "id": 55, "file_name": "55.jpg"})
-    found = read_coco(small.write_coco(tmp_path, coco), "val2017").ground_truth
+    found = read_coco(small.write_coco(tmp_path, coco), "val2017").ground_truth()
     assert [entry["id"] for entry in found["annotations"]] == [100, 101, 102, 200]
     assert [entry["id"] for entry in found["images"]] == [7, 8, 9, 55]
     assert found["categories"] == coco["categories"]

@@ -73,6 +73,31 @@ def test_pictures_none_of_which_can_be_read(tmp_path):
         evaluate.evaluate(torch.nn.Identity(), annotations, config, WORLD)
 
 
+def test_persons_in_pictures_that_cannot_be_read_do_not_count(tmp_path):
+    """Nobody was looked for there; but who has no box in a picture that can be read is missed."""
+    root = data_set(tmp_path / "coco")
+    file = tmp_path / "boxes.json"
+    content = json.loads((root / "annotations" / "person_keypoints_val2017.json").read_text())
+    found = [{**person, "score": 1.0} for person in content["annotations"]]
+    data = {"coding": "unbiased", "on_error": "skip"}
+    test = TestConfig(flip=False)
+    annotations = evaluate.read_annotations(tiny_config(root), "val2017")
+    oracles = [Oracle(annotations, tiny_config(root, data=data).data).eval() for _ in range(3)]
+    (root / "images" / "val2017" / content["images"][2]["file_name"]).write_bytes(b"")
+
+    def score(boxes):
+        config = tiny_config(root, data={**data, "boxes": boxes}, test=test)
+        return evaluate.evaluate(oracles.pop(), annotations, config, WORLD)
+
+    for boxes in (None, file):
+        file.write_text(json.dumps(found))
+        outcome = score(boxes)
+        assert outcome.skipped == 1
+        assert outcome.metrics["AP"] == pytest.approx(1)
+    file.write_text(json.dumps([found[0], found[2]]))
+    assert score(file).metrics["AR"] == pytest.approx(1 / 2)
+
+
 def test_estimated_joints_are_near_the_annotated_ones(tmp_path):
     root = data_set(tmp_path / "coco")
     outcome = scores_of_an_oracle(
