@@ -114,7 +114,7 @@ def require_keys(entries: Sequence[Any], keys: Sequence[str], what: str, file: P
     """Raise DamagedFile for one of a list's entries, such as "picture", that lacks a key."""
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise DamagedFile(f"{file}: {what} number {place} is {entry!r}, not an object with keys")
+            raise DamagedFile(f"{file}: {what} number {place} is {entry!r}, not an object")
         missing = [key for key in keys if key not in entry]
         if missing:
             which = entry.get("id", f"number {place}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from common.errors import DamagedFile, UserError
 from common.image import SUFFIXES
+from common.matlab import read_mat
 from tasks.classification import labels
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import Files, Pictures
@@ -80,23 +81,21 @@ def _official(
 ) -> tuple[Classes, list[str]]:
     """Names of classes for the development kit's numbers."""
     # Imported here: nothing else in this task needs it.
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     meta = file.with_name(META)
     if not meta.is_file():
         raise UserError(
             f"--data.val_list {file}: the numbers of the development kit mean nothing without "
             f"{META} beside it"
         )
+    what = "the kit's table of classes"
     try:
-        synsets = loadmat(meta, squeeze_me=True)["synsets"]
+        synsets = read_mat(meta, what, squeeze=True)["synsets"]
         # Of the hierarchy in the file, the classes are the leaves.
         leaves = [row for row in synsets if int(row["num_children"]) == 0]
         names = {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in leaves}
         titles = {str(row["WNID"]): str(row["words"]) for row in leaves}
-    except (MatReadError, KeyError, ValueError, TypeError) as error:
-        raise DamagedFile(f"{meta}: is not the kit's table of classes ({error})") from None
+    except (LookupError, ValueError, TypeError) as error:
+        raise DamagedFile(f"{meta}: is not {what} ({error})") from None
     unknown = [word for word in words if word not in names]
     if unknown:
         raise UserError(f"--data.val_list {file}: {unknown[0]} is no number of a class in {meta}")

@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from common.annotations import read_json, require_pictures
 from common.errors import DamagedFile, UserError
+from common.matlab import read_mat
 from tasks.pose.annotations import Annotations, finite_rows, require_finite
 from tasks.pose.skeleton import MPII
 
+_TRUTH_SHAPES = {
+    "pos_gt_src": (MPII.joints, 2),
+    "jnt_missing": (MPII.joints,),
+    "headboxes_src": (2, 2),
+}
 _SHAPES = {"center": (2,), "scale": (), "joints": (MPII.joints, 2), "joints_vis": (MPII.joints,)}
 
 
@@ -78,13 +83,22 @@ def _columns(content: Any, file: Path) -> list[NDArray[np.float64]]:
         for row, entry in enumerate(content):
             if not isinstance(entry, dict) or key not in entry or "image" not in entry:
                 raise DamagedFile(f"{file}: person {row} has no '{key}' or no 'image'")
-            if np.shape(entry[key]) != shape:
+            found = _shape(entry[key])
+            if found != shape:
                 raise DamagedFile(
-                    f"{file}: person {row} has '{key}' of shape {np.shape(entry[key])}, expected "
-                    f"{shape}; is this MPII's format, with {MPII.joints} joints?"
+                    f"{file}: person {row} has '{key}' of shape {found}, expected {shape}; is this "
+                    f"MPII's format, with {MPII.joints} joints?"
                 )
         columns.append(np.array([entry[key] for entry in content], dtype=np.float64))
     return columns
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    """Shape of nested lists of numbers, of which null is one that is not known."""
+    try:
+        return np.asarray(value, dtype=np.float64).shape
+    except (TypeError, ValueError, OverflowError):
+        return "no table of numbers"
 
 
 def _pictures(folder: Path, names: list[str]) -> tuple[dict[int, Path], NDArray[np.int64]]:
@@ -96,19 +110,27 @@ def _pictures(folder: Path, names: list[str]) -> tuple[dict[int, Path], NDArray[
 
 def _truth(file: Path, persons: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Joints (N, 16, 3) in 1-based pixels with visibility, and head diagonals (N,)."""
-    try:
-        content = loadmat(file)
-        points = content["pos_gt_src"].transpose(2, 0, 1)
-        visible = 1 - content["jnt_missing"].T
-        corners = content["headboxes_src"]
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); PCKh needs it") from None
-    except (KeyError, ValueError, TypeError) as error:
-        raise DamagedFile(f"{file}: is not MPII's ground truth file ({error})") from None
-    if len(points) != persons:
-        raise UserError(f"{file}: has {len(points)} persons, valid.json {persons}; take one set")
-    joints = np.dstack([points, visible]).astype(np.float64)
-    return joints, np.asarray(np.linalg.norm(corners[1] - corners[0], axis=0), dtype=np.float64)
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; PCKh needs it")
+    what = "MPII's ground truth file"
+    content = read_mat(file, what)
+    columns = {}
+    for key, shape in _TRUTH_SHAPES.items():
+        column = np.asarray(content.get(key))
+        if column.shape[:-1] != shape or column.dtype.kind not in "biuf":
+            raise DamagedFile(
+                f"{file}: is not {what}: '{key}' is no table of {shape} numbers for each person"
+            )
+        columns[key] = column.astype(np.float64)
+    counts = {column.shape[-1] for column in columns.values()}
+    if counts != {persons}:
+        found = " and ".join(map(str, sorted(counts)))
+        raise UserError(f"{file}: has {found} persons, valid.json {persons}; take one set")
+    joints = np.dstack([columns["pos_gt_src"].transpose(2, 0, 1), 1 - columns["jnt_missing"].T])
+    head_sizes: NDArray[np.float64] = np.linalg.norm(
+        columns["headboxes_src"][1] - columns["headboxes_src"][0], axis=0
+    )
+    return joints, head_sizes
 
 
 def _sha256(file: Path) -> str:

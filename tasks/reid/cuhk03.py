@@ -7,13 +7,11 @@ labeled}`` of extracted pictures. The conversion to Market-1501's folders needs 
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from common.errors import UserError
+from common.matlab import read_mat
 from tasks.reid.config import DataConfig
 from tasks.reid.listing import Pictures, Split, elsewhere, pictures, present, require_folder
 
@@ -59,20 +57,14 @@ def _hint(root: Path, wanted: str) -> str:
 
 def _protocol(file: Path, split: Split) -> tuple[list[str], list[int], list[int]]:
     """Names and persons of all pictures, and which of them the split has, counted from 0."""
+    what = "a file of CUHK03's new protocol"
     try:
-        content: dict[str, Any] = loadmat(file)
+        content = read_mat(file, what)
         names = [str(np.ravel(name)[0]) for name in content["filelist"].ravel()]
         persons = [int(label) for label in content["labels"].ravel()]
         chosen = [int(index) - 1 for index in content[_KEYS[split]].ravel()]
-    except (
-        MatReadError,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        NotImplementedError,
-    ) as error:
-        raise UserError(f"{file}: is not a file of CUHK03's new protocol ({error})") from None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UserError(f"{file}: is not {what} ({error})") from None
     if len(names) != len(persons) or not all(0 <= index < len(names) for index in chosen):
         raise UserError(f"{file}: its parts disagree: {len(names)} names, {len(persons)} labels")
     return names, persons, chosen

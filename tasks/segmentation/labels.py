@@ -3,7 +3,6 @@
 A palette PNG is read as the indices that it holds; OpenCV would turn these into colours.
 """
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from common.errors import DamagedFile, UserError
+from common.matlab import read_mat
 from tasks.segmentation.palette import Colour
 
 Labels = NDArray[np.uint8]
@@ -149,19 +147,10 @@ def _codes(colours: NDArray[np.integer]) -> NDArray[np.int32]:
 
 
 def _read_mat(path: Path) -> NDArray[np.integer]:
+    if not path.exists():
+        raise DamagedFile(f"{path}: no such label map")
+    what = "a label file of SBD"
     try:
-        with path.open("rb") as file:
-            content = loadmat(file, squeeze_me=True)
-        return np.asarray(content["GTcls"]["Segmentation"].item())
-    except FileNotFoundError:
-        raise DamagedFile(f"{path}: no such label map") from None
-    except (
-        MatReadError,
-        zlib.error,
-        EOFError,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-    ) as error:
-        raise DamagedFile(f"{path}: is not a label file of SBD, or cut short ({error})") from None
+        return np.asarray(read_mat(path, what, squeeze=True)["GTcls"]["Segmentation"].item())
+    except (ValueError, TypeError, LookupError) as error:
+        raise DamagedFile(f"{path}: is not {what} ({error})") from None

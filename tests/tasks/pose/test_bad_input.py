@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import loadmat, savemat
 
 from common.errors import DamagedFile, UserError
 from common.sampling import generator_for
@@ -408,6 +409,39 @@ def test_bad_mpii(root):
     refused(lambda: read_mpii(root, "valid"), root / "annot" / "gt_valid.mat", "3 persons")
     (root / "annot" / "gt_valid.mat").unlink()
     refused(lambda: read_mpii(root, "valid"), root / "annot" / "gt_valid.mat", "PCKh")
+
+
+@pytest.mark.parametrize(
+    "joints",
+    [[[1, 2]] * 15 + [[1]], [["a", 2]] * 16, [{"x": 1}] * 16],
+    ids=["ragged", "words", "objects"],
+)
+def test_mpii_joints_that_are_no_table_of_numbers(root, joints):
+    entries, _ = small.write_mpii(root)
+    file = root / "annot" / "valid.json"
+    file.write_text(json.dumps([entries[0], {**entries[1], "joints": joints}]))
+    refused(lambda: read_mpii(root, "valid"), file, "person 1", "no table of numbers")
+
+
+@pytest.mark.parametrize("length", [0, 50, 200, 500])
+def test_a_ground_truth_file_of_mpii_cut_short(root, length):
+    small.write_mpii(root)
+    file = root / "annot" / "gt_valid.mat"
+    file.write_bytes(file.read_bytes()[:length])
+    refused(lambda: read_mpii(root, "valid"), file, "MPII's ground truth file")
+
+
+@pytest.mark.parametrize("key", ["pos_gt_src", "jnt_missing", "headboxes_src"])
+def test_a_ground_truth_file_of_mpii_with_other_tables(root, key):
+    small.write_mpii(root)
+    file = root / "annot" / "gt_valid.mat"
+    content = {name: table for name, table in loadmat(file).items() if not name.startswith("__")}
+    savemat(file, {**content, key: content[key][:-1]})
+    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is no table")
+    savemat(file, {**content, key: content[key][..., :-1]})
+    refused(lambda: read_mpii(root, "valid"), file, "has 2 and 3 persons, valid.json 3")
+    savemat(file, {**content, key: "words"})
+    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is no table")
 
 
 def test_missing_pictures_of_mpii(root):
