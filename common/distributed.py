@@ -51,6 +51,7 @@ def start(device: str = "auto") -> World:
     if size > 1:
         # Flags and gathered results travel through gloo, so that they never wait for the GPU.
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        _import_defaults()
         dist.init_process_group(backend, timeout=_TIMEOUT)
     return World(rank, size, local_rank, chosen)
 
@@ -63,6 +64,16 @@ def started(device: str = "auto") -> Iterator[World]:
         yield world
     finally:
         stop()
+
+
+def _import_defaults() -> None:
+    """Import a module of torch whose functions have the process group for a default argument.
+
+    torch.compile and wrapped models import it. Imported before there is a group it has none to
+    hold; imported later it holds one to the end of the process, whose threads then die at any
+    moment, with "terminate called without an active exception".
+    """
+    import torch.distributed.nn.functional  # noqa: F401
 
 
 def _device(name: str, local_rank: int) -> torch.device:
@@ -84,7 +95,7 @@ def _device(name: str, local_rank: int) -> torch.device:
 
 
 def stop() -> None:
-    """Leave the process group, if there is one."""
+    """Leave the process group, if there is one, and end its threads."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

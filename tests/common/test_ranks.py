@@ -1,10 +1,13 @@
 """Training on several ranks."""
 
+import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +61,25 @@ def test_weights_that_are_not_finite_stop_both_ranks(zygote, tmp_path):
     output = tmp_path / "output"
     assert zygote.run("train", output, 2, out=str(tmp_path / "run"), steep=4) == [2, 2]
     assert len(re.findall(r"error: step 4: .*? is not finite, though", output.read_text())) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")
+def test_no_thread_of_the_process_group_outlives_it(tmp_path):
+    """One that did would want Python's lock when there is no Python left, and abort.
+
+    In fresh processes: what these have imported when the group begins decides who holds it.
+    """
+    job = "from tests.common import toy; import sys; toy.train_and_leave(sys.argv[1], epochs=1)"
+    (tmp_path / "job.py").write_text(job)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *(str(tmp_path / "job.py"), str(tmp_path / "run")),
+    ]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run(command, env=here, timeout=240).returncode == 0
+    for rank in (0, 1):
+        left = json.loads((tmp_path / "run" / f"threads_{rank}.json").read_text())
+        assert not [name for name in left if "gloo" in name]
 
 
 @pytest.mark.slow
