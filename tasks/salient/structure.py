@@ -140,8 +140,10 @@ def _region_similarity(
         value = float(stretched[present[0]])
         mean = _rounded_mean(value, picture.shapes[index], picture.inside.shape[1])
         variation = size * (value - mean) ** 2
-    # Variances and covariance, each times the pixels less one.
-    above = 4 * mean * share * (inside - area * mean)
+    # Variances and covariance, each times the pixels less one. In a part that the object fills,
+    # rounding must not make a covariance of none: there may be as little variance below it.
+    covariance = inside - area * mean if area < size else 0.0
+    above = 4 * mean * share * covariance
     below = (mean**2 + share**2) * (variation + size * share * (1 - share))
     if above != 0:
         return size * above / (below + EPSILON * (size - 1 + EPSILON))

@@ -145,6 +145,20 @@ def test_equal_to_pysodmetrics_on_random_maps(pysodmetrics):
     assert {name: got[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)
 
 
+def test_equal_to_pysodmetrics_on_maps_of_one_level(pysodmetrics):
+    """Whether a part that the object fills resembles it, or not at all, is a matter of rounding."""
+    generator = np.random.default_rng(1)
+    for _ in range(60):
+        height, width = generator.integers(3, 60, 2)
+        mask = np.zeros((height, width), dtype=np.uint8)
+        top, left = generator.integers(height - 2), generator.integers(width - 2)
+        mask[top:, left:] = 255  # which fills the quarter behind its centre
+        predicted = np.full_like(mask, generator.integers(256))
+        wanted = benchmark.theirs(pysodmetrics, [(predicted, mask)])
+        got = benchmark.ours([(predicted, mask)])
+        assert {name: got[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)
+
+
 def test_scores_of_pysodmetrics_as_stored():
     """The oracle's numbers (pysodmetrics 1.6.2), for machines that do not have it."""
     pairs = [(MAPS["soft"], MASKS["disc"]), (MAPS["noise"], MASKS["soft"]),
