@@ -1,4 +1,4 @@
-"""Reading annotation files: JSON with its fingerprint, and checks that data sets share."""
+"""Reading annotation files: text, JSON with its fingerprint, and checks that data sets share."""
 
 import hashlib
 import json
@@ -35,6 +35,22 @@ def read_json(path: Path) -> tuple[Any, str]:
     except UnicodeDecodeError:
         raise DamagedFile(f"{path}: is not JSON but binary data; is it an archive?") from None
     return content, hashlib.sha256(data).hexdigest()
+
+
+def read_text(path: Path, what: str) -> str:
+    """Content of a text file, without the mark with which spreadsheets begin theirs.
+
+    `what` names it in messages, such as "list of pictures".
+
+    Raises:
+        UserError: it does not exist, cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {what}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a {what} ({error})") from None
 
 
 def require_once(values: Iterable[Any], file: Path, what: str) -> None:

@@ -1,5 +1,6 @@
 """Reading and writing pictures: always eight bits, three channels, and never half a picture."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -104,6 +105,18 @@ def planes(image: Picture) -> Picture:
     return separate
 
 
+def is_picture(name: str) -> bool:
+    """Whether a file name is a picture's; hidden ones, as macOS leaves beside each, are not."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, sorted by name."""
+    with os.scandir(folder) as entries:
+        names = sorted(one.name for one in entries if is_picture(one.name) and one.is_file())
+    return [folder / name for name in names]
+
+
 def list_images(paths: Iterable[Path | str]) -> list[Path]:
     """Pictures among files and directly in folders, each once, a folder's sorted by name.
 
@@ -112,7 +125,7 @@ def list_images(paths: Iterable[Path | str]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
+            inside = pictures_in(path)
             if not inside:
                 raise UserError(
                     f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from common.annotations import read_text
 from common.errors import UserError
-from common.image import SUFFIXES
+from common.image import SUFFIXES, pictures_in
 
 _NAMED = 3
 
@@ -100,9 +101,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
+    for path in pictures_in(folder):
         if path.stem in found:
             raise UserError(
                 f"{folder}: {found[path.stem].name} and {path.name} have one name; remove one"
@@ -114,12 +113,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such list of pictures") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a list of pictures ({error})") from None
+    return read_text(file, "list of pictures").splitlines()
 
 
 def _some(names: Sequence[str]) -> str:

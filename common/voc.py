@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.annotations import read_text
 from common.errors import UserError
 
 CLASSES = (
@@ -43,30 +44,27 @@ def names(file: Path) -> list[str]:
     Raises:
         UserError: it is missing or empty.
     """
-    try:
-        # Lists of single classes have a second column.
-        found = [
-            line.split()[0]
-            for line in file.read_text(encoding="utf-8-sig").splitlines()
-            if line.strip()
-        ]
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such list of pictures") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a list of pictures ({error})") from None
+    lines = read_text(file, "list of pictures").splitlines()
+    found = [line.split()[0] for line in lines if line.strip()]  # of one class: a second column
     if not found:
         raise UserError(f"{file}: is empty")
     return found
 
 
 def own_classes(root: Path) -> tuple[str, ...] | None:
-    """The names in a root's class file; None without one."""
+    """The names in a root's class file; None without one.
+
+    Raises:
+        UserError: it is empty, or not UTF-8.
+    """
     file = root / CLASS_FILE
     if not file.is_file():
         return None
-    return tuple(
-        line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()
-    )
+    lines = read_text(file, "list of classes").splitlines()
+    found = tuple(line.strip() for line in lines if line.strip())
+    if not found:
+        raise UserError(f"{file}: is empty; it takes one class a line")
+    return found
 
 
 def _require_layout(root: Path, kind: str, otherwise: str) -> None:

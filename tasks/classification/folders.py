@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.image import SUFFIXES
+from common.image import SUFFIXES, is_picture
 from tasks.classification.labels import WORDNET_ID, Classes
 from tasks.classification.pictures import Files, Pictures
 
@@ -60,7 +60,7 @@ def class_folders(root: Path, split: str) -> list[str]:
     names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
     if names:
         return names
-    pictures = sum(1 for entry in os.scandir(folder) if _is_picture(entry.name))
+    pictures = sum(1 for entry in os.scandir(folder) if is_picture(entry.name))
     if pictures:
         raise UserError(
             f"{folder}: {pictures:,} pictures lie in it directly; needed is a folder a class, or "
@@ -74,12 +74,8 @@ def _pictures_in(folder: Path) -> Iterator[str]:
     """Paths below a class folder, in the order in which torchvision's make_dataset walks."""
     for place, _, names in sorted(os.walk(folder, followlinks=True)):
         for name in sorted(names):
-            if _is_picture(name):
+            if is_picture(name):
                 yield os.path.relpath(os.path.join(place, name), folder)
-
-
-def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _has_archive(folder: Path) -> bool:

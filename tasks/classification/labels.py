@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.annotations import read_text
 from common.errors import UserError
 
 FILE = "classes.txt"
@@ -72,12 +73,7 @@ def read(file: Path) -> Classes:
     Raises:
         UserError: there is no such file, it is empty, or a name occurs twice.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such list of classes") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a list of classes ({error})") from None
+    text = read_text(file, "list of classes")
     pairs = [_pair(line) for line in text.split("\n") if line.strip()]
     if not pairs:
         raise UserError(f"{file}: is empty; it takes one class a line")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import DamagedFile, UserError
-from common.image import SUFFIXES
+from common.image import pictures_in
 from common.matlab import read_mat
 from tasks.classification import labels
 from tasks.classification.labels import Classes
@@ -129,8 +129,7 @@ def _numbers(words: Sequence[str], classes: Classes, file: Path) -> np.ndarray:
 
 
 def _names(folder: Path) -> list[str]:
-    entries = (entry.name for entry in os.scandir(folder))
-    return sorted(name for name in entries if os.path.splitext(name)[1].lower() in SUFFIXES)
+    return [path.name for path in pictures_in(folder)]
 
 
 def _require(folder: Path, names: Sequence[str], file: Path) -> None:

@@ -132,7 +132,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     finder = Finder(deploy(model) if config.deploys else model, config)
-    names = Counter(path.name for path in pictures)
+    names = _names([*pictures, *videos])
     entries: list[dict[str, Any]] = []
     skipped = 0
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
@@ -146,10 +146,9 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
             continue
         found = finder.find(picture)
         image.write(targets[path], finder.draw(picture, found))
-        name = path.name if names[path.name] == 1 else str(path)
-        entries += finder.entries(found, {"file_name": name})
+        entries += finder.entries(found, {"file_name": names[path]})
     for path in videos:
-        entries += _on_video(finder, path, videos_to[path])
+        entries += _on_video(finder, path, videos_to[path], names[path])
     outputs.write_text(config.out / "detections.json", json.dumps(entries, indent=1) + "\n")
     print(
         f"{len(entries)} objects in {len(pictures) - skipped} pictures and {len(videos)} videos, "
@@ -159,7 +158,13 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
         print(f"{skipped} pictures could not be read and were left out")
 
 
-def _on_video(finder: Finder, source: Path, target: Path) -> list[dict[str, Any]]:
+def _names(inputs: Sequence[Path]) -> dict[Path, str]:
+    """What each input is called in the results: its file name, or its path if others have that."""
+    counts = Counter(path.name for path in inputs)
+    return {path: path.name if counts[path.name] == 1 else str(path) for path in inputs}
+
+
+def _on_video(finder: Finder, source: Path, target: Path, name: str) -> list[dict[str, Any]]:
     """Draw on a video's frames; what was found, with the number of its frame from 0 on."""
     entries: list[dict[str, Any]] = []
     frames = 0
@@ -167,7 +172,7 @@ def _on_video(finder: Finder, source: Path, target: Path) -> list[dict[str, Any]
     def drawn(frame: Picture) -> Picture:
         nonlocal frames
         found = finder.find(frame)
-        entries.extend(finder.entries(found, {"file_name": source.name, "frame": frames}))
+        entries.extend(finder.entries(found, {"file_name": name, "frame": frames}))
         frames += 1
         return finder.draw(frame, found)
 

@@ -134,6 +134,8 @@ class TestConfig:
         ):
             if not 0 <= threshold <= 1:
                 raise UserError(f"--test.{flag} is {threshold}; it must be from 0 to 1")
+        if self.nms == "soft" and self.nms_threshold == 0:
+            raise UserError("--test.nms_threshold is 0; with --test.nms soft it must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from common.errors import UserError
-from common.image import SUFFIXES
+from common.image import pictures_in
 from tasks.reid.config import DataConfig
 from tasks.reid.listing import Pictures, Split, elsewhere, pictures, require_folder, some
 
@@ -40,7 +40,7 @@ def read_market(root: Path, split: Split, config: DataConfig) -> Pictures:
             f"--data.root {root}: has no folder {folder.name}; {elsewhere(root, folder.name)}"
         )
     # Market-1501 ships a Thumbs.db in each folder.
-    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    names = [path.name for path in pictures_in(folder)]
     _refuse_duke(root, names[:1])
     unknown = [name for name in names if not _NAME.match(name)]
     if unknown and config.on_error == "stop":

@@ -7,6 +7,7 @@ their persons independently, each from 0, so that equal numbers are different pe
 
 from pathlib import Path
 
+from common.annotations import read_text
 from common.errors import UserError
 from tasks.reid.config import DataConfig
 from tasks.reid.listing import Pictures, Split, elsewhere, pictures, present, require_folder
@@ -44,10 +45,7 @@ def _folder(root: Path, half: str, wanted: str) -> Path:
 
 
 def _rows(file: Path, folder: Path, half: str) -> list[tuple[Path, str, str]]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a list of pictures ({error})") from None
+    lines = read_text(file, "list of pictures").splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):
         words = line.split()

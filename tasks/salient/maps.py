@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from common.errors import DamagedFile, UserError
-from common.image import SUFFIXES
+from common.image import pictures_in
 from tasks.salient.config import DataConfig
 from tasks.salient.data import read_mask, tell_skipped
 from tasks.salient.metrics import measure
@@ -57,9 +57,7 @@ def find(folder: Path, suffix: str, saliency: PictureSet, alone: bool) -> list[P
         if not alone or not folder.is_dir():
             raise UserError(f"--maps {folder}: no folder {place} with the maps of this set")
         place = folder
-    present = {
-        path.stem: path for path in sorted(place.iterdir()) if path.suffix.lower() in SUFFIXES
-    }
+    present = {path.stem: path for path in pictures_in(place)}
     names = [pair.image.stem + suffix for pair in saliency.pairs]
     missing = [name for name in names if name not in present]
     if missing:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common import pairs
 from common.errors import UserError
+from common.image import pictures_in
 from common.pairs import Pair
 
 LISTS = (".lst", ".txt")
@@ -64,8 +65,9 @@ def find(flag: str, source: str, root: Path) -> PictureSet:
     images, masks = _subfolder(folder, _IMAGES), _subfolder(folder, _MASKS)
     if images is not None and masks is not None:
         return PictureSet(folder.name, pairs.from_folders(images, masks))
-    if images is not None and list(images.glob("*.png")):
-        return PictureSet(folder.name, _one_folder(images))
+    beside = images or folder
+    if masks is None and any(path.suffix.lower() == ".png" for path in pictures_in(beside)):
+        return PictureSet(folder.name, _one_folder(beside))
     raise UserError(
         f"{flag} {source}: {folder} has no folder of pictures and folder of masks that is known "
         f"(found {_names(folder)}); say {flag} {source}=PICTURES:MASKS with the two folders"
@@ -94,7 +96,7 @@ def _listed(flag: str, file: Path, root: Path) -> PictureSet:
 
 def _one_folder(folder: Path) -> list[Pair]:
     """Pairs of one folder with photographs (.jpg) and masks (.png) of equal names."""
-    files = sorted(folder.iterdir())
+    files = pictures_in(folder)
     masks = {path.stem: path for path in files if path.suffix.lower() == ".png"}
     images = [path for path in files if path.suffix.lower() in (".jpg", ".jpeg")]
     missing = [path.name for path in images if path.stem not in masks]

@@ -77,6 +77,11 @@ class LabelReader:
             UserError: it holds colours or values that the classes do not explain.
         """
         stored = _read_mat(path) if path.suffix == ".mat" else self._open(path)
+        if stored.dtype.kind == "f":
+            raise UserError(
+                f"{path}: holds fractions (such as {stored.flat[0]}) where class numbers are "
+                "expected; save the masks as palette or grey PNG"
+            )
         labels = self._by_colour(stored) if stored.ndim == 3 else self._by_value(stored)
         outside = labels == UNKNOWN
         if outside.any():
@@ -89,7 +94,7 @@ class LabelReader:
         """Values (H, W) or colours (H, W, 3), as the file and the palette decide."""
         try:
             with Image.open(path) as mask:
-                if len(self.codes) and mask.mode not in ("L", "1", "I", "I;16"):
+                if len(self.codes) and mask.mode not in ("L", "1", "I", "I;16", "F"):
                     return np.asarray(mask.convert("RGB"))
                 # Black and white are 0 and 1 as values, and 0 and 255 as greys.
                 stored = np.asarray(mask.convert("L") if mask.mode == "1" and self.grey else mask)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.annotations import read_text
 from common.errors import UserError
 from tasks.speaker.audio import SUFFIXES
 from tasks.speaker.voxceleb import hint
@@ -165,12 +166,7 @@ def _listed(file: Path, root: Path, audio: Sequence[Path], require: bool) -> lis
 
 def lines_of(file: Path) -> list[str]:
     """Lines of a list file. Raises UserError if it is not there or no text."""
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such list") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a list ({error})") from None
+    return read_text(file, "list").splitlines()
 
 
 def _inside(folder: Path) -> str:

@@ -154,6 +154,8 @@ def test_list_images(tmp_path):
     for name in ("b.JPG", "a.png", "notes.txt", "inner/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "._b.JPG").touch()  # macOS leaves one beside each picture
+    (tmp_path / "folder.jpg").mkdir()
     named = tmp_path / "inner" / "c.png"
     found = pictures.list_images([named, tmp_path, tmp_path / "a.png"])
     assert [path.name for path in found] == ["c.png", "a.png", "b.JPG"]

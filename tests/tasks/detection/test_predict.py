@@ -88,16 +88,29 @@ def test_persons_are_boxes_for_pose(run, pictures, tmp_path, monkeypatch):
     assert sum(len(found) for found in boxes.values()) == len(entries) > 0
 
 
-def test_a_video(run, tmp_path, monkeypatch):
-    source = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (160, 120))
+def write_video(path):
+    path.parent.mkdir(exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (160, 120))
     for seed in range(3):
         writer.write(np.asarray(small.picture(seed)))
     writer.release()
+    return path
+
+
+def test_a_video(run, tmp_path, monkeypatch):
+    source = write_video(tmp_path / "clip.mp4")
     run_command(monkeypatch, "--run", run, source, "--out", tmp_path / "out")
     assert len(list(video.frames(tmp_path / "out" / "clip.mp4"))) == 3
     entries = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert {one["frame"] for one in entries} == {0, 1, 2}
+    assert {one["file_name"] for one in entries} == {"clip.mp4"}
+
+
+def test_videos_of_equal_names_are_told_apart(run, tmp_path, monkeypatch):
+    both = [write_video(tmp_path / name / "clip.mp4") for name in ("left", "right")]
+    run_command(monkeypatch, "--run", run, *both, "--out", tmp_path / "out")
+    entries = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert {one["file_name"] for one in entries} == set(map(str, both))
 
 
 def test_equal_names_are_told_apart(run, pictures, tmp_path, monkeypatch):

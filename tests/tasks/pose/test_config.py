@@ -55,3 +55,9 @@ def test_a_wrong_value_is_one_line_with_the_flag(flag, value, allowed):
     assert flag in str(caught.value)
     assert allowed in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_decay_of_no_width():
+    with pytest.raises(UserError, match=r"with --test\.nms soft it must be above 0"):
+        parse(Config, ["--test.nms", "soft", "--test.nms_threshold", "0"])
+    assert parse(Config, ["--test.nms_threshold", "0"]).test.nms_threshold == 0

@@ -53,6 +53,15 @@ def test_pictures_and_masks_in_one_folder(tmp_path):
     )
 
 
+def test_pictures_and_masks_right_in_the_sets_folder(tmp_path):
+    images, _ = small.write_set(tmp_path, "SOD", folders=(".", "."))
+    (images / "._p1.jpg").touch()  # macOS leaves one beside each file
+    found = find("SOD", tmp_path)
+    assert found.name == "SOD"
+    assert [pair.image.name for pair in found.pairs] == ["p0.jpg", "p1.jpg", "p2.jpg"]
+    assert [pair.label.name for pair in found.pairs] == ["p0.png", "p1.png", "p2.png"]
+
+
 def test_a_pair_of_folders_with_a_name(tmp_path):
     images, masks = small.write_set(tmp_path, "x", folders=("photos", "truth"))
     found = find(f"mine={images}:{masks}", tmp_path / "unused")

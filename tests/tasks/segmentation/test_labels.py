@@ -53,6 +53,13 @@ def test_grey_files_of_all_depths_hold_values(tmp_path, kind):
     assert np.array_equal(LabelReader(3).read(path), truth)
 
 
+@pytest.mark.parametrize("palette", [(), ((0, 0, 0), (128, 0, 0), (0, 128, 0))])
+def test_fractions_are_no_class_numbers(tmp_path, palette):
+    path = tmp_path / "a.tif"
+    Image.fromarray(small.labels(1).astype(np.float32) / 2).save(path)
+    refused(LabelReader(3, palette=palette), path, "holds fractions", "palette or grey PNG")
+
+
 def test_a_black_and_white_file_has_classes_0_and_1(tmp_path):
     mask = small.labels(1) == 1
     Image.fromarray(mask).save(tmp_path / "a.png")
