@@ -49,6 +49,8 @@ def main() -> None:
 
 def _heading(one: Card) -> str:
     scored = {name: one.data.get(name) for name in ("split", "images", "fingerprint")}
+    if one.data.get("skipped"):
+        scored["skipped"] = one.data["skipped"]  # what could not be read is not scored
     return (
         f"## {one.task}: {json.dumps(one.protocol, sort_keys=True)}\n\n"
         f"Data: {json.dumps(scored)}; metrics: {', '.join(one.metrics)}"

@@ -63,7 +63,8 @@ def test_like_scores_share_a_table_and_unlike_ones_do_not():
     detector = make_card(protocol={"boxes": "detector.json", "flip_test": True})
     other_data = make_card(data={**make_card().data, "fingerprint": "xyz"})
     other_metrics = make_card(metrics={"AP": 0.5})
-    for unlike in (detector, other_data, other_metrics):
+    some_skipped = make_card(data={**make_card().data, "skipped": 2})
+    for unlike in (detector, other_data, other_metrics, some_skipped):
         text = results.tables({"a": make_card(), "b": unlike})
         assert text.count("## pose") == 2
 
