@@ -1,5 +1,8 @@
 """How every command ends: quietly, or with one line that says what to do."""
 
+import io
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -14,24 +17,41 @@ _FILES = FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError,
 def run(main: Callable[[], None], *expected: type[Exception]) -> None:
     """Call a command's main function; a user's mistake becomes one line and exit status 2.
 
-    So does a file or folder that the system refuses, wherever that shows. Ctrl-C ends a command
-    without a word, with the status 130 of shells.
+    So does a file or folder that the system refuses, wherever that shows. Ctrl-C, and a reader of
+    the output that goes away, end a command without a word, with the status of shells.
 
     Args:
         main: the command.
         expected: further exceptions that are the user's to mend, such as `backbone.WeightsError`.
     """
     mistakes: tuple[type[Exception], ...] = (UserError, *expected)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be text
     try:
         main()
+        sys.stdout.flush()
     except mistakes as error:
         _end(str(error))
     except _FILES as error:
         if error.filename is None:
             raise
         _end(f"{error.filename}: {error.strerror}")
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is the output that broke, as in `evaluate | head`; the rest then goes nowhere."""
+    state = select.poll()
+    state.register(sys.stdout.fileno(), 0)
+    if not state.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _end(message: str) -> NoReturn:

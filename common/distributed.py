@@ -5,7 +5,7 @@ torchrun, it reads its place from the environment (RANK, WORLD_SIZE, LOCAL_RANK)
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -116,6 +116,24 @@ def share(value: T, world: World) -> T:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def from_main(compute: Callable[[], T], world: World) -> T:
+    """What rank 0 computes, on every rank; where it is a mistake of the user, every rank says so.
+
+    Raises:
+        UserError: rank 0 raised it.
+    """
+    outcome: T | UserError | None = None
+    if world.main:
+        try:
+            outcome = compute()
+        except UserError as error:
+            outcome = error
+    found: Any = share(outcome, world)
+    if isinstance(found, UserError):
+        raise found
+    return found  # type: ignore[no-any-return]
 
 
 def any_true(flag: bool, world: World) -> bool:

@@ -50,8 +50,8 @@ def make_folder(out: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file."""
+    """Write a text file in UTF-8; names of files that are not come out as they are on disk."""
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -54,12 +54,15 @@ def evaluate(model: nn.Module, pictures: Pictures, config: Config, world: World)
         world=world,
         title="evaluating",
     )
-    if world.main and not answers:
-        raise UserError(f"{pictures.split}: not one of its {len(dataset)} pictures can be read")
     rank = np.array([answer.rank for answer in answers], dtype=np.int64)
-    metrics = {"top1": accuracy(rank, 1), "top5": accuracy(rank, 5)}
+
+    def metrics() -> dict[str, float]:
+        if not answers:
+            raise UserError(f"{pictures.split}: not one of its {len(dataset)} pictures can be read")
+        return {"top1": accuracy(rank, 1), "top5": accuracy(rank, 5)}
+
     return Evaluation(
-        metrics=distributed.share(metrics, world),
+        metrics=distributed.from_main(metrics, world),
         index=np.array([answer.picture for answer in answers], dtype=np.int64),
         rank=rank,
         guess=np.array([answer.guess for answer in answers], dtype=np.int64),

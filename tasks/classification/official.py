@@ -88,8 +88,9 @@ def _official(
             f"{META} beside it"
         )
     what = "the kit's table of classes"
+    content = read_mat(meta, what, squeeze=True)
     try:
-        synsets = read_mat(meta, what, squeeze=True)["synsets"]
+        synsets = content["synsets"]
         # Of the hierarchy in the file, the classes are the leaves.
         leaves = [row for row in synsets if int(row["num_children"]) == 0]
         names = {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in leaves}

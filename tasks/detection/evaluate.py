@@ -99,15 +99,18 @@ def evaluate(
         title="evaluating",
         collate=collate,
     )
-    if world.main and not pictures:
-        raise UserError(
-            f"{annotations.file}: not one of its {len(annotations)} pictures can be read"
-        )
     results = [one for _, objects in pictures for one in objects]
     unread = set(annotations.image_ids.tolist()) - {image_id for image_id, _ in pictures}
-    scores = _scores(results, annotations, config, unread) if world.main else {}
-    scored, scores = distributed.share((len(pictures), scores), world)
-    return Evaluation(scores, results, skipped=len(annotations) - scored)
+
+    def scored() -> tuple[dict[str, Scores], int]:
+        if not pictures:
+            raise UserError(
+                f"{annotations.file}: not one of its {len(annotations)} pictures can be read"
+            )
+        return _scores(results, annotations, config, unread), len(unread)
+
+    scores, skipped = distributed.from_main(scored, world)
+    return Evaluation(scores, results, skipped)
 
 
 def _scores(

@@ -94,15 +94,18 @@ def evaluate(
         world=world,
         title="evaluating",
     )
-    if world.main and not people and len(dataset):
-        raise UserError(
-            f"{annotations.file}: not one picture of its {len(dataset)} boxes can be read"
-        )
     results = coco_results(people, annotations.skeleton, config.test)
     unread = set(dataset.image_ids.tolist()) - {person.image_id for person in people}
-    metrics = _scores(people, results, annotations, config, unread) if world.main else {}
+
+    def metrics() -> dict[str, float]:
+        if not people and len(dataset):
+            raise UserError(
+                f"{annotations.file}: not one picture of its {len(dataset)} boxes can be read"
+            )
+        return _scores(people, results, annotations, config, unread)
+
     return Evaluation(
-        metrics=distributed.share(metrics, world),
+        metrics=distributed.from_main(metrics, world),
         results=results,
         boxes=len(dataset),
         skipped=len(dataset) - len(people),

@@ -58,8 +58,8 @@ def _hint(root: Path, wanted: str) -> str:
 def _protocol(file: Path, split: Split) -> tuple[list[str], list[int], list[int]]:
     """Names and persons of all pictures, and which of them the split has, counted from 0."""
     what = "a file of CUHK03's new protocol"
+    content = read_mat(file, what)
     try:
-        content = read_mat(file, what)
         names = [str(np.ravel(name)[0]) for name in content["filelist"].ravel()]
         persons = [int(label) for label in content["labels"].ravel()]
         chosen = [int(index) - 1 for index in content[_KEYS[split]].ravel()]

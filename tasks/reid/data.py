@@ -63,7 +63,7 @@ class Test:
 
     def summary(self) -> str:
         """What is scored, in one line, and how many queries cannot be."""
-        text = f"{len(self.query):,} queries among {self.gallery.summary()}"
+        text = f"{len(self.query):,} queries{self.query.omitted()} among {self.gallery.summary()}"
         alone = self.query.persons[self.unmatched()]
         if not len(alone):
             return text

@@ -35,8 +35,25 @@ def evaluate(
     """
     paths = test.query.paths + test.gallery.paths
     read, features = embed_files(model, paths, config, world, precision)
-    if not world.main:
-        return Evaluation(distributed.share({}, world), None, test, 0)
+    # Kept on rank 0: the scores of all queries are too many to share.
+    outcomes: list[Evaluation] = []
+
+    def metrics() -> dict[str, float]:
+        outcomes.append(_compared(test, read, features, config))
+        return outcomes[0].metrics
+
+    shared = distributed.from_main(metrics, world)
+    return outcomes[0] if outcomes else Evaluation(shared, None, test, 0)
+
+
+def _compared(
+    test: Test, read: NDArray[np.int64], features: NDArray[np.float32], config: Config
+) -> Evaluation:
+    """Score the features (M, C) of the pictures that could be read, queries before gallery.
+
+    Raises:
+        UserError: what could be read cannot be scored.
+    """
     count = len(test.query)
     sound = Test(
         chosen(test.query, read[read < count]), chosen(test.gallery, read[read >= count] - count)
@@ -50,8 +67,7 @@ def evaluate(
         )
     blocks = compare(features[: len(sound.query)], features[len(sound.query) :], config.test)
     scores = score_distances(blocks, *labels(sound))
-    metrics = distributed.share(scores.metrics(), world)
-    return Evaluation(metrics, scores, sound, len(paths) - len(read))
+    return Evaluation(scores.metrics(), scores, sound, count + len(test.gallery) - len(read))
 
 
 def chosen(found: Pictures, indices: NDArray[np.int64]) -> Pictures:

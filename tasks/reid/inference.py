@@ -122,7 +122,9 @@ def compare(
     """Distances of queries (Q, C) to a gallery (G, C) as blocks of rows, as the test says."""
     searched, among = torch.from_numpy(query), torch.from_numpy(gallery)
     if test.expansion:
-        searched = expand(searched, among, test.expansion, test.expansion_power)
+        searched = expand(
+            searched, among, test.expansion, test.expansion_power, normalize=test.normalize
+        )
     if test.rerank:
         return rerank(searched, among, test.rerank_k1, test.rerank_k2, test.rerank_weight)
     return distances(searched, among)

@@ -42,8 +42,12 @@ class Pictures:
         """What there is, and what was left out, in one line."""
         persons, cameras = len(set(self.persons.tolist())), len(set(self.cameras.tolist()))
         text = f"{len(self):,} pictures of {persons:,} persons by {cameras} cameras ({self.title})"
+        return text + self.omitted()
+
+    def omitted(self) -> str:
+        """What was left out and why, to follow a number; "" if nothing was."""
         out = [f"{count:,} {reason}" for reason, count in self.left_out.items() if count]
-        return text + (f", left out: {', '.join(out)}" if out else "")
+        return f", left out: {', '.join(out)}" if out else ""
 
     def fingerprint(self) -> str:
         """sha256 of all names, persons and cameras, in this order."""

@@ -9,7 +9,7 @@ persons as Market-1501's do, hits are framed green and others red.
 import csv
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from backbone import WeightsError, deploy
 from common import command, distributed, image, outputs, trained
 from common.errors import UserError
 from tasks.reid import draw, sample
+from tasks.reid.config import TestConfig
 from tasks.reid.inference import TestedConfig, compare, embed_files, restore
 from tasks.reid.market import NOBODY, person_and_camera
 from tasks.reid.metrics import nearest
@@ -109,21 +110,15 @@ def search(config: PredictConfig, queries: Sequence[Path], gallery: Sequence[Pat
     asked, among = _embed(config, queries, gallery)
     if not asked.paths or not among.paths:
         raise UserError("no picture of the queries or of the gallery can be read")
-    resolved = {path.resolve(): index for index, path in enumerate(among.paths)}
     lines = [("query", "rank", "picture", "distance")]
-    begin = 0
-    for block in compare(asked.features, among.features, config.test):
-        for row, query in zip(block, asked.paths[begin:], strict=False):
-            if (itself := resolved.get(query.resolve())) is not None:
-                row[itself] = np.inf
-            order = nearest(row[None], min(config.top, len(row)))[0].tolist()
-            order = [index for index in order if np.isfinite(row[index])]
-            draw.sheet([_ranked(query, [among.paths[index] for index in order])], targets[query])
-            lines += [
-                (str(query), str(rank), str(among.paths[index]), f"{row[index]:.6f}")
-                for rank, index in enumerate(order, start=1)
-            ]
-        begin += len(block)
+    for query, row in zip(asked.paths, _distances(asked, among, config.test), strict=True):
+        order = nearest(row[None], min(config.top, len(row)))[0].tolist()
+        order = [index for index in order if np.isfinite(row[index])]
+        draw.sheet([_ranked(query, [among.paths[index] for index in order])], targets[query])
+        lines += [
+            (str(query), str(rank), str(among.paths[index]), f"{row[index]:.6f}")
+            for rank, index in enumerate(order, start=1)
+        ]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     outputs.write_text(config.out / "ranked.csv", text.getvalue())
@@ -152,6 +147,33 @@ def _embed(config: PredictConfig, *groups: Sequence[Path]) -> list[_Embedded]:
         read, features = embed_files(model, tuple(group), config, world, config.precision)
         embedded.append(_Embedded([group[index] for index in read.tolist()], features))
     return embedded
+
+
+def _distances(
+    asked: _Embedded, among: _Embedded, test: TestConfig
+) -> Iterator[NDArray[np.float32]]:
+    """Distances (G,) of each query to the gallery; infinite to its own file, if that is there.
+
+    Where the rest of the gallery has a part in a distance, the own file has none.
+    """
+    resolved = {path.resolve(): place for place, path in enumerate(among.paths)}
+    own = [resolved.get(query.resolve()) for query in asked.paths]
+    apart = bool(test.expansion or test.rerank)
+    together = [number for number, place in enumerate(own) if place is None or not apart]
+    blocks = compare(asked.features[together], among.features, test) if together else ()
+    rows = (row for block in blocks for row in block)
+    for number, place in enumerate(own):
+        if place is None or not apart:
+            row = next(rows)
+        elif len(among.paths) > 1:
+            others = np.delete(among.features, place, axis=0)
+            (block,) = compare(asked.features[[number]], others, test)
+            row = np.insert(block[0], place, np.inf)
+        else:
+            row = np.empty(1, dtype=np.float32)
+        if place is not None:
+            row[place] = np.inf
+        yield row
 
 
 def _ranked(query: Path, found: Sequence[Path]) -> list[tuple[Path, draw.Colour, str]]:

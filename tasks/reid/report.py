@@ -92,6 +92,10 @@ def result_card(
             "gallery": len(test.gallery),
             "queries_without_match": int(test.unmatched().sum()),
             "skipped": evaluation.skipped,
+            "left_out": {
+                side: {reason: count for reason, count in found.left_out.items() if count}
+                for side, found in (("query", test.query), ("gallery", test.gallery))
+            },
             "fingerprint": test.query.fingerprint()[:32] + test.gallery.fingerprint()[:32],
         },
         model=card.describe_model(model, config.backbone, config.weights or config.finetune),

@@ -30,18 +30,27 @@ def distances(query: Tensor, gallery: Tensor, rows: int = ROWS) -> Iterator[NDAr
         yield torch.addmm(squares + own, block, gallery.T, alpha=-2).clamp_(min=0).numpy()
 
 
-def expand(query: Tensor, gallery: Tensor, count: int, power: float) -> Tensor:
-    """Queries (Q, C) averaged with their `count` nearest gallery features (G, C), unit length.
+def expand(
+    query: Tensor, gallery: Tensor, count: int, power: float, normalize: bool = True
+) -> Tensor:
+    """Queries (Q, C) averaged with their `count` nearest gallery features (G, C).
 
     The query weighs 1, a neighbour its cosine similarity to the given power: 0 is the average
     query expansion of Chum et al. (ICCV 2007), larger is alpha query expansion (Radenovic et al.,
     TPAMI 2018). It looks at no label, so the neighbours may be of the query's own camera.
+
+    All have unit length; without `normalize` the features are taken as they are, and so are their
+    averages, to be compared with the gallery as it is.
     """
-    query, gallery = unit(query), unit(gallery)
+    if normalize:
+        query, gallery = unit(query), unit(gallery)
     expanded = []
     for number, block in enumerate(distances(query, gallery)):
         part = query[number * ROWS : (number + 1) * ROWS]
         neighbours = gallery[torch.from_numpy(nearest(block, min(count, len(gallery))))]
-        weights = torch.einsum("qc,qkc->qk", part, neighbours).clamp(min=0) ** power
-        expanded.append(part + torch.einsum("qk,qkc->qc", weights, neighbours))
-    return unit(torch.cat(expanded))
+        cosines = torch.cosine_similarity(part[:, None], neighbours, dim=2)
+        weights = cosines.clamp(min=0) ** power
+        total = part + torch.einsum("qk,qkc->qc", weights, neighbours)
+        expanded.append(total / (1 + weights.sum(dim=1, keepdim=True)))
+    found = torch.cat(expanded)
+    return unit(found) if normalize else found

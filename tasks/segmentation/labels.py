@@ -155,7 +155,8 @@ def _read_mat(path: Path) -> NDArray[np.integer]:
     if not path.exists():
         raise DamagedFile(f"{path}: no such label map")
     what = "a label file of SBD"
+    content = read_mat(path, what, squeeze=True)
     try:
-        return np.asarray(read_mat(path, what, squeeze=True)["GTcls"]["Segmentation"].item())
+        return np.asarray(content["GTcls"]["Segmentation"].item())
     except (ValueError, TypeError, LookupError) as error:
         raise DamagedFile(f"{path}: is not {what} ({error})") from None

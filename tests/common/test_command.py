@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from common import command
@@ -48,3 +51,17 @@ def test_ctrl_c_ends_without_a_word(capsys):
         command.run(lambda: raise_error(KeyboardInterrupt()))
     assert caught.value.code == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word():
+    code = "from common import command; command.run(lambda: [print('x' * 999) for _ in range(999)])"
+    script = f'{sys.executable} -c "{code}" | head -n 1; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["x" * 999, "141"]
+    assert done.stderr == ""
+
+
+def test_names_of_files_that_are_not_text_are_printed():
+    code = "from common import command; command.run(lambda: print('caf\\udce9'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"caf\xe9\n"

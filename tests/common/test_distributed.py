@@ -16,6 +16,8 @@ def test_collectives_on_two_ranks(zygote, tmp_path):
     assert second["gather"] == []
     for rank in (first, second):
         assert rank["share"] == {"rank": 0}
+        assert rank["from_main"] == 0
+        assert rank["refused"] == "refused: rank 0 says no"
         assert rank["any"] is True
         assert rank["none"] is False
         assert rank["mean"] == [0.5]
@@ -28,6 +30,7 @@ def test_alone():
     assert world.main
     assert distributed.gather([1, 2], world) == [1, 2]
     assert distributed.share("x", world) == "x"
+    assert distributed.from_main(lambda: "x", world) == "x"
     assert distributed.any_true(True, world)
     assert not distributed.any_true(False, world)
     distributed.barrier(world)

@@ -15,7 +15,7 @@ from torch import nn
 from common import checkpoint, distributed, optim
 from common.checkpoint import RunDirectory
 from common.engine import Engine, EngineConfig, Progress, TrainData
-from common.errors import DamagedFile
+from common.errors import DamagedFile, UserError
 from common.evaluation import infer
 
 ENGINE = {
@@ -217,6 +217,8 @@ def collectives(out: str, lengths: list[int]) -> None:
     results = {
         "gather": distributed.gather([world.rank, "x"], world),
         "share": distributed.share({"rank": world.rank}, world),
+        "from_main": distributed.from_main(lambda: world.rank, world),
+        "refused": _refused(world),
         "any": distributed.any_true(world.rank == world.size - 1, world),
         "none": distributed.any_true(False, world),
         "mean": distributed.mean(torch.tensor([float(world.rank)]), world).tolist(),
@@ -225,6 +227,18 @@ def collectives(out: str, lengths: list[int]) -> None:
     }
     Path(out, f"{world.rank}.json").write_text(json.dumps(results))
     distributed.stop()
+
+
+def _refused(world):
+    """What a mistake of the user that only rank 0 sees becomes."""
+
+    def refuse():
+        raise UserError(f"rank {world.rank} says no")
+
+    try:
+        return distributed.from_main(refuse, world)
+    except UserError as error:
+        return f"refused: {error}"
 
 
 def _infer(length, world):

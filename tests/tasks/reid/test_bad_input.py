@@ -78,6 +78,14 @@ def test_names_that_say_no_person_are_listed_with_their_count(tmp_path):
     assert "5 with names of another form" in found.summary()
 
 
+def test_queries_of_another_name_are_counted(tmp_path):
+    root = small.write_market(tmp_path, extra=["query/picture.jpg"])
+    assert (
+        "queries, left out: 1 with names of another form among"
+        in test(root, on_error="skip").summary()
+    )
+
+
 def test_duke_is_refused_with_the_reason(tmp_path):
     for root in (tmp_path / "DukeMTMC-reID", tmp_path / "dukemtmc-reid" / "DukeMTMC-reID"):
         small.write_market(root)
@@ -190,7 +198,8 @@ def test_damaged_cuhk03(tmp_path):
         savemat(file, changed)
         refused(lambda: training(root, "cuhk03"), file)
     file.write_bytes(b"MATLAB 7.3")
-    refused(lambda: training(root, "cuhk03"), file, "new protocol")
+    line = refused(lambda: training(root, "cuhk03"), file, "new protocol")
+    assert line.count("new protocol") == 1
     small.write_market(tmp_path / "np" / "labeled")
     refused(
         lambda: training(tmp_path / "np", "cuhk03"), "--data.format market --data.root", "labeled"

@@ -84,6 +84,42 @@ def test_the_query_itself_is_not_found_but_its_copy_is(run, market, tmp_path, mo
     assert float(rows[0]["distance"]) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("flag", ["--test.expansion", "--test.rerank"])
+def test_the_query_itself_has_no_part_in_the_ranking_of_others(
+    run, market, tmp_path, monkeypatch, flag
+):
+    folder = market / "bounding_box_test"
+    query = folder / "0011_c1s1_000001_00.jpg"
+    outside = tmp_path / "outside" / query.name
+    outside.parent.mkdir()
+    outside.write_bytes(query.read_bytes())
+    words = ("--run", run, "--gallery", folder, "--top", 50, flag, 1 if "exp" in flag else "true")
+    run_command(monkeypatch, query, market / "query", *words, "--out", tmp_path / "inside")
+    query.unlink()
+    run_command(monkeypatch, outside, *words, "--out", tmp_path / "alone")
+    found = [row for row in ranked(tmp_path / "inside") if row["query"] == str(query)]
+    alone = ranked(tmp_path / "alone")
+    assert [row["picture"] for row in found] == [row["picture"] for row in alone]
+    distances = [[float(row["distance"]) for row in rows] for rows in (found, alone)]
+    assert distances[0] == pytest.approx(distances[1], abs=1e-5)
+
+
+def test_a_gallery_of_the_query_alone(run, tmp_path, monkeypatch):
+    query = small.save(tmp_path / "gallery" / "q.png", 3)
+    words = ("--run", run, "--gallery", query.parent, "--test.expansion", 1)
+    run_command(monkeypatch, query, *words, "--out", tmp_path / "out")
+    assert ranked(tmp_path / "out") == []
+
+
+def test_names_that_are_not_utf_8(run, tmp_path, monkeypatch):
+    query = small.save(tmp_path / "q.png", 3)
+    odd = tmp_path / "gallery" / "caf\udce9.png"
+    small.save(tmp_path / "gallery" / "a.png", 3).rename(odd)
+    words = ("--run", run, "--gallery", odd.parent, "--out", tmp_path / "out")
+    run_command(monkeypatch, query, *words)
+    assert b"caf\xe9.png" in (tmp_path / "out" / "ranked.csv").read_bytes()
+
+
 def frames(out, query):
     """Name of each found picture -> the colour of its frame, read in its left border."""
     sheet = image.read(out / f"{query.stem}_ranked.jpg").astype(int)

@@ -114,6 +114,19 @@ def test_query_expansion_is_the_weighted_mean_of_the_nearest(power):
         np.testing.assert_allclose(found[row], total / total.norm(), atol=1e-5)
 
 
+def test_query_expansion_of_features_as_they_are():
+    """They keep their length, as those of the gallery do which they are compared with."""
+    query, gallery = clouds(1, 30, 40, 8)
+    query, gallery = query * torch.linspace(1, 9, 30)[:, None], gallery * 3
+    found = expand(query, gallery, 5, 2.0, normalize=False)
+    for row in range(0, 30, 7):
+        order = (gallery - query[row]).square().sum(dim=1).argsort()[:5]
+        weights = torch.stack([torch.cosine_similarity(query[row], gallery[i], 0) for i in order])
+        weights = weights.clamp(min=0) ** 2
+        total = query[row] + (weights[:, None] * gallery[order]).sum(dim=0)
+        np.testing.assert_allclose(found[row], total / (1 + weights.sum()), rtol=1e-4)
+
+
 def test_query_expansion_by_more_than_there_is():
     query, gallery = clouds(2, 3, 4, 8)
     assert torch.equal(expand(query, gallery, 9, 0.0), expand(query, gallery, 4, 0.0))
