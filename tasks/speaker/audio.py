@@ -5,6 +5,7 @@ is asked for is decoded.
 """
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -19,6 +20,7 @@ from scipy.signal import firwin, resample_poly
 
 from common.errors import DamagedFile, UserError
 from tasks.speaker.features import RATE
+from tasks.speaker.ogg import ogg_fault
 
 Wave = NDArray[np.float32]
 """Samples (N,) of one channel, full scale is -1..1."""
@@ -26,7 +28,7 @@ Wave = NDArray[np.float32]
 SUFFIXES = (".wav", ".flac", ".m4a", ".ogg", ".opus", ".mp3")
 
 _MPEG4 = frozenset({".m4a", ".mp4", ".aac"})
-_HEADER = 12
+_HEADER = 28
 _UNKNOWN = 2**62  # libsndfile's number of frames where a FLAC states none is beyond this
 # Writers that cannot seek back leave these in the size field.
 _UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFFFFF})
@@ -93,9 +95,11 @@ def opened(path: Path) -> Iterator[Recording]:
         with opened_mpeg4(path, start) as source:
             yield Recording(path, source)
         return
-    _refuse_cut_wav(path, start)
+    if path.suffix.lower() == ".raw":
+        raise DamagedFile(f"{path}: raw samples do not say their rate; convert it to wav")
+    _refuse_cut(path, start)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
             if file.frames == 0:
                 raise DamagedFile(f"{path}: holds no sound (0 samples)")
             if file.frames >= _UNKNOWN:
@@ -140,6 +144,11 @@ def change_speed(wave: Wave, speed: float) -> Wave:
     return wave if ratio == 1 else _resample(wave, ratio.denominator, ratio.numerator)
 
 
+def is_recording(name: str) -> bool:
+    """Whether a file name is a recording's; hidden ones, as macOS leaves beside each, are not."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
 def list_recordings(paths: Iterable[Path]) -> list[Path]:
     """Recordings among files and, at any depth, in folders; each once, a folder's sorted by name.
 
@@ -149,7 +158,9 @@ def list_recordings(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(entry for entry in path.rglob("*") if entry.suffix.lower() in SUFFIXES)
+            inside = sorted(
+                entry for entry in path.rglob("*") if is_recording(entry.name) and entry.is_file()
+            )
             if not inside:
                 raise UserError(f"{path}: no recordings in this folder ({', '.join(SUFFIXES)})")
             found.update(dict.fromkeys(inside))
@@ -198,16 +209,32 @@ def _start_of(path: Path) -> bytes:
     return start
 
 
-def _refuse_cut_wav(path: Path, start: bytes) -> None:
-    """Refuse a wav file that is shorter than it says: libsndfile takes what is there in silence."""
-    if start[:4] != b"RIFF" or len(start) < _HEADER:
+def _refuse_cut(path: Path, start: bytes) -> None:
+    """Refuse a file that is shorter than it says: libsndfile takes what is there in silence."""
+    state = path.stat()
+    if start[:4] == b"OggS":
+        fault = ogg_fault(path, state.st_size, state.st_mtime_ns)
+        if fault is not None:
+            raise DamagedFile(f"{path}: {fault}; copy the file again")
         return
-    said, size = int.from_bytes(start[4:8], "little"), path.stat().st_size
-    if said not in _UNKNOWN_SIZES and said + 8 > size + 1:
+    said = _said(start)
+    if said is not None and said > state.st_size + 1:
         raise DamagedFile(
-            f"{path}: is cut short: its header says {said + 8:,} bytes, found {size:,}; copy the "
-            "file again"
+            f"{path}: is cut short: its header says {said:,} bytes, found {state.st_size:,}; copy "
+            "the file again"
         )
+
+
+def _said(start: bytes) -> int | None:
+    """Bytes of a wav (RIFF, RF64, W64) or AIFF file by its first ones; None if they do not say."""
+    if start[:4] in (b"RIFF", b"FORM"):
+        size = int.from_bytes(start[4:8], "little" if start[:4] == b"RIFF" else "big")
+        return None if size in _UNKNOWN_SIZES else size + 8
+    if start[:4] == b"RF64" and start[12:16] == b"ds64":
+        return int.from_bytes(start[20:28], "little") + 8
+    if start[:4] == b"riff":
+        return int.from_bytes(start[16:24], "little")
+    return None
 
 
 def _resample(wave: Wave, up: int, down: int) -> Wave:

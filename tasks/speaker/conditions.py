@@ -106,13 +106,8 @@ def all_scores(model: SpeakerModel, material: Material, config: Config, world: W
     """
     test = config.test
     _require_speakers(test.scoring, material, config)
-    cohort, labels = material.cohort(test.cohort_utterances)
-    backend = voices_of_cohort = None
-    if cohort:
-        voices_of_cohort = Voices(cohort, embed(model, cohort, config, world, title="cohort"))
-        rows = voices_of_cohort.rows(cohort)
-        labels = labels[rows >= 0]
-        backend = Backend.of(voices_of_cohort.vectors[rows[rows >= 0]], labels)
+    cohort, labels = _embed_cohort(model, material, config, world)
+    backend = Backend.of(cohort[0.0].vectors, labels) if cohort else None
     scorers = {
         scoring: Scorer(scoring, test.top, backend)
         for scoring in SCORINGS
@@ -130,12 +125,33 @@ def all_scores(model: SpeakerModel, material: Material, config: Config, world: W
         for seconds in test.seconds
         for one in material.sets
     ]
-    first = test.seconds[0]
-    pair = _enrolment(voices, first, test.cut), voices[first]
-    calibration, source = _calibrate(
-        scorers[test.scoring], material, pair, voices_of_cohort, labels
-    )
+    # As the headline's trials are heard, so are those that it is calibrated on.
+    first, heard = test.seconds[0], voices if material.calibration is not None else cohort
+    pair = (_enrolment(heard, first, test.cut), heard[first]) if heard else None
+    calibration, source = _calibrate(scorers[test.scoring], material, pair, labels)
     return _summed_up(conditions, backend, calibration, source)
+
+
+def _embed_cohort(
+    model: SpeakerModel, material: Material, config: Config, world: World
+) -> tuple[dict[float, Voices], NDArray[np.int64]]:
+    """Voices of the training speakers' utterances by length, and their labels (M,).
+
+    Whole, and as long as the headline's trials if these are calibrated on them. Nothing without
+    training speakers.
+    """
+    files, labels = material.cohort(config.test.cohort_utterances)
+    if not files:
+        return {}, labels
+    found = embed(model, files, config, world, title="cohort")
+    read = found[1].tolist()
+    cohort = {0.0: Voices(files, found)}
+    first = config.test.seconds[0]
+    if first and material.calibration is None:
+        files = [files[index] for index in read]
+        part = embed(model, files, config, world, first, f"cohort, {first:g} s")
+        cohort[first] = Voices(files, part)
+    return cohort, labels[read]
 
 
 def _require_speakers(scoring: Scoring, material: Material, config: Config) -> None:
@@ -194,24 +210,24 @@ def _condition(
 def _calibrate(
     scorer: Scorer,
     material: Material,
-    pair: tuple[Voices, Voices],
-    cohort: Voices | None,
+    pair: tuple[Voices, Voices] | None,
     labels: NDArray[np.int64],
 ) -> tuple[Calibration | None, str]:
     """The calibration, and what it was fitted on.
 
-    `pair` is how both sides of the headline's trials are heard: so are those calibrated on.
+    `pair` are the voices of both sides: of the calibration's list, or of the training speakers'
+    utterances with these labels; None without either.
     """
+    if pair is None:
+        return None, "nothing"
     if material.calibration is not None:
         one = _condition(material.calibration, 0.0, scorer, *pair)
         return fit_calibration(one.scores, one.target), one.trials.name
-    if cohort is None:
-        return None, "nothing"
     first, second = training_trials(labels)
     target = labels[first] == labels[second]
     if target.all() or not target.any():
         return None, "nothing"
-    scores = scorer(cohort.vectors, cohort.vectors, first, second)
+    scores = scorer(pair[0].vectors, pair[1].vectors, first, second)
     return fit_calibration(scores, target), f"{len(first)} trials of training speakers"
 
 

@@ -1,5 +1,6 @@
 """Everything that can be set on the speaker commands; the defaults are the run on sample data."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ from common.config import LoaderConfig
 from common.engine import EngineConfig
 from common.errors import UserError
 from common.optim import OptimizerConfig
-from tasks.speaker.features import Window
+from tasks.speaker.features import RATE, SHORTEST, Window, frames_of
 
 Scoring = Literal["cosine", "mean", "s-norm", "as-norm"]
 
@@ -110,6 +111,18 @@ class ModelConfig:
             raise UserError(
                 f"--model.strides is {list(self.strides)}; it takes four numbers from 1 on"
             )
+        most = frames_of(round(SHORTEST * RATE)) - 1
+        if self.frames_joined > most:
+            raise UserError(
+                f"--model.stem_stride {self.stem_stride} and --model.strides "
+                f"{list(self.strides)} join {self.frames_joined} frames into one, but a recording "
+                f"of {SHORTEST:g} s must leave two; their product may be at most {most}"
+            )
+
+    @property
+    def frames_joined(self) -> int:
+        """Frames of features that become one of the backbone's."""
+        return self.stem_stride * math.prod(self.strides)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,10 @@ from common.errors import DamagedFile
 from tasks.speaker import audio
 from tasks.speaker.audio import Recording, Wave
 from tasks.speaker.config import Config, DataConfig
-from tasks.speaker.features import RATE
+from tasks.speaker.features import RATE, SHORTEST
 from tasks.speaker.noise import Disturbances, find_disturbances
 from tasks.speaker.speakers import Speakers
 from tasks.speaker.transforms import dither, fit, is_silent, mask_positions
-
-SHORTEST = 0.5
-"""Seconds: a recording that is shorter is repeated up to this length, as nets need some frames."""
 
 
 class TrainSet:

@@ -3,6 +3,7 @@
 Waveforms (B, N) at 16 kHz, floats of -1..1, in; embeddings (B, D) out, compared by their cosine.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from backbone import WeightsError, deploy
 from common import command, export, trained
 from common.export import ExportFlags, Graph
 from tasks.speaker.config import Config
+from tasks.speaker.features import RATE, samples_of
 from tasks.speaker.inference import restore
 from tasks.speaker.model import SpeakerModel, from_published
 
@@ -47,6 +49,7 @@ def graph(config: Config, model: SpeakerModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     generator = torch.Generator().manual_seed(0)
     sizes = ((2, 16000), (1, 40007), (3, 24080))
+    shortest = samples_of(config.model.frames_joined + 1) / RATE  # leaves two frames, to compare
     return Graph(
         module=Embedding(deploy(model, portable=True, entry="embed")),
         entry="waves",
@@ -56,7 +59,8 @@ def graph(config: Config, model: SpeakerModel) -> Graph:
         description={
             "task": "speaker",
             "backbone": config.backbone,
-            "waves": "float32 (B, N) of -1..1, 16 kHz, mono, of any length from 0.2 seconds on; "
+            "waves": "float32 (B, N) of -1..1, 16 kHz, mono, of any length from "
+            f"{math.ceil(10 * shortest) / 10:g} seconds on; "
             f"{config.model.bins} log mel energies are computed inside the file",
             "embeddings": "(B, D); two are compared by their cosine",
         },

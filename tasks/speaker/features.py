@@ -20,6 +20,9 @@ _PREEMPHASIS = 0.97
 _LOWEST_HZ = 20.0
 _EPSILON = torch.finfo(torch.float32).eps
 
+SHORTEST = 0.5
+"""Seconds: a recording that is shorter is repeated up to this length, as nets need some frames."""
+
 
 def frames_of(samples: int) -> int:
     """Frames of so many samples; Kaldi's snip_edges: only whole windows count."""

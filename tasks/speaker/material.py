@@ -1,5 +1,6 @@
 """What a command reads before it builds a model: trials, their files, the training speakers."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,10 +93,23 @@ def read_material(config: Config, need_speakers: bool = True) -> Material:
             )
         if speakers is not None:
             refuse_overlap(set(speakers.names), one.trials.speakers(), speakers.source, file)
+            _refuse_learnt(speakers, one)
         if calibration is not None:
             other = calibration.trials
             refuse_overlap(other.speakers(), one.trials.speakers(), other.file, file)
     return Material(root, sets, speakers, calibration)
+
+
+def _refuse_learnt(speakers: Speakers, one: TrialSet) -> None:
+    """Refuse recordings that are learnt as well, whatever their speakers are called."""
+    learnt = set(map(os.path.abspath, speakers.files))
+    both = [file for file in map(os.path.abspath, one.files) if file in learnt]
+    if both:
+        raise UserError(
+            f"{one.trials.file}: {len(both)} of its {len(one.files)} recordings are training "
+            f"recordings of {speakers.source}, such as {both[0]}; scores of voices that the model "
+            "knows mean nothing"
+        )
 
 
 def _read_set(root: Path, file: Path, audio: Sequence[Path], require: bool) -> TrialSet:

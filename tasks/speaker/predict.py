@@ -21,10 +21,12 @@ import torch
 from backbone import deploy
 from backbone.errors import WeightsError
 from common import card, command, distributed, outputs, trained
+from common import config as configuration
 from common.distributed import World
 from common.errors import UserError
 from common.trained import Trained
 from tasks.speaker import audio, decision, sample
+from tasks.speaker.config import Config
 from tasks.speaker.decision import Decision, read_decision
 from tasks.speaker.inference import Embeddings, TestedConfig, embed, restore
 from tasks.speaker.model import from_published
@@ -149,6 +151,7 @@ def read_judge(config: PredictConfig, weights: Trained) -> Judge:
             f"python -m tasks.speaker.evaluate --run {config.run} --checkpoint "
             f"{config.checkpoint} first"
         )
+    _require_scoring(config, config.run, found)
     backend = None
     if found.scoring != "cosine":
         backend = Backend.read(config.run / decision.BACKEND)
@@ -156,6 +159,18 @@ def read_judge(config: PredictConfig, weights: Trained) -> Judge:
     if config.threshold is not None:
         return Judge(scorer, found, config.threshold)
     return Judge(scorer, found, found.threshold)
+
+
+def _require_scoring(config: PredictConfig, run: Path, found: Decision) -> None:
+    """Refuse flags for another way of scoring than that of the run's verdicts."""
+    own, asked = configuration.read(Config, run / "config.yaml").test, config.test
+    for flag in ("scoring", "top"):
+        value = getattr(asked, flag)
+        if value not in (getattr(own, flag), getattr(found, flag)):
+            raise UserError(
+                f"--test.{flag} {value}: the run's verdicts have {getattr(found, flag)}; say "
+                f"python -m tasks.speaker.evaluate --run {run} --test.{flag} {value} first"
+            )
 
 
 def _files(config: PredictConfig) -> list[Path]:
@@ -167,7 +182,9 @@ def _files(config: PredictConfig) -> list[Path]:
             raise UserError(f"{voice}: --mode search begins with the recording of one voice")
         if not others:
             raise UserError("--mode search: name the recordings or folders to search as well")
-        return [voice, *(path for path in audio.list_recordings(others) if path != voice)]
+        itself = voice.resolve()
+        found = audio.list_recordings(others)
+        return [voice, *(path for path in found if path.resolve() != itself)]
     files = audio.list_recordings(config.inputs)
     if config.mode == "compare" and len(files) < 2:
         raise UserError(f"--mode compare: needs at least two recordings, found {len(files)}")

@@ -12,8 +12,8 @@ from common.errors import UserError
 from common.trained import Trained
 from tasks.speaker import decision
 from tasks.speaker.conditions import Condition, Evaluation
-from tasks.speaker.data import SHORTEST
 from tasks.speaker.decision import Decision
+from tasks.speaker.features import SHORTEST
 from tasks.speaker.figures import det_curve, score_histogram
 from tasks.speaker.inference import TestedConfig
 from tasks.speaker.material import Material
@@ -135,7 +135,13 @@ def _decision(config: TestedConfig, evaluation: Evaluation, one: card.Card) -> D
         offset=None if fitted is None else fitted.offset,
         calibrated_on=evaluation.calibrated_on,
         checkpoint=one.checkpoint["sha256"],
+        heard=_heard(headline.seconds, config.test.cut),
     )
+
+
+def _heard(seconds: float, cut: str) -> str:
+    side = "each recording" if cut == "both" else "the second recording"
+    return f"{seconds:g} s of {side}" if seconds else ""
 
 
 def _row(condition: Condition) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from common.annotations import read_text
 from common.errors import UserError
-from tasks.speaker.audio import SUFFIXES
+from tasks.speaker.audio import SUFFIXES, is_recording
 from tasks.speaker.voxceleb import hint
 
 _NAMED = 3
@@ -141,11 +141,7 @@ def _walk(folder: Path) -> list[tuple[str, str]]:
         speakers = sorted(entry.name for entry in entries if entry.is_dir())
     for speaker in speakers:
         for place, _, names in os.walk(folder / speaker):
-            pairs += [
-                (speaker, os.path.join(place, name))
-                for name in names
-                if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            ]
+            pairs += [(speaker, os.path.join(place, name)) for name in names if is_recording(name)]
     return pairs
 
 

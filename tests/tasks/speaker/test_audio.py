@@ -144,11 +144,42 @@ def test_files_that_are_not_there_or_empty(tmp_path):
     refused(tmp_path / "folder.wav", "cannot be read")
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+FORMATS = {
+    "a.wav": {}, "a.flac": {}, "a.ogg": {}, "a.opus": {"format": "OGG", "subtype": "OPUS"},
+    "a.aiff": {}, "a.rf64": {"format": "RF64"}, "a.w64": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_file_cut_short(tmp_path, name):
-    path = write(tmp_path / name, noise(2.0))
+    path = write(tmp_path / name, noise(4.0), **FORMATS[name])
+    assert len(audio.read(path)) == 64000
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     refused(path, "cut short")
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.opus"])
+def test_an_ogg_file_that_is_damaged_or_lacks_a_page(tmp_path, name):
+    """Decoders leave such parts out without a word."""
+    path = write(tmp_path / name, noise(9.0), **FORMATS[name])
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes(40) + whole[middle + 40 :])
+    refused(path, "is damaged at byte")
+    pages = [place for place in range(len(whole)) if whole[place : place + 4] == b"OggS"]
+    path.write_bytes(whole[: pages[3]] + whole[pages[4] :])
+    refused(path, "lacks a part of its sound")
+    path.write_bytes(whole[: pages[-1]])
+    refused(path, "cut short or damaged")
+    path.write_bytes(whole + b"a tag behind the sound")
+    assert len(audio.read(path)) == 144000
+
+
+def test_raw_samples_and_names_that_are_not_utf_8(tmp_path):
+    write(tmp_path / "a.wav", tone()).rename(tmp_path / "a.raw")
+    refused(tmp_path / "a.raw", "do not say their rate")
+    odd = write(tmp_path / "b.wav", tone()).rename(tmp_path / "caf\udce9.wav")
+    assert len(audio.read(odd)) == 16000
 
 
 def test_a_wav_whose_writer_did_not_know_its_length(tmp_path):
@@ -180,6 +211,8 @@ def test_listing(tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name in ("b.wav", "a.FLAC", "deep/er/c.ogg", "notes.txt"):
         (tmp_path / name).touch()
+    (tmp_path / "._b.wav").touch()  # macOS leaves one beside each file
+    (tmp_path / "folder.wav").mkdir()
     found = audio.list_recordings([tmp_path, tmp_path / "b.wav"])
     assert [path.name for path in found] == ["a.FLAC", "b.wav", "c.ogg"]
     (tmp_path / "none").mkdir()

@@ -42,6 +42,7 @@ def test_a_saved_config_reads_back_equal(tmp_path):
         ("--model.width", "2", "at least 4"),
         ("--model.wave_scale", "0", "above 0"),
         ("--model.strides", "[1,2,2,0]", "from 1 on"),
+        ("--model.strides", "[2,2,2,4]", "join 64 frames into one"),
         ("--model.window", "hann", "povey"),
         ("--model.pooling", "average", "attentive"),
         ("--loss.name", "softmax", "aam"),

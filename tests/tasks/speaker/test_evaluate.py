@@ -213,6 +213,16 @@ def test_training_speakers_in_the_trials_are_refused(tmp_path, monkeypatch):
     assert "id20001" in message
 
 
+def test_training_recordings_in_the_trials_are_refused_whatever_their_speakers_are_called(tmp_path):
+    root = write_set(tmp_path)
+    files = sorted((root / "test/wav").rglob("*.wav"))
+    lines = [f"S{file.parts[-3]} {file.relative_to(root)}" for file in files[:-1]]
+    (root / "train.txt").write_text("\n".join(lines))
+    config = tiny_config(root, data={"train": Path("train.txt")})
+    with pytest.raises(UserError, match="11 of its 12 recordings are training recordings of"):
+        read_material(config)
+
+
 def test_two_lists_of_one_name_are_refused(tmp_path):
     root = write_set(tmp_path)
     (root / "more").mkdir()
@@ -262,6 +272,22 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     (root / "veri_test.txt").write_text("\n".join(lines))
     with pytest.raises(UserError, match="2 of its 4 speakers"):
         read_material(config)
+
+
+@pytest.mark.parametrize("cut", ["test", "both"])
+def test_calibration_on_training_speakers_hears_them_as_the_trials(tmp_path, cut):
+    root = write_set(tmp_path, train=4)
+    config = plain(tiny_config(root, test=TestConfig(seconds=(0.6,), cut=cut)))
+    model, material = write_model(config), read_material(config)
+    found = all_scores(model, material, config, WORLD).calibration
+    files, labels = material.cohort(config.test.cohort_utterances)
+    short, whole = (embed(model, files, config, WORLD, length)[0] for length in (0.6, 0.0))
+    first, second = training_trials(labels)
+    sides = (whole if cut == "test" else short)[first], short[second]
+    units = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides]
+    wanted = fit_calibration((units[0] * units[1]).sum(axis=1), labels[first] == labels[second])
+    assert found.slope == pytest.approx(wanted.slope, rel=1e-3)
+    assert found.offset == pytest.approx(wanted.offset, rel=1e-3)
 
 
 def test_the_command_writes_all_there_is_to_tell(root, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Comparing, embedding and searching people's own recordings: what is written and refused."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -204,3 +205,36 @@ def test_a_broken_model_says_so(run, voices, tmp_path, monkeypatch):
     checkpoint.save(tmp_path / "nan.pt", payload)
     words = (voices, "--mode", "embed", "--config", run / "config.yaml", "--out", tmp_path)
     assert "not finite" in refusal(monkeypatch, *words, "--checkpoint", tmp_path / "nan.pt")
+
+
+def test_verdicts_of_cut_recordings_say_so(run, voices, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    words = ["evaluate", "--run", str(other), "--test.seconds", "[0.5]", "--loader.workers", "0"]
+    monkeypatch.setattr(sys, "argv", words)
+    evaluate.main()
+    run_command(monkeypatch, voices / "ann.mp3", voices / "ann.ogg", "--run", other)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of which it heard 0.5 s of each recording, this threshold" in said
+    assert "whole recordings have other rates" in said
+
+
+def test_another_way_of_scoring_than_that_of_the_verdicts(run, voices, monkeypatch):
+    words = (voices / "ann.mp3", voices / "ann.ogg", "--run", run)
+    message = refusal(monkeypatch, *words, "--test.scoring", "s-norm")
+    assert "--test.scoring s-norm: the run's verdicts have as-norm" in message
+    assert "--test.top 3: the run's verdicts have 2" in refusal(
+        monkeypatch, *words, "--test.top", 3
+    )
+
+
+def test_a_search_does_not_find_the_voice_itself_under_another_path(
+    run, voices, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(voices.parent)
+    relative = (voices / "ann.mp3").relative_to(voices.parent)
+    words = (relative, voices, "--mode", "search", "--run", run, "--out", tmp_path)
+    run_command(monkeypatch, *words)
+    found = json.loads((tmp_path / "search.json").read_text())["pairs"]
+    assert str(voices / "ann.ogg") in [pair["second"] for pair in found]
+    assert str(voices / "ann.mp3") not in [pair["second"] for pair in found]
