@@ -279,6 +279,9 @@ def _flag_bare(words: list[str], field: str, hint: Any) -> list[str]:
             flags += [word, *itertools.islice(stream, 1)]
     if not bare:
         return flags
+    for word in bare:
+        if word.encode(errors="replace") != word.encode(errors="surrogateescape"):
+            raise UserError(f"{word!a}: the name is not UTF-8; give its folder, or rename it")
     if get_origin(hint) is tuple:
         return [*flags, f"--{field}", json.dumps(bare)]
     return [*flags, f"--{field}", *bare]

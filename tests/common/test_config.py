@@ -99,6 +99,13 @@ class Needed:
     out: Path
 
 
+def test_a_bare_word_that_is_not_utf_8():
+    with pytest.raises(UserError, match="the name is not UTF-8; give its folder"):
+        config.parse(Outer, ["caf\udce9.png"], positional="inputs")
+    found = config.parse(Outer, ["caf\u00e9.png"], positional="inputs")
+    assert found.inputs == (Path("caf\u00e9.png"),)
+
+
 def test_a_single_bare_word():
     assert config.parse(Needed, ["some where"], positional="out") == Needed(out=Path("some where"))
     for words in ([], ["a", "b"]):
