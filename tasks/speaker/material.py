@@ -1,6 +1,5 @@
 """What a command reads before it builds a model: trials, their files, the training speakers."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +101,8 @@ def read_material(config: Config, need_speakers: bool = True) -> Material:
 
 def _refuse_learnt(speakers: Speakers, one: TrialSet) -> None:
     """Refuse recordings that are learnt as well, whatever their speakers are called."""
-    learnt = set(map(os.path.abspath, speakers.files))
-    both = [file for file in map(os.path.abspath, one.files) if file in learnt]
+    learnt = set(speakers.files)
+    both = [file for file in map(str, one.files) if file in learnt]
     if both:
         raise UserError(
             f"{one.trials.file}: {len(both)} of its {len(one.files)} recordings are training "
