@@ -17,8 +17,12 @@ HALVED = ("res2net26_14w_4s", "res2net26_26w_4s", "resnet26")
 """Variants that also exist with half the channels."""
 
 
-def detect(state: Mapping[str, Tensor]) -> str:
+def detect(state: Mapping[str, Tensor], source: str = "") -> str:
     """Name the variant that the weights of a trunk belong to.
+
+    Args:
+        state: the weights.
+        source: where they are from, for the message.
 
     Returns:
         A name in MODELS, or a description where the net is none of these: `res2net50_20w_5s`,
@@ -30,8 +34,9 @@ def detect(state: Mapping[str, Tensor]) -> str:
     try:
         name = _dla(state) if "base_layer.0.weight" in state else _staged(state)
         channels = next(state[key].shape[1] for key in STEMS if key in state)
-    except (LookupError, ZeroDivisionError) as error:  # a relative with other layers, or shapes
-        raise WeightsError(FOREIGN) from error
+    # A relative with other layers or shapes.
+    except (WeightsError, LookupError, ZeroDivisionError, ValueError, TypeError) as error:
+        raise WeightsError(f"{source}: {FOREIGN}" if source else FOREIGN) from error
     return name if channels == 3 else f"{name} for input of {channels} channel{'s'[: channels - 1]}"
 
 

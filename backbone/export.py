@@ -50,7 +50,7 @@ def export(source: str | Path, target: Path) -> str:
     if target.exists() and target.samefile(file):
         raise WeightsError(f"{target}: is the input itself; name another output")
     weights, _ = without_classifier(files.read(file))
-    variant = detect(weights)
+    variant = detect(weights, str(source))
     if variant in MODELS:
         with torch.device("meta"):
             check(MODELS[variant]().state_dict(), weights, str(source))

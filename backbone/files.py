@@ -1,7 +1,9 @@
 """Read weights from a file, whoever wrote it, without ever running code from it."""
 
+import argparse
 import hashlib
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,18 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: no such file, cut short, no checkpoint, or it would run code.
     """
+    state = whole(path)
+    if any(key.startswith("backbone.") for key in state):
+        state = _under("backbone.", state)
+    return state
+
+
+def whole(path: Path) -> dict[str, Tensor]:
+    """Read the state dict as `read` does, but all of it: heads too, under the names in the file.
+
+    Raises:
+        WeightsError: no such file, cut short, no checkpoint, or it would run code.
+    """
     content = contents(path)
     state = _unwrap(content)
     wrong = [
@@ -41,8 +55,6 @@ def read(path: Path) -> dict[str, Tensor]:
         )
     if all(key.startswith("module.") for key in state):
         state = _under("module.", state)
-    if any(key.startswith("backbone.") for key in state):
-        state = _under("backbone.", state)
     return dict(state)
 
 
@@ -87,7 +99,11 @@ def _pickle(path: Path) -> Any:
             "or one that torch.save wrote"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        if start == ZIP:
+            _require_checksums(path)
+        # Training scripts of torchvision and timm keep their flags beside the weights.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # cut at the wrong byte, a pickle fails in a dozen different ways
         # With weights_only, torch names the function or class that the pickle asks to call.
         names = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -100,6 +116,14 @@ def _pickle(path: Path) -> Any:
             f"{path}: is cut short or damaged ({path.stat().st_size} bytes; {_one_line(error)}); "
             "fetch it again"
         ) from error
+
+
+def _require_checksums(path: Path) -> None:
+    """Compare the checksums in an archive, which torch.load does not: it gives damaged weights."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise ValueError(f"wrong checksum in {broken}")
 
 
 def _unwrap(content: Any) -> Mapping[str, Any]:

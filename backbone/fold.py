@@ -80,9 +80,14 @@ def foldable(layer: nn.Module, norm: nn.Module | None) -> bool:
         and isinstance(norm, _BatchNorm)
         and type(norm).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward)
         and norm.running_mean is not None
+        and norm.num_features == _outputs(layer)  # of tokens, it normalises another axis
         and not hooked(layer)
         and not hooked(norm)
     )
+
+
+def _outputs(layer: nn.Module) -> Any:
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
 def chains(module: nn.Module, entry: str = "forward") -> Iterator[Chain]:
@@ -149,8 +154,11 @@ def _chains(graph: fx.Graph, root: nn.Module) -> Iterator[Chain]:
     for node in graph.nodes:
         if node.op == "call_module":
             calls[root.get_submodule(node.target)].append(node)
+    # Whose weights are read beside its calls must keep them.
+    owners = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
+    read = {root.get_submodule(owner) for owner in owners}
     for layer, nodes in calls.items():
-        if type(layer) not in LAYERS:
+        if type(layer) not in LAYERS or layer in read:
             continue
         norm = _follower(nodes, calls, root)
         if norm is None or not foldable(layer, norm):
@@ -180,4 +188,5 @@ def _follower(
 
 def hooked(module: nn.Module) -> bool:
     """Whether somebody looks at what goes into this module or comes out of it."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)

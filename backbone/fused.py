@@ -55,7 +55,7 @@ class PackedConvolution(Convolution):
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to (B, D, H', W'); `shortcut` has the output's shape."""
-        known = x.device.type == "cpu" and self.weight.dtype in _ONEDNN
+        known = x.ndim == 4 and x.device.type == "cpu" and self.weight.dtype in _ONEDNN
         if not known or wants_gradients(x, self.weight):
             return super().forward(x, shortcut)
         x = x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last)

@@ -150,7 +150,12 @@ def check(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str)
         for key in own.keys() & weights.keys()
         if own[key].shape != weights[key].shape
     ]
-    if not missing and not unexpected and not misshapen:
+    mistyped = [
+        f"{key} of {weights[key].dtype}"
+        for key in own.keys() & weights.keys()
+        if own[key].is_floating_point() and not weights[key].is_floating_point()
+    ]
+    if not missing and not unexpected and not misshapen and not mistyped:
         return
     needed, found = _described(own), _described(weights)
     problems = [
@@ -159,6 +164,7 @@ def check(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str)
             ("missing", missing),
             ("unexpected", unexpected),
             ("of another shape", sorted(misshapen)),
+            ("of another type", sorted(mistyped)),
         )
         if keys
     ]

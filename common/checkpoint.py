@@ -109,12 +109,21 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path) -> Any:
-    # torch.load does not compare the archive's checksums, and would return a damaged weight.
+    require_checksums(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def require_checksums(path: Path) -> None:
+    """Compare the checksums in a file of torch.save, which torch.load does not.
+
+    Raises:
+        ValueError: one is wrong: torch.load would return a damaged weight.
+        zipfile.BadZipFile: the file is no archive.
+    """
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
     if broken is not None:
         raise ValueError(f"wrong checksum in {broken}")
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _damaged(path: Path, what: str) -> str:

@@ -1,6 +1,9 @@
 """From a run directory or a file to a trained model: what evaluate and predict begin with."""
 
+import argparse
 import pickle
+import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -163,12 +166,15 @@ def read(flag: str, path: Path, translate: Translate) -> Trained:
     if not path.is_file():
         raise UserError(f"{flag} {path}: no such file")
     try:
-        content: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _tensors(path)
     except _UNREADABLE as error:
+        # With weights_only, torch names the function or class that the file asks to call.
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if code:
+            raise UserError(
+                f"{flag} {path}: refused, because reading it would run code ({code[1]}); if you "
+                "trust its source, save its state_dict alone there"
+            ) from error
         raise UserError(
             f"{flag} {path}: is cut short or not a checkpoint of plain weights "
             f"({path.stat().st_size:,} bytes); copy it again"
@@ -182,6 +188,14 @@ def read(flag: str, path: Path, translate: Translate) -> Trained:
             "of a backbone alone are given to train as --weights"
         )
     return Trained(path, state, None)
+
+
+def _tensors(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        checkpoint.require_checksums(path)
+    # Training scripts of torchvision and timm keep their flags beside the weights.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _own(file: Path) -> Trained:
@@ -199,7 +213,12 @@ def unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
     weights = content.get("state_dict", content)
     if not isinstance(weights, Mapping):
         return {}
-    named = {key: value for key, value in weights.items() if isinstance(key, str)}
+    # Beside the weights there may be an epoch or flags.
+    named = {
+        key: value
+        for key, value in weights.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
     return {key.removeprefix("module."): value for key, value in named.items()}
 
 
@@ -227,6 +246,11 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
         wrong, listed = _differences(found, wanted)
         cause = explain(wrong, state)
         raise UserError(f"{trained.file}: the weights do not fit the model{cause} ({listed})")
+    whole = [k for k in own if own[k].is_floating_point() and not state[k].is_floating_point()]
+    if whole:
+        raise UserError(
+            f"{trained.file}: {_shortened(whole)} are of {state[whole[0]].dtype}, not fractions"
+        )
     # Deployed on a CPU, a network makes zeros of what is not a number, and would get a score.
     bad = first_bad(state)
     if bad is not None:

@@ -49,10 +49,29 @@ def read_split(data: DataConfig, split: str, known: Classes | None = None) -> Pi
     root = data.root or sample.sample_set()
     listed = _class_list(root, data)
     if data.val_list is not None and split == data.val_split:
-        return official.read(root, split, data.val_list, listed or known)
+        return official.read(root, split, data.val_list, _numbered(data, listed, known))
     if data.format == "shards":
         return shards.read(root, split, listed or known)
-    return folders.read(root, split, listed)
+    found = folders.read(root, split, listed)
+    if data.classes is not None and listed and not set(found.classes.names) & set(listed.names):
+        raise UserError(
+            f"--data.classes {data.classes}: has none of the {len(found.classes)} classes in "
+            f"{root / split}, such as {found.classes.names[0]}"
+        )
+    return found
+
+
+def _numbered(data: DataConfig, listed: Classes | None, known: Classes | None) -> Classes | None:
+    """The classes that the numbers of a list of pictures count.
+
+    Of shards a list of classes says the order. Folders are in the order of their names, and a list
+    may say what people call more classes than there are.
+    """
+    if listed is None or data.format == "shards":
+        return listed or known
+    if known is not None and set(known.names) <= set(listed.names):
+        return known
+    return listed.by_name()
 
 
 def _class_list(root: Path, data: DataConfig) -> Classes | None:

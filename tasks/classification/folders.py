@@ -58,6 +58,12 @@ def class_folders(root: Path, split: str) -> list[str]:
     if not folder.is_dir():
         raise UserError(f"--data.root {root}: has no folder {split}{_hint(root)}")
     names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
+    for name in names:
+        if any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name):
+            raise UserError(
+                f"{folder}: the name of the class folder {name!a} is not UTF-8, or has a tab or a "
+                "line break in it; rename it"
+            )
     if names:
         return names
     pictures = sum(1 for entry in os.scandir(folder) if is_picture(entry.name))
@@ -91,7 +97,7 @@ def _hint(root: Path) -> str:
     if any(WORDNET_ID.fullmatch(name) for name in found):
         return "; it looks like one split: --data.root is the folder above it"
     named = f"found {_some(found)}" if found else "it has no folders"
-    return f"; {named}: name the splits by --data.train_split and --data.val_split"
+    return f"; {named}: name the splits by --data.train_split and --data.val_split (pack: --splits)"
 
 
 def _entitled(names: list[str], titles: Classes | None) -> Classes:

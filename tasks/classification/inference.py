@@ -188,6 +188,6 @@ def open_other(source: str, device: torch.device) -> Opened:
             for key, value in weights.state.items()
             if key.startswith("backbone.")
         }
-        config = Config(backbone=detect(trunk))
+        config = Config(backbone=detect(trunk, str(source)))
     classes = classes_of(weights, None) or labels.numbered(class_count(weights))
     return Opened(config.backbone, restore(config, weights, device), classes)

@@ -29,17 +29,22 @@ class Classes:
         """Number of classes K."""
         return len(self.names)
 
+    def by_name(self) -> "Classes":
+        """The same in the order of their names."""
+        pairs = sorted(zip(self.names, self.titles, strict=True))
+        return Classes(tuple(name for name, _ in pairs), tuple(title for _, title in pairs))
+
     def index(self, text: str) -> int:
-        """The class of that number, name or title.
+        """The class of that name, title or number.
 
         Raises:
             UserError: there is none; the message offers similar ones.
         """
-        if text.isdigit() and int(text) < len(self):
-            return int(text)
         for words in (self.names, self.titles):
             if text in words:
                 return words.index(text)
+        if text.isdecimal() and int(text) < len(self):
+            return int(text)
         spoken = [title for title in self.titles if text.lower() in title.lower()]
         close = spoken or difflib.get_close_matches(text, {*self.names, *self.titles}, cutoff=0.4)
         advice = f"; did you mean {', '.join(close[:_SHOWN])}?" if close else ""

@@ -67,9 +67,10 @@ def build(backbone: str, classes: int, model: ModelConfig) -> Classifier:
 def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `Classifier`; None if it is no such.
 
-    Takes the bare state dicts of the Res2Net and DLA authors, of timm and of torchvision, and what
-    training code wraps them in ("state_dict" or "model", the prefix "module."). DLA's last layer is
-    a 1x1 convolution there, and the linear layer that it equals here.
+    Takes the bare state dicts of the Res2Net and DLA authors, of timm and of torchvision, one under
+    `Classifier`'s own names, and what training code wraps them in ("state_dict" or "model", the
+    prefix "module."). DLA's last layer is a 1x1 convolution there, and the linear layer that it
+    equals here.
     """
     inner = content.get("model")
     state = unwrapped(inner if isinstance(inner, Mapping) else content)
@@ -77,7 +78,7 @@ def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
     if not isinstance(weight, Tensor) or weight.ndim not in (2, 4):
         return None
     trunk = {
-        f"backbone.{key}": value
+        f"backbone.{key.removeprefix('backbone.')}": value
         for key, value in state.items()
         if not key.startswith(("fc.", *UNUSED_PROJECTIONS))
     }

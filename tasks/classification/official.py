@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.annotations import require_once
 from common.errors import DamagedFile, UserError
 from common.image import pictures_in
 from common.matlab import read_mat
@@ -53,7 +54,9 @@ def read(root: Path, split: str, file: Path, classes: Classes | None) -> Picture
         names, words = [row[0] for row in rows], [row[1] for row in rows]
         _require(folder, names, file)
         classes = classes or labels.imagenet()
-    return Pictures(split, classes, _numbers(words, classes, file), Files(folder, names))
+    numbers = _numbers(words, classes, file)
+    require_once(names, file, "picture")
+    return Pictures(split, classes, numbers, Files(folder, names))
 
 
 def _rows(file: Path) -> list[list[str]]:
@@ -109,7 +112,7 @@ def _official(
 def _numbers(words: Sequence[str], classes: Classes, file: Path) -> np.ndarray:
     """Numbers of classes that a list gives as numbers or by name."""
     known = {name: number for number, name in enumerate(classes.names)}
-    if all(word.isdigit() for word in words) and not set(words) <= known.keys():
+    if all(word.isdecimal() for word in words) and not set(words) <= known.keys():
         numbers = np.array([int(word) for word in words], dtype=np.int64)
         if numbers.max() >= len(classes):
             counted = ""

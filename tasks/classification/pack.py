@@ -6,6 +6,7 @@ which go through it from front to end, as WebDataset does, see no class in a row
 
 import io
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +52,24 @@ def write(pictures: Pictures, folder: Path, per_shard: int, seed: int) -> int:
     order = np.random.default_rng(seed).permutation(len(pictures)).tolist()
     parts = [order[start : start + per_shard] for start in range(0, len(order), per_shard)]
     for number, part in enumerate(parts):
-        with tarfile.open(folder / f"{pictures.split}-{number:06d}.tar", "w") as archive:
-            for place, picture in enumerate(part):
-                stem = f"{number * per_shard + place:08d}"
-                suffix = Path(pictures.store.key(picture)).suffix.lower()
-                _add(archive, stem + suffix, pictures.store.read(picture).tobytes())
-                _add(archive, stem + LABEL, str(pictures.labels[picture]).encode())
+        shard = folder / f"{pictures.split}-{number:06d}.tar"
+        unfinished = shard.with_suffix(".unfinished")
+        try:
+            _write_shard(unfinished, pictures, part, number * per_shard)
+            unfinished.replace(shard)
+        except OSError as error:
+            raise UserError(f"{shard}: cannot be written ({error.strerror})") from None
+        finally:
+            unfinished.unlink(missing_ok=True)
     return len(parts)
+
+
+def _write_shard(file: Path, pictures: Pictures, part: Sequence[int], first: int) -> None:
+    with tarfile.open(file, "w") as archive:
+        for place, picture in enumerate(part, start=first):
+            suffix = Path(pictures.store.key(picture)).suffix.lower()
+            _add(archive, f"{place:08d}{suffix}", pictures.store.read(picture).tobytes())
+            _add(archive, f"{place:08d}{LABEL}", str(pictures.labels[picture]).encode())
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

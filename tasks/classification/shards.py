@@ -11,7 +11,6 @@ function of its seed (common.sampling): the archives' headers are read once into
 import hashlib
 import os
 import tarfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -139,8 +138,8 @@ def index(shard: Path) -> Index:
         try:
             with np.load(kept) as stored:
                 return Index(*(stored[field] for field in Index._fields))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-            pass  # A broken index is made anew.
+        except Exception:  # a damaged index fails in many ways
+            pass  # It is made anew.
     made = scan(shard)
     _keep(kept, made)
     return made

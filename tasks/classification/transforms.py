@@ -65,7 +65,8 @@ def random_box(
             x, y = generator.integers(0, [width - w + 1, height - h + 1])
             return Box(int(x), int(y), w, h)
     aspect = min(max(width / height, ratio[0]), ratio[1])
-    w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+    w = min(width, max(1, round(height * aspect)))
+    h = min(height, max(1, round(width / aspect)))
     return Box((width - w) // 2, (height - h) // 2, w, h)
 
 

@@ -130,3 +130,13 @@ def test_a_file_without_card_has_an_empty_one(published, tmp_path):
 
     save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
     assert json.dumps(read_card(tmp_path / "bare.safetensors")) == "{}"
+
+
+def test_a_whole_model_keeps_its_head(published, tmp_path):
+    """Of a run or of a classifier under this project's names, not the backbone alone."""
+    state = {f"backbone.{key}": value for key, value in MODELS[VARIANT]().state_dict().items()}
+    state["fc.weight"] = torch.rand(5, 2048)
+    torch.save({"model": state, "format": 1}, tmp_path / "best.pt")
+    assert convert(tmp_path, tmp_path / "whole.safetensors") == VARIANT
+    same(load_file(tmp_path / "whole.safetensors"), state)
+    load(MODELS[VARIANT](), tmp_path / "whole.safetensors")

@@ -320,3 +320,53 @@ def test_compiled_it_computes_the_same(randomise, family, precision):
         for size in ((64, 48), (97, 65)):
             x = torch.randn(2, trunk.in_channels, *size)
             agree([feature.float() for feature in fast(x)], trunk(x), tolerance)
+
+
+class ReadsItsWeight(nn.Module):
+    """Calls a layer before a BatchNorm, and reads the layer's weight beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.n = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.n(self.a(x)) + nn.functional.conv2d(x, self.a.weight, padding=1)
+
+
+class Tokens(nn.Module):
+    """A BatchNorm over tokens and not over what the linear layer before it puts out."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.n = nn.Linear(8, 5), nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        return self.n(self.a(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [(ReadsItsWeight, (2, 3, 9, 9)), (Tokens, (2, 3, 8))],
+    ids=["read", "tokens"],
+)
+def test_what_must_not_be_folded_stays(module, shape):
+    trained = randomised(module())
+    x = torch.randn(shape)
+    fast = deploy(trained)
+    assert len(norms(fast)) == 1
+    agree([fast(x)], [trained(x)])
+
+
+def test_backward_hooks_stay(randomise):
+    trunk = randomise(FAMILIES["resnet"]())
+    seen = []
+    trunk.layer4[0].conv3.register_full_backward_hook(lambda *_: seen.append(1))
+    fast = deploy(trunk)
+    fast(torch.randn(1, 3, 33, 33, requires_grad=True))[-1].sum().backward()
+    assert seen == [1]
+
+
+def test_a_picture_without_batch_axis():
+    trained = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    x = torch.randn(3, 9, 9)
+    agree([deploy(trained)(x)], [trained(x)])

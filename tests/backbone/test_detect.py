@@ -94,3 +94,12 @@ def test_relatives_and_odd_shapes_are_no_weights_of_ours(states):
         changed = {key: value for key, value in (state | change).items() if value is not None}
         with pytest.raises(WeightsError, match="not the weights of a ResNet, Res2Net or DLA"):
             detect(changed)
+
+
+def test_flattened_weights_are_no_trunk_and_the_source_is_named(states):
+    state = {key: value.flatten() for key, value in states["resnet50"].items()}
+    with pytest.raises(WeightsError, match=r"^x\.pth: these are not the weights"):
+        detect(state, "x.pth")
+    state = {key: value.new_zeros(()) for key, value in states["resnet50"].items()}
+    with pytest.raises(WeightsError, match=r"^these are not the weights"):
+        detect(state)

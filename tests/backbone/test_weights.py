@@ -1,5 +1,6 @@
 """Loading: every published layout, and every wrong file, with nothing loaded by halves."""
 
+import argparse
 import pickle
 import struct
 from pathlib import Path
@@ -253,6 +254,29 @@ def test_a_whole_pickled_module_is_refused(refused, trunk, tmp_path):
 def test_a_safetensors_header_of_absurd_length_is_refused(refused, tmp_path):
     (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", 2**60) + b"{}")
     refused(tmp_path / "x.safetensors", "not a safetensors file")
+
+
+def test_a_flipped_bit_is_found(refused, trunk, tmp_path):
+    """The archive has checksums, which torch.load does not compare."""
+    file = tmp_path / "best.pt"
+    torch.save({"model": trunk.state_dict()}, file)
+    data = bytearray(file.read_bytes())
+    place = bytes(data).find(trunk.state_dict()["layer2.0.conv1.weight"].numpy().tobytes()[:64])
+    data[place + 3] ^= 0x40
+    file.write_bytes(data)
+    assert "damaged" in refused(file)
+
+
+def test_whole_numbers_for_weights_are_refused(refused, trunk, tmp_path):
+    state = {key: value.to(torch.int8) for key, value in trunk.state_dict().items()}
+    torch.save(state, tmp_path / "int8.pth")
+    assert "of another type: bn1.bias of torch.int8" in refused(tmp_path / "int8.pth")
+
+
+def test_flags_beside_the_weights_are_read(trunk, tmp_path):
+    content = {"state_dict": trunk.state_dict(), "args": argparse.Namespace(lr=0.1)}
+    torch.save(content, tmp_path / "timm.pth.tar")
+    load(trunk, tmp_path / "timm.pth.tar")
 
 
 def test_a_wrong_name_is_refused_with_the_nearest_ones(refused):

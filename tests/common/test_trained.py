@@ -1,5 +1,6 @@
 """Which model a command takes, and what is said when it does not fit."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,5 +168,34 @@ def test_a_ready_model_is_in_eval_mode():
 
 def test_what_surrounds_foreign_weights_may_be_anything():
     assert trained.unwrapped({"state_dict": None}) == {}
-    assert trained.unwrapped({"module.a": 1, 5: 2, "b": 3}) == {"a": 1, "b": 3}
-    assert trained.unwrapped({"state_dict": {"module.a": 1}, "epoch": 3}) == {"a": 1}
+    a, b = torch.zeros(1), torch.ones(2)
+    assert trained.unwrapped({"module.a": a, 5: b, "b": b}) == {"a": a, "b": b}
+    assert trained.unwrapped({"state_dict": {"module.a": a}, "epoch": 3}) == {"a": a}
+    assert trained.unwrapped({"a": a, "epoch": 3, "best": None}) == {"a": a}
+
+
+def test_what_training_scripts_keep_beside_the_weights(tmp_path):
+    """Flags as argparse parsed them are read; what would run code is refused by its name."""
+    file = tmp_path / "a.pth"
+    torch.save({"state_dict": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=1)}, file)
+    assert trained.read("--checkpoint", file, trained.unwrapped).state["a"].tolist() == [1, 1]
+    torch.save({"state_dict": {"a": torch.ones(2)}, "path": Path("x")}, file)
+    with pytest.raises(UserError, match=r"refused, because reading it would run code \(pathlib"):
+        trained.read("--checkpoint", file, trained.unwrapped)
+
+
+def test_a_foreign_file_with_a_flipped_bit(tmp_path):
+    file = tmp_path / "a.pth"
+    torch.save({"a": torch.full((50,), 1.25)}, file)
+    data = bytearray(file.read_bytes())
+    data[bytes(data).find(torch.full((2,), 1.25).numpy().tobytes())] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="cut short or not a checkpoint"):
+        trained.read("--checkpoint", file, trained.unwrapped)
+
+
+def test_weights_that_are_no_fractions_are_refused():
+    model = nn.Linear(2, 2)
+    state = {key: value.to(torch.int8) for key, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=r"weight, bias are of torch\.int8"):
+        trained.load(model, Trained(Path("old.pt"), state, None), no_cause)

@@ -1,5 +1,6 @@
 """Mistakes that people make, and the one line that each of them gets."""
 
+import errno
 import re
 import shutil
 import sys
@@ -107,6 +108,8 @@ def write_list(tmp_path, text):
         ("nothing.JPEG 0\n", "1 of its 1 pictures are not in .*, first nothing.JPEG"),
         ("NAME bird\n", "bird is none of the 3 classes, such as bee"),
         ("NAME 3\nNAME 1\n", "has class 3, but there are 3, from 0 to 2; it seems to count from 1"),
+        ("NAME 1\nNAME 1\n", "picture .* is listed twice"),
+        ("NAME \u00b2\n", "\u00b2 is none of the 3 classes"),
         ("NAME 12\n", r"has class 12, but there are 3, from 0 to 2$"),
         ("1\n2\n", "has 2 lines, but .* has 4 pictures"),
         ("1\n2\n3\n1\n", "mean nothing without meta.mat beside it"),
@@ -329,3 +332,34 @@ def test_mistakes_of_the_sample_and_pack_commands(root, tmp_path, monkeypatch):
     refused_run(monkeypatch, "is not empty; name a new folder", pack, root, root)
     shutil.move(root / "val" / "dog", root / "val" / "wolf")
     refused_run(monkeypatch, re.escape("1 missing (dog)"), pack, root, tmp_path / "new")
+
+
+def test_a_list_of_classes_that_names_none_of_the_folders(root, tmp_path):
+    (tmp_path / "classes.txt").write_text("wolf\nlion\n")
+    refused(
+        root, "has none of the 3 classes in .*train, such as bee", classes=tmp_path / "classes.txt"
+    )
+
+
+def test_a_full_disk_leaves_no_half_shard(root, tmp_path, monkeypatch):
+    def full(archive, name, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pack, "_add", full)
+    refused_run(
+        monkeypatch,
+        r"train-000000\.tar: cannot be written \(No space",
+        pack,
+        root,
+        tmp_path / "out",
+    )
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_a_classifiers_own_state_dict_is_a_checkpoint(root, tmp_path, monkeypatch):
+    model = build(small.BACKBONE, 3, ModelConfig())
+    torch.save(model.state_dict(), tmp_path / "own.pth")
+    words = ["--checkpoint", tmp_path / "own.pth", "--data.root", root, "--out", tmp_path / "out"]
+    words += ["--backbone", small.BACKBONE, "--loader.workers", 0, "--engine.device", "cpu"]
+    run(monkeypatch, evaluate, *words)
+    assert (tmp_path / "out" / "metrics.json").is_file()

@@ -233,6 +233,43 @@ def test_the_list_takes_the_place_of_the_validation_folders(root, tmp_path):
     assert validation.labels.tolist() == [2] * 4
 
 
+def test_numbers_count_the_names_in_order_whatever_the_list_of_titles_says(root, tmp_path):
+    flat, names = flat_validation(tmp_path)
+    (flat / "val").rename(root / "flat")
+    (tmp_path / "val.txt").write_text("".join(f"{name} 2\n" for name in names))
+    (root / "classes.txt").write_text("dog\tman's best friend\nwolf\nbee\ncat\n")
+    data = DataConfig(root=root, val_split="flat", val_list=tmp_path / "val.txt")
+    training, validation = read_splits(Config(data=data))
+    assert validation.classes.names == training.classes.names == ("bee", "cat", "dog")
+    assert [validation.classes.titles[k] for k in validation.labels] == ["man's best friend"] * 4
+    alone = read_split(data, "flat")
+    assert [alone.classes.names[k] for k in alone.labels] == ["dog"] * 4
+
+
+def test_a_name_comes_before_a_number():
+    classes = Classes(("1", "2", "3"), ("one", "two", "three"))
+    assert [classes.index(text) for text in ("1", "two", "3", "0")] == [0, 1, 2, 0]
+    with pytest.raises(UserError, match="no such class"):
+        classes.index("\u00b2")
+
+
+@pytest.mark.parametrize("name", ["a\tb", "caf\udce9", "a\nb"])
+def test_folder_names_that_no_list_can_hold(root, name):
+    (root / "train" / "dog").rename(root / "train" / name)
+    with pytest.raises(UserError, match="is not UTF-8, or has a tab or a line break in it"):
+        folders.read(root, "train", None)
+
+
+def test_an_index_that_is_damaged_is_made_anew(packed, tmp_path, monkeypatch):
+    shard = next((packed / "train").glob("*.tar"))
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "another cache"))
+    wanted = shards.index(shard)
+    (kept,) = (tmp_path / "another cache" / "shards").glob("*.npz")
+    for content in (b"", kept.read_bytes()[:40]):
+        kept.write_bytes(content)
+        assert np.array_equal(shards.index(shard).keys, wanted.keys)
+
+
 def test_a_training_sample(root):
     pictures = folders.read(root, "train", None)
     dataset = TrainSet(pictures, DataConfig(root=root, input_size=32))
