@@ -77,7 +77,7 @@ def deploy(
         RuntimeError: compiling was asked for and there is no C++ compiler, or it failed.
     """
     _check(module, precision, pad_to, entry)
-    device = next(module.parameters()).device
+    device = next(module.parameters(), torch.empty(0)).device
     if compile:
         require_compiler(device)
     tensor_cores = device.type == "cuda" and precision == "bf16" and not portable

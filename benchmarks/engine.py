@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     arguments = parser.parse_args()
+    if arguments.steps < 4:
+        parser.error("--steps: the first two warm up and two more are timed; at least 4 are needed")
     world = distributed.start(arguments.device)
     bare_round(arguments, world)  # warm up
     engine, bare = [], []

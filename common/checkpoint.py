@@ -253,13 +253,24 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"{self.config}: cannot be written: {error.strerror}") from error
 
-    def require_same(self, saved: str) -> None:
-        """Refuse to resume under another config.
+    def require_same(self, saved: str, learnt: int | None, samples: int) -> None:
+        """Refuse to resume under another config or on another number of samples.
+
+        Args:
+            saved: the run's config.
+            learnt: samples that it began with; None in a checkpoint that does not say.
+            samples: what there are now.
 
         Raises:
-            UserError: lists each setting that differs.
+            UserError: lists each setting that differs, or the numbers.
         """
         changed = differences(saved, self.config_text)
+        if not changed and learnt not in (None, samples):
+            raise UserError(
+                f"--resume {self.path}: the run began with {learnt:,} training samples, now there "
+                f"are {samples:,}; give it those again, or start another --out with --finetune "
+                f"{self.path}"
+            )
         if changed:
             raise UserError(
                 f"--resume {self.path}: the settings are not those of the run: "

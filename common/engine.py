@@ -263,6 +263,7 @@ class Engine:
                 "optimizer": self.optimizer.state_dict(),
                 "progress": asdict(self.progress),
                 "config": self.run.config_text,
+                "samples": len(self.data.dataset),
             }
             checkpoint.save(self.run.last, payload)
 
@@ -281,7 +282,8 @@ class Engine:
     def _restore(self) -> None:
         """Take up the run's last checkpoint."""
         payload = checkpoint.read(self.run.last)
-        self.run.require_same(payload["config"])
+        samples = len(self.data.dataset)
+        self.run.require_same(payload["config"], payload.get("samples"), samples)
         self.model.load_state_dict(payload["model"])
         if self.average is not None:
             self.average.module.load_state_dict(payload["ema"])

@@ -155,3 +155,15 @@ def test_signals_from_torchrun_come_twice():
         signal.raise_signal(signal.SIGTERM)
         assert stop.stopped().code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_goes_on_with_as_many_samples_as_it_began_with(tmp_path):
+    toy.build(tmp_path / "run", World(), epochs=1).fit(resume=False)
+    fewer = toy.build(tmp_path / "run", World(), epochs=2)
+    fewer.data.dataset.length = 15
+    with pytest.raises(UserError, match=r"began with [\d,]+ training samples, now there are 15"):
+        fewer.fit(resume=True)
+    payload = checkpoint.read(tmp_path / "run" / "last.pt")
+    del payload["samples"]  # as earlier versions wrote it
+    checkpoint.save(tmp_path / "run" / "last.pt", payload)
+    toy.build(tmp_path / "run", World(), epochs=2).fit(resume=True)
