@@ -4,16 +4,15 @@ import errno
 import re
 import shutil
 import sys
-import tarfile
 
 import pytest
 import torch
 
 from backbone import MODELS, WeightsError
 from common.errors import UserError
-from tasks.classification import evaluate, pack, sample, shards, train
+from tasks.classification import evaluate, pack, sample, train
 from tasks.classification.config import Config, DataConfig, LossConfig, ModelConfig, TestConfig
-from tasks.classification.data import read_split, read_splits
+from tasks.classification.data import read_splits
 from tasks.classification.model import build, to_published
 from tests.tasks.classification import small
 from tests.tasks.classification.test_data import flat_validation, write_kit
@@ -143,59 +142,6 @@ def test_lists_of_classes(root, tmp_path, text, message):
     (tmp_path / "classes.txt").write_text(text)
     refused(root, message, classes=tmp_path / "classes.txt")
     refused(root, "no such list of classes", classes=tmp_path / "none.txt")
-
-
-def write_shard(root, members, name="a.tar"):
-    """A shard with these members in root/val."""
-    (root / "val").mkdir(parents=True, exist_ok=True)
-    with tarfile.open(root / "val" / name, "w") as archive:
-        for member, content in members:
-            pack._add(archive, member, content)
-    return root / "val" / name
-
-
-PICTURE = ("1.jpg", b"bytes of a picture")
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ([PICTURE], "1 has no class; needed are pairs"),
-        ([("1.cls", b"0")], "1 has no picture"),
-        ([("1.txt", b"0")], "it holds no samples"),
-        ([PICTURE, ("1.cls", b"cat")], r"1\.cls: is b'cat' and not the number of a class"),
-        ([PICTURE, PICTURE, ("1.cls", b"0")], "holds two pictures called 1"),
-        ([PICTURE, ("1.cls", b"7")], r"1\.jpg: is of class 7, but .*only 3, from 0 to 2"),
-    ],
-)
-def test_shards_of_another_layout(tmp_path, monkeypatch, members, message):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
-    write_shard(tmp_path, members)
-    (tmp_path / "classes.txt").write_text("bee\ncat\ndog\n")
-    with pytest.raises(UserError, match=message):
-        read_split(DataConfig(root=tmp_path, format="shards"), "val")
-
-
-@pytest.mark.parametrize("length", [0, 100, 700, 1100, 1536, 2048])
-def test_shards_that_are_cut_short(tmp_path, length):
-    shard = write_shard(tmp_path, [PICTURE, ("1.cls", b"0")])
-    shard.write_bytes(shard.read_bytes()[:length])
-    with pytest.raises(UserError, match=r"a\.tar: is cut short|a\.tar: it holds no|has no class"):
-        shards.scan(shard)
-
-
-def test_shards_that_are_no_archives_or_are_missing(tmp_path, root):
-    shard = write_shard(tmp_path, [])
-    shard.write_bytes(b"x" * 3000)
-    with pytest.raises(UserError, match="is cut short or not a plain tar archive"):
-        shards.scan(shard)
-    with pytest.raises(UserError, match="holds no shards of train; needed are train/"):
-        read_split(DataConfig(root=root, format="shards"), "train")
-    (root / "train" / "a.tar.gz").write_bytes(b"")
-    with pytest.raises(UserError, match="only plain archives have random access"):
-        read_split(DataConfig(root=root, format="shards"), "train")
-    with pytest.raises(UserError, match="there is no such folder"):
-        read_split(DataConfig(root=root / "no", format="shards"), "train")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What is read, beside torchvision's ImageFolder, tarfile and the files themselves."""
 
 import os
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +12,12 @@ from torchvision.datasets import ImageFolder
 
 from common.errors import DamagedFile, UserError
 from common.sampling import Counted, collate, generator_for
-from tasks.classification import folders, labels, official, pack, shards
+from tasks.classification import folders, labels, official
 from tasks.classification.config import Config, DataConfig, TestConfig
 from tasks.classification.data import TestSet, TrainSet, read_split, read_splits
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import renumbered, spread
 from tests.tasks.classification import small
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
-    return small.write_tree(tmp_path / "data")
-
-
-@pytest.fixture
-def packed(root, tmp_path):
-    """The same data set as shards of five pictures."""
-    for split in ("train", "val"):
-        pack.write(folders.read(root, split, None), tmp_path / "shards" / split, 5, seed=0)
-    return tmp_path / "shards"
 
 
 def test_classes_and_files_are_in_image_folders_order(root):
@@ -95,83 +80,6 @@ def test_imagenets_classes():
     assert list(classes.names) == sorted(classes.names)
     assert (classes.names[0], classes.titles[0]) == ("n01440764", "tench, Tinca tinca")
     assert classes.index("goldfish, Carassius auratus") == classes.index("n01443537") == 1
-
-
-def test_shards_hold_the_same_pictures(root, packed):
-    for split, count in (("train", 12), ("val", 6)):
-        tree, found = folders.read(root, split, None), shards.read(packed, split, None)
-        assert len(found) == count
-        assert found.classes == labels.numbered(3)
-        by_bytes = {tree.store.read(k).tobytes(): int(tree.labels[k]) for k in range(len(tree))}
-        for index in range(count):
-            assert by_bytes.pop(found.store.read(index).tobytes()) == found.labels[index]
-        assert not by_bytes
-
-
-def test_shards_are_plain_web_datasets(packed):
-    """What any reader of the layout sees, member by member."""
-    files = sorted((packed / "train").iterdir())
-    assert [file.name for file in files] == [f"train-{k:06d}.tar" for k in range(3)]
-    with tarfile.open(files[2]) as archive:
-        assert archive.getnames() == [
-            "00000010.jpg",
-            "00000010.cls",
-            "00000011.jpg",
-            "00000011.cls",
-        ]
-        assert archive.extractfile("00000010.cls").read() in (b"0", b"1", b"2")
-
-
-def test_packing_twice_gives_the_same_bytes(root, tmp_path, packed):
-    pack.write(folders.read(root, "train", None), tmp_path / "again", 5, seed=0)
-    for file in (tmp_path / "again").iterdir():
-        assert file.read_bytes() == (packed / "train" / file.name).read_bytes()
-
-
-def test_shards_may_lie_in_one_folder(root, packed):
-    for file in sorted((packed / "val").iterdir()):
-        file.rename(packed / f"imagenet-{file.name}")
-    (packed / "val").rmdir()
-    assert len(shards.read(packed, "val", None)) == 6
-
-
-def test_the_index_is_kept_and_made_anew_when_a_shard_changes(packed, tmp_path, monkeypatch):
-    shard = next((packed / "val").iterdir())
-    first = shards.index(shard)
-    monkeypatch.setattr(shards, "scan", None)  # a second look must not need it
-    again = shards.index(shard)
-    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
-    monkeypatch.undo()
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
-    shard.write_bytes((packed / "train" / "train-000000.tar").read_bytes())
-    os.utime(shard, ns=(1, 1))
-    assert len(shards.index(shard).keys) == 5
-    for kept in (tmp_path / "cache" / "shards").iterdir():
-        kept.write_bytes(b"broken")
-    assert len(shards.index(shard).keys) == 5
-
-
-def test_numbers_of_shards_get_their_names_from_the_list(packed):
-    (packed / "classes.txt").write_text("bee\nbear\ncat\ndog\n")
-    config = DataConfig(root=packed, format="shards")
-    found = read_split(config, "train")
-    assert found.classes.names == ("bee", "bear", "cat", "dog")
-    assert found.labels.max() == 2
-
-
-def test_long_names_and_folders_within_shards(tmp_path, monkeypatch):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "val").mkdir()
-    stem = "n01440764/" + "x" * 180
-    content = small.jpeg(small.picture(0)).tobytes()
-    with tarfile.open(tmp_path / "val" / "a.tar", "w") as archive:
-        pack._add(archive, f"{stem}.seg.png", b"another file of the sample")
-        pack._add(archive, f"{stem}.cls", b" 4\n")
-        pack._add(archive, f"{stem}.JPG", content)
-    found = shards.read(tmp_path, "val", None)
-    assert found.labels.tolist() == [4]
-    assert found.store.key(0) == f"a.tar/{stem}.JPG"
-    assert found.store.read(0).tobytes() == content
 
 
 def flat_validation(tmp_path, count=4):
@@ -260,16 +168,6 @@ def test_folder_names_that_no_list_can_hold(root, name):
         folders.read(root, "train", None)
 
 
-def test_an_index_that_is_damaged_is_made_anew(packed, tmp_path, monkeypatch):
-    shard = next((packed / "train").glob("*.tar"))
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "another cache"))
-    wanted = shards.index(shard)
-    (kept,) = (tmp_path / "another cache" / "shards").glob("*.npz")
-    for content in (b"", kept.read_bytes()[:40]):
-        kept.write_bytes(content)
-        assert np.array_equal(shards.index(shard).keys, wanted.keys)
-
-
 def test_a_training_sample(root):
     pictures = folders.read(root, "train", None)
     dataset = TrainSet(pictures, DataConfig(root=root, input_size=32))
@@ -321,17 +219,6 @@ def test_a_damaged_picture_stops_or_is_left_out(root, capsys):
     assert "skipped: " in capsys.readouterr().err
 
 
-def test_a_shard_that_shrank_since_it_was_indexed(packed):
-    pictures = shards.read(packed, "val", None)
-    shard = packed / "val" / "val-000000.tar"
-    shard.write_bytes(shard.read_bytes()[:700])
-    with pytest.raises(DamagedFile, match=r"\.tar, .*jpg: the shard is cut short"):
-        pictures.store.read(4)
-    shard.unlink()
-    with pytest.raises(DamagedFile, match=r"cannot be read \(No such file"):
-        pictures.store.read(0)
-
-
 def test_pictures_under_another_models_numbers(root):
     pictures = folders.read(root, "val", None)
     wider = Classes(("ant", "bee", "cat", "cow", "dog"), ("ant", "bee", "cat", "cow", "dog"))
@@ -365,9 +252,3 @@ def test_a_million_names_are_one_array(root):
     store = folders.read(root, "train", None).store
     assert store.names.dtype.kind == "S"
     assert len(store.names) == 12
-
-
-def test_a_training_class_without_pictures_in_shards(packed):
-    (packed / "classes.txt").write_text("bee\nbear\ncat\ndog\n")
-    with pytest.raises(UserError, match="1 of its 4 classes have no picture, first dog"):
-        read_splits(Config(data=DataConfig(root=packed, format="shards")))

@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from common.errors import UserError
 from tasks.pose.config import DataConfig
 
 WIDTH, HEIGHT = 160, 120
@@ -96,3 +98,14 @@ def write_mpii(root, persons=3, split="valid"):
         },
     )
     return entries, heads
+
+
+def refused(read, *words):
+    """The one line that a reader is refused with; it must contain the words."""
+    with pytest.raises(UserError) as caught:
+        read()
+    line = str(caught.value)
+    assert "\n" not in line
+    for word in words:
+        assert str(word) in line
+    return line

@@ -6,31 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import loadmat, savemat
 
-from common.errors import DamagedFile, UserError
+from common.errors import DamagedFile
 from common.sampling import generator_for
-from tasks.pose.data import TestSet, TrainSet, read_boxes, read_coco
+from tasks.pose.data import TestSet, TrainSet, read_coco
 from tasks.pose.metrics import coco_scores
-from tasks.pose.mpii import read_mpii
 from tasks.pose.skeleton import COCO
 from tests.tasks.pose import small
+from tests.tasks.pose.small import refused
 
 
 @pytest.fixture
 def root(tmp_path):
     return tmp_path / "coco"
-
-
-def refused(read, *words):
-    """The one line that a reader is refused with; it must contain the words."""
-    with pytest.raises(UserError) as caught:
-        read()
-    line = str(caught.value)
-    assert "\n" not in line
-    for word in words:
-        assert str(word) in line
-    return line
 
 
 def refused_coco(root, *words, split="val2017"):
@@ -348,114 +336,3 @@ def test_areas_and_crowds_that_the_file_does_not_say(root):
         entry |= {"area": 60 * 80, "iscrowd": 0}
     assert scores == coco_scores(coco, answers, np.array(COCO.sigmas))
     assert 0 < scores["AP"] < 1
-
-
-def refused_boxes(root, rows, *words):
-    annotations = read_coco(small.write_coco(root), "val2017")
-    file = root / "boxes.json"
-    file.write_text(rows if isinstance(rows, str) else json.dumps(rows))
-    return refused(lambda: read_boxes(file, annotations, 0.0), file, *words)
-
-
-def box(image_id, **changes):
-    entry = {"image_id": image_id, "category_id": 1, "bbox": [1, 1, 50, 50], "score": 1}
-    return {**entry, **changes}
-
-
-def test_a_box_file_of_another_data_set(root):
-    refused_boxes(
-        root, [box(70), box(80)], "another data set", "all of its pictures", "first id 70"
-    )
-
-
-def test_a_box_file_of_a_larger_data_set(root):
-    refused_boxes(root, [box(7), box(80)], "another data set", ": 1 of its pictures", "first id 80")
-
-
-@pytest.mark.parametrize(
-    ("rows", "word"),
-    [
-        ("", "empty (0 bytes)"),
-        ("[]", "not a box file"),
-        ({"annotations": []}, "not a box file"),
-        ([{"image_id": 7, "category_id": 1, "score": 1}], "lacks or garbles"),
-        ([box(7, bbox=[1, 2, 3])], "lacks or garbles"),
-        ([box(7, bbox=[1, float("nan"), 3, 4])], "not finite"),
-        ([box(7, category_id=2)], "no box of a person"),
-        ([box(7, bbox=[1, 1, 0, 0])], "no box of a person"),
-    ],
-)
-def test_damaged_box_files(root, rows, word):
-    refused_boxes(root, rows, word)
-
-
-def test_a_box_file_that_is_missing(root):
-    annotations = read_coco(small.write_coco(root), "val2017")
-    refused(lambda: read_boxes(root / "none.json", annotations, 0.0), "none.json", "No such file")
-
-
-def test_bad_mpii(root):
-    refused(lambda: read_mpii(root, "valid"), f"--data.root {root}", "no such folder")
-    entries, _ = small.write_mpii(root)
-    refused(lambda: read_mpii(root / "annot", "valid"), f"say --data.root {root}")
-    refused(lambda: read_mpii(root, "val"), "splits there: valid")
-    file = root / "annot" / "valid.json"
-    file.write_text("[]")
-    refused(lambda: read_mpii(root, "valid"), file, "not an MPII file")
-    longer = [{**entries[0], "joints": [[1, 2]] * 17}]
-    file.write_text(json.dumps(longer))
-    refused(lambda: read_mpii(root, "valid"), file, "person 0", "(17, 2)", "16 joints")
-    file.write_text(json.dumps(entries[:2]))
-    refused(lambda: read_mpii(root, "valid"), root / "annot" / "gt_valid.mat", "3 persons")
-    (root / "annot" / "gt_valid.mat").unlink()
-    refused(lambda: read_mpii(root, "valid"), root / "annot" / "gt_valid.mat", "PCKh")
-
-
-@pytest.mark.parametrize(
-    "joints",
-    [[[1, 2]] * 15 + [[1]], [["a", 2]] * 16, [{"x": 1}] * 16],
-    ids=["ragged", "words", "objects"],
-)
-def test_mpii_joints_that_are_no_table_of_numbers(root, joints):
-    entries, _ = small.write_mpii(root)
-    file = root / "annot" / "valid.json"
-    file.write_text(json.dumps([entries[0], {**entries[1], "joints": joints}]))
-    refused(lambda: read_mpii(root, "valid"), file, "person 1", "no table of numbers")
-
-
-@pytest.mark.parametrize("length", [0, 50, 200, 500])
-def test_a_ground_truth_file_of_mpii_cut_short(root, length):
-    small.write_mpii(root)
-    file = root / "annot" / "gt_valid.mat"
-    file.write_bytes(file.read_bytes()[:length])
-    refused(lambda: read_mpii(root, "valid"), file, "MPII's ground truth file")
-
-
-@pytest.mark.parametrize("key", ["pos_gt_src", "jnt_missing", "headboxes_src"])
-def test_a_ground_truth_file_of_mpii_with_other_tables(root, key):
-    small.write_mpii(root)
-    file = root / "annot" / "gt_valid.mat"
-    content = {name: table for name, table in loadmat(file).items() if not name.startswith("__")}
-    savemat(file, {**content, key: content[key][:-1]})
-    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is no table")
-    savemat(file, {**content, key: content[key][..., :-1]})
-    refused(lambda: read_mpii(root, "valid"), file, "has 2 and 3 persons, valid.json 3")
-    savemat(file, {**content, key: "words"})
-    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is no table")
-
-
-def test_missing_pictures_of_mpii(root):
-    small.write_mpii(root)
-    (root / "images" / "000000001.jpg").unlink()
-    refused(lambda: read_mpii(root, "valid"), "names 2 pictures", "000000001.jpg")
-    assert len(read_mpii(root, "valid", on_error="skip")) == 3
-
-
-def test_mpii_persons_without_a_place(root):
-    entries, _ = small.write_mpii(root, split="train")
-    entries[0]["center"] = [-1, -1]
-    entries[1]["joints_vis"] = [0] * 16
-    (root / "annot" / "train.json").write_text(json.dumps(entries))
-    found = read_mpii(root, "train")
-    assert found.ids.tolist() == [2]
-    assert "1 without joints, 1 without a place or size" in found.summary()

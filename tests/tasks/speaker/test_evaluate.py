@@ -14,7 +14,7 @@ from common import card, checkpoint
 from common.distributed import World
 from common.errors import UserError
 from tasks.speaker import audio, evaluate
-from tasks.speaker.conditions import all_scores, quick_scores, training_trials
+from tasks.speaker.conditions import all_scores, quick_scores
 from tasks.speaker.config import TestConfig
 from tasks.speaker.decision import read_decision
 from tasks.speaker.figures import det_curve
@@ -22,13 +22,11 @@ from tasks.speaker.inference import embed
 from tasks.speaker.material import read_material
 from tasks.speaker.metrics import (
     equal_errors,
-    fit_calibration,
     normalised,
     operating_points,
     verification_scores,
 )
 from tasks.speaker.model import to_published
-from tasks.speaker.scoring import Backend, Scorer
 from tasks.speaker.trials import read_scores
 from tests.tasks.speaker.small import TINY, tiny_config, write_run, write_set
 
@@ -94,54 +92,6 @@ def test_a_model_that_knows_makes_no_errors(root):
     assert evaluation.metrics["Cllr"] < 0.1
     assert evaluation.metrics["minCllr"] == 0
     assert quick_scores(model, material, config, WORLD)["EER"] == 0
-
-
-@pytest.mark.parametrize("scoring", ["cosine", "mean", "s-norm", "as-norm"])
-def test_every_way_of_scoring_is_its_definition(scoring):
-    generator = np.random.default_rng(0)
-    trained = generator.normal(1, 1, (40, 6)).astype(np.float32)
-    labels = np.repeat(np.arange(10), 4)
-    tested = generator.normal(1, 1, (7, 6)).astype(np.float32)
-    pairs = [(a, b) for a in range(7) for b in range(7)]
-    first, second = np.array(pairs).T
-    scorer = Scorer(scoring, 3, Backend.of(trained, labels))
-    found = scorer(tested, tested, first, second)
-    cosine = lambda a, b: float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))  # noqa: E731
-    mean = trained.mean(0)
-    cohort = [(trained[labels == k] - mean).mean(0) for k in range(10)]
-    for (a, b), score in zip(pairs, found, strict=True):
-        if scoring == "cosine":
-            expected = cosine(tested[a], tested[b])
-        else:
-            left, right = tested[a] - mean, tested[b] - mean
-            expected = cosine(left, right)
-        if scoring.endswith("norm"):
-            sides = []
-            for side in (left, right):
-                values = sorted((cosine(side, other) for other in cohort), reverse=True)
-                values = values[:3] if scoring == "as-norm" else values
-                sides.append((expected - np.mean(values)) / np.std(values))
-            expected = np.mean(sides)
-        assert score == pytest.approx(expected, abs=1e-4)
-    apart = scorer(tested, tested.copy(), first, second)
-    np.testing.assert_allclose(apart, found, atol=1e-6)
-
-
-def test_scoring_without_training_speakers():
-    with pytest.raises(ValueError, match="needs embeddings of training speakers"):
-        Scorer("mean", 3, None)(np.ones((2, 3)), np.ones((2, 3)), np.array([0]), np.array([1]))
-
-
-def test_a_backend_reads_back(tmp_path):
-    backend = Backend.of(np.random.default_rng(0).normal(size=(6, 4)), np.arange(6) // 2)
-    backend.save(tmp_path / "backend.npz")
-    again = Backend.read(tmp_path / "backend.npz")
-    np.testing.assert_array_equal(again.mean, backend.mean)
-    np.testing.assert_array_equal(again.cohort, backend.cohort)
-    (tmp_path / "other.npz").write_text("no archive")
-    for name, words in (("none.npz", "no such file"), ("other.npz", "is not what evaluate wrote")):
-        with pytest.raises(UserError, match=words):
-            Backend.read(tmp_path / name)
 
 
 def test_cut_recordings_are_the_first_seconds_on_one_side_or_both(root):
@@ -232,62 +182,6 @@ def test_two_lists_of_one_name_are_refused(tmp_path):
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, trials=lists))
     with pytest.raises(UserError, match=r"--data\.trials: .* are both called veri_test"):
         read_material(config)
-
-
-def test_calibration_trials_of_training_speakers():
-    labels = np.repeat(np.arange(5), [4, 1, 3, 2, 2])
-    first, second = training_trials(labels)
-    same = labels[first] == labels[second]
-    assert same.sum() == 6 + 0 + 3 + 1 + 1
-    assert 0 < (~same).sum() <= 11
-    assert (first != second).all()
-    again = training_trials(labels)
-    np.testing.assert_array_equal(first, again[0])
-
-
-def test_calibration_on_a_list_of_ones_own(tmp_path):
-    root = write_set(tmp_path, test=4)
-    lines = (root / "veri_test.txt").read_text().splitlines()
-    known = [line for line in lines if "id10002" not in line and "id10003" not in line]
-    (root / "calibration.txt").write_text("\n".join(known))
-    others = [line for line in lines if "id10000" not in line and "id10001" not in line]
-    (root / "veri_test.txt").write_text("\n".join(others))
-    test = TestConfig(seconds=(0,), calibration="calibration.txt")
-    config = plain(tiny_config(root, test=test))
-    evaluation = all_scores(write_model(config), read_material(config), config, WORLD)
-    assert evaluation.calibrated_on == "calibration"
-    assert evaluation.metrics["Cllr"] >= evaluation.metrics["minCllr"]
-    # Calibrated on trials that are heard as those which are scored: one side whole, one cut.
-    known = {}
-    for cut in ("test", "both"):
-        test = TestConfig(seconds=(0.6,), cut=cut, calibration="calibration.txt")
-        config = plain(tiny_config(root, test=test))
-        model, material = write_model(config), read_material(config)
-        found = all_scores(model, material, config, WORLD)
-        swapped = dataclasses.replace(material, sets=(material.calibration,), calibration=None)
-        scored = all_scores(model, swapped, config, WORLD).conditions[0]
-        known[cut] = fit_calibration(scored.scores, scored.target)
-        assert found.calibration.slope == pytest.approx(known[cut].slope, rel=1e-3)
-    assert known["test"].slope != pytest.approx(known["both"].slope, rel=1e-2)
-    (root / "veri_test.txt").write_text("\n".join(lines))
-    with pytest.raises(UserError, match="2 of its 4 speakers"):
-        read_material(config)
-
-
-@pytest.mark.parametrize("cut", ["test", "both"])
-def test_calibration_on_training_speakers_hears_them_as_the_trials(tmp_path, cut):
-    root = write_set(tmp_path, train=4)
-    config = plain(tiny_config(root, test=TestConfig(seconds=(0.6,), cut=cut)))
-    model, material = write_model(config), read_material(config)
-    found = all_scores(model, material, config, WORLD).calibration
-    files, labels = material.cohort(config.test.cohort_utterances)
-    short, whole = (embed(model, files, config, WORLD, length)[0] for length in (0.6, 0.0))
-    first, second = training_trials(labels)
-    sides = (whole if cut == "test" else short)[first], short[second]
-    units = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides]
-    wanted = fit_calibration((units[0] * units[1]).sum(axis=1), labels[first] == labels[second])
-    assert found.slope == pytest.approx(wanted.slope, rel=1e-3)
-    assert found.offset == pytest.approx(wanted.offset, rel=1e-3)
 
 
 def test_the_command_writes_all_there_is_to_tell(root, tmp_path, monkeypatch, capsys):
