@@ -54,7 +54,7 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
     if target.exists() and target.samefile(file):
         raise WeightsError(f"{target}: is the input itself; name another output")
     state = {key: value.contiguous().clone() for key, value in sorted(files.whole(file).items())}
-    weights, _ = without_classifier(files.read(file))
+    weights, _ = without_classifier(files.trunk(state))
     variant = variant or detect(weights, str(source))
     if variant not in MODELS:
         raise WeightsError(f"{source}: made for {variant}; allowed: {', '.join(MODELS)}")

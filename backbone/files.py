@@ -28,10 +28,13 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: no such file, cut short, no checkpoint, or it would run code.
     """
-    state = whole(path)
-    if any(key.startswith("backbone.") for key in state):
-        state = _under("backbone.", state)
-    return state
+    return trunk(whole(path))
+
+
+def trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take the part under `backbone.` of a whole task's model, or else all of it."""
+    inside = _under("backbone.", state)
+    return inside or dict(state)
 
 
 def whole(path: Path) -> dict[str, Tensor]:

@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     arguments = parser.parse_args()
     if arguments.steps < 4:
-        parser.error("--steps: the first two warm up and two more are timed; at least 4 are needed")
+        parser.error("--steps: must be at least 4, as the first three warm up")
     world = distributed.start(arguments.device)
     bare_round(arguments, world)  # warm up
     engine, bare = [], []

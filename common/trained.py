@@ -249,7 +249,8 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
     whole = [k for k in own if own[k].is_floating_point() and not state[k].is_floating_point()]
     if whole:
         raise UserError(
-            f"{trained.file}: {_shortened(whole)} are of {state[whole[0]].dtype}, not fractions"
+            f"{trained.file}: {_shortened(whole)} are of {state[whole[0]].dtype}; needed are "
+            "floating-point numbers"
         )
     # Deployed on a CPU, a network makes zeros of what is not a number, and would get a score.
     bad = first_bad(state)

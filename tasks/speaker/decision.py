@@ -38,7 +38,7 @@ class Decision:
     checkpoint: str
     """sha256 of the checkpoint whose scores these are."""
     heard: str = ""
-    """How much of the trials' recordings was heard, such as "0.5 s of each"; "" is all."""
+    """How much was heard of the trials, such as "0.5 s of each recording"; "" is all."""
 
     def likelihood_ratio(self, score: float) -> float | None:
         """How many times likelier one speaker is than two, if it was calibrated."""
@@ -49,16 +49,12 @@ class Decision:
     def reliability(self) -> str:
         """One sentence with the error rates of the verdicts."""
         cut = f", of which it heard {self.heard}," if self.heard else ""
-        others = (
-            "whole recordings have other rates"
-            if self.heard
-            else "other recordings may have other rates"
-        )
+        others = "whole recordings" if self.heard else "other recordings may"
         return (
             f"On the {self.count:,} trials of {self.trials}{cut} this threshold "
             f"({self.threshold:.4f}, {self.scoring}) rejected {100 * self.misses:.2f} % of the "
             f"same-speaker and accepted {100 * self.false_accepts:.2f} % of the different-speaker "
-            f"trials; {others}."
+            f"trials; {others} have other rates."
         )
 
     def write(self, path: Path) -> None:
