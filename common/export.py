@@ -93,6 +93,8 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
         UserError: a package is missing, the file cannot be written, or it computes something else.
     """
     require_packages()
+    beside = target.with_suffix(".json")
+    _require_card(beside)
     outputs.make_folder(target.parent)
     description = {
         **graph.description,
@@ -118,8 +120,23 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
         "tolerance": TOLERANCE,
         "versions": card.versions(_PACKAGES),
     }
-    outputs.write_text(target.with_suffix(".json"), json.dumps(content, indent=2) + "\n")
+    outputs.write_text(beside, json.dumps(content, indent=2) + "\n")
     return content
+
+
+def _require_card(path: Path) -> None:
+    """Raise UserError if what the card would replace is no card of an export."""
+    if not path.exists():
+        return
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or "largest_difference" not in content:
+        raise UserError(
+            f"{path}: is there already and no card of an export, which would take its place; "
+            "choose another name for the .onnx file"
+        )
 
 
 def _export(graph: Graph, path: Path, description: dict[str, Any]) -> None:

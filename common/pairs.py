@@ -36,7 +36,7 @@ def from_folders(images: Path, labels: Path) -> list[Pair]:
 
 
 def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> list[Pair]:
-    """Pairs of a list file: on each line a picture and its label, relative to `root`.
+    """Pairs of a list file: on each line a picture and its label, relative to `root` or absolute.
 
     Args:
         file: the list.
@@ -55,7 +55,7 @@ def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> lis
                 f"{file}, line {number}: needs a picture and its label, found {len(words)} words"
             )
         if words:
-            image, label = (root / word.lstrip("/") for word in words)
+            image, label = (_place(root, word) for word in words)
             pairs.append(Pair(image, _existing(label, other_suffixes)))
     if not pairs:
         raise UserError(f"{file}: is empty")
@@ -76,8 +76,14 @@ def base_of(file: Path, folders: Sequence[Path]) -> Path:
 
     Lists are circulated with paths from their own folder, from the one above, or from elsewhere.
     """
-    first = next((line.split()[0] for line in _lines(file) if line.strip()), "").lstrip("/")
-    return next((folder for folder in folders if (folder / first).is_file()), folders[0])
+    first = next((line.split()[0] for line in _lines(file) if line.strip()), "")
+    return next((folder for folder in folders if _place(folder, first).is_file()), folders[0])
+
+
+def _place(root: Path, word: str) -> Path:
+    """The file that a list names; circulated lists begin paths from the root with a slash."""
+    path = Path(word)
+    return path if path.is_absolute() and path.is_file() else root / word.lstrip("/")
 
 
 def _existing(label: Path, other_suffixes: Sequence[str]) -> Path:

@@ -12,6 +12,9 @@ from common import export
 from common.export import Graph
 from common.trained import Trained
 from tasks.classification.labels import numbered
+from tasks.segmentation.config import ModelConfig
+from tasks.segmentation.decoder import DECODERS
+from tasks.segmentation.model import build as segmentation_model
 from tests.test_deployed_tasks import CASES, randomise
 
 TINY = (1, 1, 1, 1)
@@ -68,6 +71,45 @@ def test_every_variant(variant, tmp_path):
     )
     content = export.write(graph, tmp_path / "trunk.onnx", weights_in(tmp_path))
     assert content["largest_difference"] < 1e-4
+
+
+def test_pictures_smaller_than_the_head_of_salient_needs(tmp_path):
+    torch.manual_seed(0)
+    module = importlib.import_module("tasks.salient.export")
+    model = randomise(CASES["salient"].build())
+    graph = module.graph(module.ExportConfig(), model)
+    small = [torch.randint(0, 256, (1, 3, *size)).byte() for size in ((64, 64), (5, 200))]
+    graph = replace(graph, examples=[*graph.examples, *small])
+    content = export.write(graph, tmp_path / "salient.onnx", weights_in(tmp_path))
+    assert content["largest_difference"] < 1e-4
+    assert content["differences"]["1 x 3 x 64 x 64"] < 1e-4
+    assert "any size" in content["images"]
+    with torch.inference_mode():  # what is checked against is the model's own way
+        torch.testing.assert_close(
+            graph.module(small[0]), model.eval()(small[0]).saliency.sigmoid(), rtol=0, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    ("decoder", "stride"),
+    [
+        ("pspnet", 16),
+        pytest.param("pspnet", 8, marks=slow),
+        *(pytest.param(name, one.output_strides[-1], marks=slow) for name, one in DECODERS.items()),
+    ],
+)
+def test_every_decoder_of_segmentation(decoder, stride, tmp_path):
+    torch.manual_seed(0)
+    module = importlib.import_module("tasks.segmentation.export")
+    config = module.ExportConfig(backbone="res2net26_14w_4s_half")
+    options = ModelConfig(decoder=decoder, output_stride=stride, channels=32)
+    model = randomise(segmentation_model(config.backbone, 3, options))
+    config = replace(config, data=replace(config.data, classes=tuple("abc")), model=options)
+    graph = module.graph(config, model)
+    small = [torch.randint(0, 256, (1, 3, *size)).byte() for size in ((16, 300), (31, 33))]
+    graph = replace(graph, examples=[*graph.examples, *small])
+    content = export.write(graph, tmp_path / "network.onnx", weights_in(tmp_path))
+    assert content["largest_difference"] < 1e-3
 
 
 @slow

@@ -14,6 +14,7 @@ from common.image import planes
 from common.pairs import Pair
 from tasks.salient import sets
 from tasks.salient.config import Config, DataConfig
+from tasks.salient.metrics import OBJECT
 from tasks.salient.sets import PictureSet
 from tasks.salient.transforms import Augmentation, augment, fit, fit_edges, fit_mask
 
@@ -64,7 +65,8 @@ class TrainSet:
     def _edges(self, pair: Pair) -> dict[str, Any]:
         config = self.config
         image = pictures.read(pair.image, config.colour)
-        edges = read_mask(pair.label, allow_empty=True)
+        edges = read_map(pair.label)
+        _require_levels(pair.label, edges, 1)
         _require_same_size(pair, image, edges)
         edges = fit_edges(edges, config.fit, config.input_size, UNLABELLED)
         image = fit(image, config.fit, config.input_size).image
@@ -133,12 +135,11 @@ def read_pair(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArra
     return image, mask
 
 
-def read_mask(path: Path, allow_empty: bool = False) -> NDArray[np.uint8]:
-    """Mask or map (H, W), 0..255, from any file whose channels are equal.
+def read_map(path: Path) -> NDArray[np.uint8]:
+    """Map (H, W), 0..255, from any file whose channels are equal.
 
     Raises:
-        DamagedFile: it cannot be read, has colours (as a palette has), has 1 for white, or is
-            black all over.
+        DamagedFile: it cannot be read, or has colours (as a palette has).
     """
     picture = pictures.read(path)
     first = np.ascontiguousarray(picture[:, :, 0])
@@ -149,17 +150,38 @@ def read_mask(path: Path, allow_empty: bool = False) -> NDArray[np.uint8]:
                 f"{path}: a mask must be grey, this one has colours (channels differ by "
                 f"{difference}; a palette?); save it as grey, 0 for background and 255 for objects"
             )
-    greatest = int(first.max())
-    if greatest == 1:
-        raise DamagedFile(
-            f"{path}: holds levels 0 and 1; a mask goes up to 255: multiply it by 255"
-        )
-    if greatest == 0 and not allow_empty:
+    return first
+
+
+def read_mask(path: Path, allow_empty: bool = False) -> NDArray[np.uint8]:
+    """Mask (H, W), 0..255, from any file whose channels are equal.
+
+    Raises:
+        DamagedFile: it cannot be read, has colours (as a palette has), is black all over, or is so
+            dark that no level counts as an object.
+    """
+    mask = read_map(path)
+    _require_levels(path, mask, OBJECT)
+    if not mask.any() and not allow_empty:
         raise DamagedFile(
             f"{path}: is black all over, no object is marked; take the picture out, or say "
             "--data.allow_empty true if it is meant so"
         )
-    return first
+    return mask
+
+
+def _require_levels(path: Path, levels: NDArray[np.uint8], dark: int) -> None:
+    """Raise DamagedFile for a picture that is not black all over but nowhere lighter than dark."""
+    greatest = int(levels.max())
+    if greatest == 1:
+        raise DamagedFile(
+            f"{path}: holds levels 0 and 1; a mask goes up to 255: multiply it by 255"
+        )
+    if 0 < greatest <= dark:
+        raise DamagedFile(
+            f"{path}: its lightest level is {greatest} and nothing up to {dark} counts as an "
+            "object; a mask goes up to 255: stretch its levels"
+        )
 
 
 def _require_same_size(pair: Pair, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:

@@ -41,8 +41,17 @@ class Saliency(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (B, 1, H, W) of pictures (B, 3, H, W)."""
-        saliency: Tensor = self.model(images).saliency
-        return saliency.sigmoid()
+        height, width = images.shape[2:]
+        saliency: Tensor = self.model(self._continued(images)).saliency
+        return saliency[:, :, :height, :width].sigmoid()
+
+    def _continued(self, images: Tensor) -> Tensor:
+        """Small pictures continued by their border, as the model does: a file has no `if`."""
+        height, width = images.shape[2:]
+        least = self.model.least_side
+        rows = torch.arange(torch.sym_max(height, least), device=images.device)
+        columns = torch.arange(torch.sym_max(width, least), device=images.device)
+        return images[:, :, rows.clamp(max=height - 1)][:, :, :, columns.clamp(max=width - 1)]
 
 
 def graph(config: Config, model: PoolNet) -> Graph:
@@ -53,12 +62,12 @@ def graph(config: Config, model: PoolNet) -> Graph:
         entry="images",
         results=("saliency",),
         dynamic=(0, 2, 3),
-        examples=export.pictures((least + 64, least + 96), (least + 33, least + 50), (241, 187)),
+        examples=export.pictures((least + 64, least + 96), (least - 47, least + 50), (241, 187)),
         description={
             "task": "salient",
             "backbone": config.backbone,
-            "images": f"bytes (B, 3, H, W), {data.colour}, H and W at least {least}; normalised "
-            f"inside the file ({config.model.normalisation})",
+            "images": f"bytes (B, 3, H, W), {data.colour}, of any size; normalised inside the "
+            f"file ({config.model.normalisation})",
             "fit": f"trained with data.fit {data.fit}, {data.input_size}",
             "saliency": "(B, 1, H, W), from 0 to 1",
         },

@@ -1,5 +1,6 @@
 """Folders of maps that exist already, from any code, to be scored without a model."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from torch.utils.data import Dataset
 from common.errors import DamagedFile, UserError
 from common.image import pictures_in
 from tasks.salient.config import DataConfig
-from tasks.salient.data import read_mask, tell_skipped
+from tasks.salient.data import read_map, read_mask, tell_skipped
 from tasks.salient.metrics import measure
 from tasks.salient.sets import PictureSet
 from tasks.salient.transforms import scale
@@ -32,7 +33,7 @@ class MapSet(Dataset[dict[str, Any] | None]):
         """One measured map, or None for one that cannot be read and may be skipped."""
         try:
             mask = read_mask(self.saliency.pairs[index].label, self.config.allow_empty)
-            predicted = read_mask(self.maps[index], allow_empty=True)
+            predicted = read_map(self.maps[index])
         except DamagedFile as error:
             tell_skipped(error, self.config.on_error)
             return None
@@ -50,15 +51,19 @@ def find(folder: Path, suffix: str, saliency: PictureSet, alone: bool) -> list[P
         alone: whether this is the only set, whose maps may lie in the folder itself.
 
     Raises:
-        UserError: the folder does not exist, or maps are missing.
+        UserError: the folder does not exist, maps are missing, or names are no longer unique
+            without their folders and endings.
     """
     place = folder / saliency.name
     if not place.is_dir():
         if not alone or not folder.is_dir():
             raise UserError(f"--maps {folder}: no folder {place} with the maps of this set")
         place = folder
-    present = {path.stem: path for path in pictures_in(place)}
+    maps = pictures_in(place)
+    present = {path.stem: path for path in maps}
     names = [pair.image.stem + suffix for pair in saliency.pairs]
+    _require_one_each(place, f"pictures of {saliency.name}", names)
+    _require_one_each(place, "maps", [path.stem for path in maps])
     missing = [name for name in names if name not in present]
     if missing:
         raise UserError(
@@ -66,6 +71,15 @@ def find(folder: Path, suffix: str, saliency: PictureSet, alone: bool) -> list[P
             f"{saliency.name}, such as {missing[0]}.png{_hint(missing[0], suffix, present)}"
         )
     return [present[name] for name in names]
+
+
+def _require_one_each(place: Path, kind: str, names: Sequence[str]) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise UserError(
+            f"--maps {place}: several {kind} are called {twice[0]}, so that it is not clear which "
+            "map is whose; give each a name of its own"
+        )
 
 
 def _hint(missing: str, suffix: str, present: dict[str, Path]) -> str:

@@ -77,6 +77,8 @@ DECODERS: dict[DecoderName, Decoder] = {
             "decoder_pyramid_channels": model.channels,
             "decoder_segmentation_channels": max(32, model.channels // 2),
         },
+        # Its GroupNorm may have as many groups as channels, and one value has no deviation.
+        least_features=2,
     ),
     "pan": Decoder(
         "PAN",

@@ -20,6 +20,7 @@ from common import command, distributed, trained
 from common.distributed import World
 from common.errors import UserError
 from common.evaluation import infer
+from common.voc import CLASS_FILE, own_classes
 from tasks.segmentation import report, sample
 from tasks.segmentation.config import Config
 from tasks.segmentation.data import Split, TestSet, class_names, read_split
@@ -38,9 +39,16 @@ def with_classes(config: AnyConfig) -> AnyConfig:
     """The config with the names of its classes spelt out: a run says what its labels mean.
 
     Raises:
-        UserError: nothing says which classes there are.
+        UserError: nothing says which classes there are, or the data set has them in another order.
     """
     names = config.data.classes or class_names(config.data, root_of(config))
+    own = own_classes(config.data.root) if config.data.root else None
+    if own is not None and own != names and sorted(own) == sorted(names):
+        raise UserError(
+            f"--data.root {config.data.root}: its {CLASS_FILE} has the classes in another order "
+            f"({', '.join(own)}) than the config ({', '.join(names)}); bring the labels and the "
+            "file into this order"
+        )
     return dataclasses.replace(config, data=dataclasses.replace(config.data, classes=names))
 
 

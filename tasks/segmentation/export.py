@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass
 
 import torch
+from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from backbone import WeightsError, deploy
 from common import command, export, trained
@@ -35,7 +37,7 @@ def main() -> None:
 class Logits(nn.Module):
     """Pictures in, the decoder's logits out."""
 
-    def __init__(self, model: SegmentationModel) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
@@ -45,10 +47,38 @@ class Logits(nn.Module):
         return logits
 
 
+class PyramidLevel(nn.Module):
+    """A level of PSPNet's pyramid as PyTorch runs it.
+
+    The library's own takes another way while it is exported, which is wrong for other sizes than
+    the traced one.
+    """
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Means of cells of features (B, C, H, W), spread over them: (B, c, H, W)."""
+        return F.interpolate(self.pool(x), x.shape[2:], mode="bilinear", align_corners=True)
+
+
+def exportable(model: nn.Module) -> nn.Module:
+    """The model with levels of a pyramid that can be exported, changed in place."""
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, PSPBlock):
+                setattr(parent, name, PyramidLevel(child.pool))
+    return model
+
+
 def graph(config: TestedConfig, model: SegmentationModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
+    test = config.test
+    size = f"a short side of {test.short_side}" if test.short_side else "their own size"
+    windows = f", in windows of {test.window}" if test.window else ""
     return Graph(
-        module=Logits(deploy(model, portable=True)),
+        module=Logits(exportable(deploy(model, portable=True))),
         entry="images",
         results=("logits",),
         dynamic=(0, 2, 3),
@@ -56,8 +86,8 @@ def graph(config: TestedConfig, model: SegmentationModel) -> Graph:
         description={
             "task": "segmentation",
             "backbone": config.backbone,
-            "images": f"bytes (B, 3, H, W), RGB, of any size, trained at a short side of "
-            f"{config.test.short_side}; normalised inside the file by {MEAN} and {STD}",
+            "images": f"bytes (B, 3, H, W), RGB, of any size, scored at {size}{windows}; "
+            f"normalised inside the file by {MEAN} and {STD}",
             "logits": "(B, K, H, W), one map a class",
             "classes": list(config.data.classes),
         },

@@ -16,6 +16,14 @@ from common.errors import DamagedFile, UserError
 from common.matlab import read_mat
 from tasks.segmentation.palette import Colour
 
+_UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    ValueError,
+)
+
 Labels = NDArray[np.uint8]
 
 IGNORED = 255
@@ -100,7 +108,7 @@ class LabelReader:
                 stored = np.asarray(mask.convert("L") if mask.mode == "1" and self.grey else mask)
         except FileNotFoundError:
             raise DamagedFile(f"{path}: no such label map") from None
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        except _UNREADABLE as error:
             raise DamagedFile(f"{path}: cannot be read as a label map ({error})") from None
         if stored.ndim == 3:
             raise UserError(

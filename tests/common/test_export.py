@@ -86,6 +86,17 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights, m
     assert not list(tmp_path.glob("tiny*"))
 
 
+def test_only_the_card_of_an_export_is_replaced(tmp_path, weights):
+    scores = tmp_path / "metrics.json"
+    scores.write_text('{"metrics": {}}')
+    with pytest.raises(UserError, match=r"metrics.json: is there already and no card of an export"):
+        export.write(graph(Tiny()), tmp_path / "metrics.onnx", weights)
+    assert scores.read_text() == '{"metrics": {}}'
+    assert not (tmp_path / "metrics.onnx").exists()
+    for _ in range(2):
+        export.write(graph(Tiny()), tmp_path / "again.onnx", weights)
+
+
 def test_no_output_may_be_nan(tmp_path, weights):
     broken = graph(Divided(), results=("half", "lost"), examples=export.pictures((8, 8), (9, 5)))
     with pytest.raises(UserError, match=r"differ by nan of the largest output"):

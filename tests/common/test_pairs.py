@@ -99,3 +99,12 @@ def test_missing_folders_and_lists_are_named(tmp_path):
         pairs.from_list(tmp_path / "none.txt", tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         pairs.from_folders(tmp_path / "none", tmp_path)
+
+
+def test_a_list_may_name_files_wherever_they_are(tmp_path):
+    place = touch(tmp_path / "elsewhere", "a.jpg", "a.png")
+    file = tmp_path / "lists" / "train.lst"
+    file.parent.mkdir()
+    file.write_text(f"{place}/a.jpg {place}/a.png\n")
+    base = pairs.base_of(file, (file.parent, tmp_path))
+    assert pairs.from_list(file, base) == [(place / "a.jpg", place / "a.png")]

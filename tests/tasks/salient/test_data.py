@@ -11,7 +11,7 @@ from common.errors import DamagedFile
 from common.sampling import Counted, generator_for
 from tasks.salient import sets
 from tasks.salient.config import DataConfig
-from tasks.salient.data import TestSet, TrainSet, read_mask, read_pair
+from tasks.salient.data import TestSet, TrainSet, read_map, read_mask, read_pair
 from tests.tasks.salient import small
 
 PLAIN = DataConfig(fit="native", flip_probability=0)
@@ -144,6 +144,17 @@ def test_a_mask_of_zeros_and_ones(saliency):
     ones = Image.fromarray((np.asarray(small.mask(0)) > 127).astype(np.uint8))
     replace_mask(saliency, ones)
     assert "levels 0 and 1; a mask goes up to 255" in refusal(saliency)
+
+
+@pytest.mark.parametrize("level", [2, 100, 128, 129])
+def test_a_mask_in_which_nothing_counts_as_an_object(saliency, level):
+    dark = Image.fromarray(np.where(np.asarray(small.mask(0)) > 127, level, 0).astype(np.uint8))
+    path = replace_mask(saliency, dark)
+    if level > 128:
+        assert read_mask(path).max() == level
+    else:
+        assert f"its lightest level is {level} and nothing up to 128" in refusal(saliency)
+    assert read_map(path).max() == level
 
 
 def test_a_black_mask_is_damaged_unless_it_is_meant(saliency):

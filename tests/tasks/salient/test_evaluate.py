@@ -220,6 +220,40 @@ def test_maps_of_several_sets_lie_in_folders_of_their_names(tmp_path, data, monk
     assert (tmp_path / "out" / "metrics_SOD.json").is_file()
 
 
+def test_faint_maps_are_maps(tmp_path, data, monkeypatch):
+    pairs = sets.find("x", "ECSSD", data).pairs
+    write_maps(tmp_path / "maps", pairs)
+    faint = (read_mask(pairs[0].label) > 128).astype(np.uint8)
+    image.write(tmp_path / "maps" / f"{pairs[0].image.stem}.png", faint)
+    words = ("--maps", tmp_path / "maps", "--data.test_sets", "[ECSSD]")
+    score_maps(monkeypatch, data, *words, "--out", tmp_path / "out")
+    one = card.read(tmp_path / "out" / "metrics.json")
+    assert one.data["images"] == len(pairs)
+
+
+def test_each_picture_has_a_map_of_its_own(tmp_path, data, monkeypatch):
+    pairs = sets.find("x", "ECSSD", data).pairs
+    lines = []
+    for folder, pair in zip("ab", pairs, strict=False):
+        for place, path in zip(("images", "masks"), pair, strict=True):
+            target = data / "video" / folder / place / f"0001{path.suffix}"
+            target.parent.mkdir(parents=True)
+            target.write_bytes(path.read_bytes())
+        lines.append(f"{folder}/images/0001{pair.image.suffix} {folder}/masks/0001.png")
+    (data / "video" / "test.lst").write_text("\n".join(lines))
+    write_maps(tmp_path / "maps", [pairs[0]])
+    (tmp_path / "maps" / f"{pairs[0].image.stem}.png").rename(tmp_path / "maps" / "0001.png")
+    words = ("--data.root", data, "--maps", tmp_path / "maps", "--data.test_sets")
+    message = refusal(monkeypatch, *words, "[video/test.lst]")
+    assert "several pictures of test are called 0001" in message
+    write_maps(tmp_path / "twins", pairs)
+    twin = tmp_path / "twins" / f"{pairs[0].image.stem}.bmp"
+    image.write(twin, read_mask(pairs[0].label))
+    words = ("--data.root", data, "--maps", tmp_path / "twins", "--data.test_sets")
+    message = refusal(monkeypatch, *words, "[ECSSD]")
+    assert f"several maps are called {twin.stem}" in message
+
+
 def test_maps_of_another_size_are_resized(tmp_path, data, monkeypatch, capsys):
     write_maps(tmp_path / "maps", sets.find("x", "SOD", data).pairs)
     path = tmp_path / "maps" / "p1.png"

@@ -125,6 +125,16 @@ def test_the_command_writes_card_classes_and_pictures(voc, tmp_path, monkeypatch
     assert image.read(pictures / "confusion_matrix.png").std() > 10
 
 
+def test_classes_in_another_order_are_refused(voc, tmp_path, monkeypatch):
+    write_run(tmp_path / "run", voc)
+    words = ("--run", tmp_path / "run", "--data.root", voc)
+    names = (voc / "classes.txt").read_text().split()
+    (voc / "classes.txt").write_text("\n".join([names[0], *names[:0:-1]]))
+    message = refusal(monkeypatch, *words)
+    assert "classes.txt has the classes in another order" in message
+    assert f"({', '.join(names)})" in message
+
+
 def test_flags_win_over_the_run_and_its_folder(voc, tmp_path, monkeypatch):
     write_run(tmp_path / "run", tmp_path / "nowhere")
     words = [

@@ -54,6 +54,12 @@ def test_which_decoders_cannot_train_on_one_sample(decoder, stride):
     assert model.eval()(pictures(1, 3, 33, 33)).main.shape == (1, 4, 33, 33)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (32, 32), (20, 33)])
+def test_small_pictures_go_through_the_normalisation_of_fpn(size):
+    model = tiny("fpn", 32, channels=64).eval()
+    assert model(pictures(1, 3, *size)).main.shape == (1, 4, *size)
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90))
 def test_any_size_goes(height, width):
