@@ -51,11 +51,15 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         """Check ranges; messages name the flag."""
         for name in ("learning_rate", "gamma", "power", "backbone_factor"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--optimizer.{name} {getattr(self, name)}: must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(
+                    f"--optimizer.{name} {getattr(self, name)}: must be above 0 and finite"
+                )
         for name in ("weight_decay", "warmup_epochs", "final_rate"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"--optimizer.{name} {getattr(self, name)}: must not be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(
+                    f"--optimizer.{name} {getattr(self, name)}: must not be negative or infinite"
+                )
         for name in ("momentum", "warmup_factor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--optimizer.{name} {getattr(self, name)}: must be from 0 to 1")
@@ -67,8 +71,8 @@ class OptimizerConfig:
             )
         if self.nesterov and (self.name != "sgd" or not self.momentum):
             raise UserError("--optimizer.nesterov: is for sgd with a momentum above 0")
-        if list(self.milestones) != sorted(self.milestones):
-            raise UserError(f"--optimizer.milestones {list(self.milestones)}: must rise")
+        if list(self.milestones) != sorted(self.milestones) or min(self.milestones, default=1) < 1:
+            raise UserError(f"--optimizer.milestones {list(self.milestones)}: must rise, from 1 on")
 
 
 def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:

@@ -7,7 +7,11 @@ from common.errors import UserError
 
 
 def targets(
-    inputs: Sequence[Path], out: Path, suffix: str, others: Sequence[Path] = ()
+    inputs: Sequence[Path],
+    out: Path,
+    suffix: str,
+    others: Sequence[Path] = (),
+    reserved: Sequence[str] = (),
 ) -> dict[Path, Path]:
     """The file that is written for each input; equal names of two folders get a number.
 
@@ -18,13 +22,14 @@ def targets(
         out: the folder for them.
         suffix: what follows an input's stem in the name of its result.
         others: further files that are read, and must stay what they are.
+        reserved: names in the folder that are for something else.
 
     Raises:
         UserError: the folder cannot be made, or a file that is read would be overwritten.
     """
     read = {path.resolve(): path for path in (*inputs, *others)}
     found: dict[Path, Path] = {}
-    taken: set[Path] = set()
+    taken = {out / name for name in reserved}
     for path in inputs:
         target, number = out / f"{path.stem}{suffix}", 1
         while target in taken:

@@ -33,6 +33,7 @@ from tasks.segmentation.palette import Colours, colours_of, write_labels
 SAMPLE_SEED = 1
 """Another seed than that of the set which is trained and scored."""
 
+_LEGEND = "segments_legend.png"
 _LEGEND_WIDTH = 600
 
 
@@ -107,7 +108,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     """Segment every picture and video into config.out, and write segments.json there."""
     config = evaluate.with_classes(config)
     weights = trained.find(config, from_published)
-    labels_to = outputs.targets(pictures, config.out, ".png", videos)
+    labels_to = outputs.targets(pictures, config.out, ".png", videos, (_LEGEND,))
     overlays_to = outputs.targets(pictures, config.out, "_overlay.jpg", videos)
     videos_to = outputs.targets(videos, config.out, ".mp4", pictures)
     world = distributed.start(config.engine.device)
@@ -157,9 +158,7 @@ def _write_key(out: Path, segmenter: Segmenter, entries: list[dict[str, Any]]) -
         "files": entries,
     }
     outputs.write_text(out / "segments.json", json.dumps(content, indent=1) + "\n")
-    image.write(
-        out / "segments_legend.png", legend(classes, range(len(classes)), colours, _LEGEND_WIDTH)
-    )
+    image.write(out / _LEGEND, legend(classes, range(len(classes)), colours, _LEGEND_WIDTH))
 
 
 if __name__ == "__main__":

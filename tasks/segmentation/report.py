@@ -181,8 +181,9 @@ def draw_confusion(path: Path, counts: Counts, classes: Sequence[str]) -> None:
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
+    # Names are as they are, whatever a dollar means in formulas.
+    axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(xlabel="predicted class", ylabel="true class")
     if len(classes) <= _MOST_NUMBERS:
         for (row, column), share in np.ndenumerate(shares):

@@ -11,6 +11,11 @@ def test_each_input_has_its_own_target(tmp_path):
     assert (tmp_path / "out").is_dir()
 
 
+def test_names_for_something_else_are_left_free(tmp_path):
+    found = outputs.targets([tmp_path / "x.jpg"], tmp_path / "out", ".png", reserved=("x.png",))
+    assert [path.name for path in found.values()] == ["x_2.png"]
+
+
 def test_an_input_is_never_overwritten(tmp_path):
     with pytest.raises(UserError, match="would overwrite the input"):
         outputs.targets([tmp_path / "x.jpg"], tmp_path, ".jpg")

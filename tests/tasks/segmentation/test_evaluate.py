@@ -12,7 +12,7 @@ from PIL import Image
 from common import card, image
 from common.distributed import World
 from common.errors import UserError
-from tasks.segmentation import evaluate
+from tasks.segmentation import evaluate, report
 from tasks.segmentation.config import TestConfig
 from tasks.segmentation.metrics import class_scores, confusion_matrix
 from tests.tasks.segmentation import small
@@ -123,6 +123,12 @@ def test_the_command_writes_card_classes_and_pictures(voc, tmp_path, monkeypatch
     sheet = image.read(pictures / "predictions.jpg")
     assert sheet.shape[0] > 3 * 240
     assert image.read(pictures / "confusion_matrix.png").std() > 10
+
+
+def test_names_of_classes_are_no_formulas(tmp_path):
+    path = tmp_path / "matrix.png"
+    report.draw_confusion(path, np.eye(2, dtype=np.int64), ["$\\bad$", "5$ note"])
+    assert image.read(path).std() > 10
 
 
 def test_classes_in_another_order_are_refused(voc, tmp_path, monkeypatch):
