@@ -63,6 +63,11 @@ def read(path: Path) -> Card:
         found = Card(**json.loads(path.read_text()))
         if not all(isinstance(value, int | float) for value in found.metrics.values()):
             raise TypeError(f"metrics: {found.metrics}")
+        for name in ("protocol", "data", "model", "checkpoint", "versions"):
+            if not isinstance(getattr(found, name), dict):
+                raise TypeError(f"{name}: {getattr(found, name)}")
+        if not isinstance(found.model.get("parameters", 0), int):
+            raise TypeError(f"model: {found.model}")
         return found
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the task's evaluate command first") from None

@@ -135,8 +135,11 @@ class Config:
         """
         single = self.engine.accumulate * ranks == self.engine.batch_size
         if self.data.fit == "native" and not single:
+            each = max(1, self.engine.batch_size // ranks)
+            batch = each * ranks
+            flag = "say" if batch == self.engine.batch_size else f"say --engine.batch_size {batch}"
             raise UserError(
                 "--data.fit native: pictures of different sizes go through the network one by one; "
-                f"with --engine.batch_size {self.engine.batch_size} and {ranks} processes say "
-                f"--engine.accumulate {max(1, self.engine.batch_size // ranks)}"
+                f"with --engine.batch_size {self.engine.batch_size} and {ranks} processes {flag} "
+                f"--engine.accumulate {each}"
             )

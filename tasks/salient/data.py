@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
@@ -139,7 +140,7 @@ def read_map(path: Path) -> NDArray[np.uint8]:
     """Map (H, W), 0..255, from any file whose channels are equal.
 
     Raises:
-        DamagedFile: it cannot be read, or has colours (as a palette has).
+        DamagedFile: it cannot be read, has colours (as a palette has), or levels of 8 bits in 16.
     """
     picture = pictures.read(path)
     first = np.ascontiguousarray(picture[:, :, 0])
@@ -150,7 +151,20 @@ def read_map(path: Path) -> NDArray[np.uint8]:
                 f"{path}: a mask must be grey, this one has colours (channels differ by "
                 f"{difference}; a palette?); save it as grey, 0 for background and 255 for objects"
             )
+    if not first.any():
+        _require_darkness(path)
     return first
+
+
+def _require_darkness(path: Path) -> None:
+    """Raise DamagedFile if a map is black only because its levels are those of 8 bits in 16."""
+    decoded = cv2.imdecode(pictures.content(path), cv2.IMREAD_UNCHANGED)
+    stored = np.asarray(decoded)
+    if stored.dtype == np.uint16 and stored.any():
+        raise DamagedFile(
+            f"{path}: has 16 bits of which levels up to {stored.max()} are used, where white is "
+            "65535; save it with 8 bits"
+        )
 
 
 def read_mask(path: Path, allow_empty: bool = False) -> NDArray[np.uint8]:

@@ -43,6 +43,16 @@ def test_a_file_that_is_no_card_is_named(tmp_path, content):
         card.read(tmp_path / "metrics.json")
 
 
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [("data", []), ("model", None), ("protocol", "COCO"), ("model", {"parameters": "many"})],
+)
+def test_a_card_whose_parts_are_something_else_is_named(tmp_path, part, content):
+    make_card(**{part: content}).write(tmp_path / "metrics.json")
+    with pytest.raises(UserError, match=rf"metrics\.json: not a result card \({part}: "):
+        card.read(tmp_path / "metrics.json")
+
+
 def test_a_card_whose_scores_are_no_numbers_is_named(tmp_path):
     for metrics in ({"AP": None}, {"AP": "high"}, None):
         make_card(metrics=metrics).write(tmp_path / "metrics.json")

@@ -57,4 +57,8 @@ def test_native_pictures_go_one_by_one():
     config.check(ranks=4)
     with pytest.raises(UserError, match=r"--data\.fit native: .* --engine\.accumulate 6"):
         config.check(ranks=2)
+    words[3] = "10"
+    with pytest.raises(UserError, match=r"say --engine\.batch_size 8 --engine\.accumulate 2$"):
+        parse(Config, words).check(ranks=4)
+    parse(Config, [*words[:3], "8", *words[4:-1], "2"]).check(ranks=4)
     parse(Config, ["--engine.batch_size", "12"]).check(ranks=1)

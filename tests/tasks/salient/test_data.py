@@ -157,6 +157,14 @@ def test_a_mask_in_which_nothing_counts_as_an_object(saliency, level):
     assert read_map(path).max() == level
 
 
+def test_eight_bits_within_sixteen_are_not_black(saliency):
+    grey = np.where(np.asarray(small.mask(0)) > 127, 255, 0).astype(np.uint16)
+    path = replace_mask(saliency, Image.fromarray(grey))
+    assert "has 16 bits of which levels up to 255 are used" in refusal(saliency)
+    replace_mask(saliency, Image.fromarray(257 * grey))
+    assert np.array_equal(read_map(path), grey)
+
+
 def test_a_black_mask_is_damaged_unless_it_is_meant(saliency):
     path = replace_mask(saliency, Image.new("L", (60, 44)))
     assert "black all over" in refusal(saliency)
