@@ -90,7 +90,8 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
     """Write the file and its card; returns the card.
 
     Raises:
-        UserError: a package is missing, the file cannot be written, or it computes something else.
+        UserError: a package is missing, the file cannot be written or computes something else, or
+            its card would take the place of another file.
     """
     require_packages()
     beside = target.with_suffix(".json")

@@ -39,16 +39,9 @@ def with_classes(config: AnyConfig) -> AnyConfig:
     """The config with the names of its classes spelt out: a run says what its labels mean.
 
     Raises:
-        UserError: nothing says which classes there are, or the data set has them in another order.
+        UserError: nothing says which classes there are.
     """
     names = config.data.classes or class_names(config.data, root_of(config))
-    own = own_classes(config.data.root) if config.data.root else None
-    if own is not None and own != names and sorted(own) == sorted(names):
-        raise UserError(
-            f"--data.root {config.data.root}: its {CLASS_FILE} has the classes in another order "
-            f"({', '.join(own)}) than the config ({', '.join(names)}); bring the labels and the "
-            "file into this order"
-        )
     return dataclasses.replace(config, data=dataclasses.replace(config.data, classes=names))
 
 
@@ -58,8 +51,20 @@ def root_of(config: Config) -> Path:
 
 
 def read_data(config: Config, split: str) -> Split:
-    """A split of the data set; the config names its classes."""
-    return read_split(root_of(config), split, config.data)
+    """A split of the data set; the config names its classes.
+
+    Raises:
+        UserError: files are missing, or the data set has other classes, or in another order.
+    """
+    root, names = root_of(config), config.data.classes
+    own = own_classes(root)
+    if own is not None and own != names and sorted(own) == sorted(names):
+        raise UserError(
+            f"--data.root {root}: its {CLASS_FILE} has the classes in another order "
+            f"({', '.join(own)}) than the config ({', '.join(names)}); bring the labels and the "
+            "file into this order"
+        )
+    return read_split(root, split, config.data)
 
 
 def evaluate(model: nn.Module, split: Split, config: Config, world: World) -> Evaluation:
