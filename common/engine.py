@@ -121,6 +121,8 @@ class Engine:
             stop = self._must_stop(log_due or save_due or self.progress.samples == length)
             if log_due:
                 self._log_step(terms)
+            if log_due or save_due or stop:
+                self._log_skipped()  # before a checkpoint, whose steps are not seen again
             if save_due or stop:
                 self._save()
             if stop:
@@ -205,7 +207,6 @@ class Engine:
         if self.world.device.type == "cuda":
             line["memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
         self.log.step(line)
-        self._log_skipped()
 
     def _log_skipped(self) -> None:
         if self.data.on_error == "skip":
@@ -305,7 +306,8 @@ class Engine:
 
     def _length(self, epoch: int) -> int:
         """Samples of an epoch that are trained; the rest does not fill a batch."""
-        return sampling.usable(len(self._order(epoch)), self.config.batch_size)
+        visited = self.data.dataset if self.data.order is None else self.data.order(epoch)
+        return sampling.usable(len(visited), self.config.batch_size)
 
     def _loader(self) -> "DataLoader[Any]":
         """One loader for the whole run, from where the progress stands."""

@@ -36,9 +36,9 @@ class Log:
         self.done = done
         self._terminal = sys.stderr.isatty()
         if speaks:
+            self._skipped = _skipped_in(path)
             self._file = path.open("a")
             self._events = _event_writer(path.parent)
-            self._skipped: set[str] = set()
             self._bar: tqdm[Any] = tqdm(
                 total=total, initial=done, unit=" samples", disable=not self._terminal
             )
@@ -144,6 +144,13 @@ def _event_writer(folder: Path) -> Any | None:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder))
+
+
+def _skipped_in(path: Path) -> set[str]:
+    """What a log says of damaged files, so that a run that goes on does not say it again."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    found = [json.loads(text).get("skipped", []) for text in lines if '"skipped"' in text]
+    return {reason for reasons in found for reason in reasons}
 
 
 def truncate(path: Path, step: int, epoch: int) -> None:

@@ -99,6 +99,20 @@ def test_log_of_a_resumed_run_has_every_step_once(tmp_path):
     assert [line["epoch"] for line in log_of(tmp_path) if "metrics" in line] == [0, 1, 2]
 
 
+def test_skipped_files_of_a_stopped_run_are_logged_each_once(tmp_path):
+    """Met before the checkpoint, between two lines of the log, and again after going on."""
+    damaged = {"damaged": (0, 9), "on_error": "skip", "log_every": 100, "save_every": 1}
+    order = {"order": lambda epoch: [*range(9), *range(10, 36)] if epoch == 0 else range(36)}
+    with pytest.raises(UserError):
+        engine(tmp_path, **damaged, **order, poison=3).fit(resume=False)
+    engine(tmp_path, **damaged, **order).fit(resume=True)
+    lines = [line for line in log_of(tmp_path) if "skipped" in line]
+    assert [(line["epoch"], line["skipped"]) for line in lines] == [
+        (0, ["image0.png: cannot be read"]),
+        (1, ["image9.png: cannot be read"]),
+    ]
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     engine(tmp_path).fit(resume=False)
     before = (tmp_path / "run" / "last.pt").read_bytes()
