@@ -136,6 +136,15 @@ def from_main(compute: Callable[[], T], world: World) -> T:
     return found  # type: ignore[no-any-return]
 
 
+def raise_first(error: UserError | None, world: World) -> None:
+    """Raise on every rank the error that the first of them has; nothing where none has one.
+
+    A rank that ended alone would leave the others to report that they lost it.
+    """
+    if any_true(error is not None, world):
+        raise share(gather([error] if error is not None else [], world), world)[0]
+
+
 def any_true(flag: bool, world: World) -> bool:
     """True on every rank when the flag is true on at least one."""
     if world.size == 1:

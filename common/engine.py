@@ -136,7 +136,7 @@ class Engine:
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         first = progress.samples // config.batch_size * config.accumulate
-        terms = [self._micro_batch(first + index) for index in range(config.accumulate)]
+        terms = [self._micro_batch(*indexed) for indexed in enumerate(self._next_batches(), first)]
         if config.clip:
             nn.utils.clip_grad_norm_(self.parameters, config.clip)
         self.optimizer.step()
@@ -149,10 +149,10 @@ class Engine:
         self.watch.note(step, mean)
         return mean
 
-    def _micro_batch(self, index: int) -> Tensor:
+    def _micro_batch(self, index: int, batch: Any) -> Tensor:
         """Forward and backward of the epoch's micro-batch `index`; returns the loss terms (T,)."""
         config, progress = self.config, self.progress
-        batch = self._next_batch()
+        batch = to_device(batch, self.world.device, config.channels_last)
         sampling.seed_all(sampling.seed_for(config.seed, progress.epoch, index, self.world.rank))
         # Gradients travel between ranks once a step, with the last micro-batch.
         last = (index + 1) % config.accumulate == 0
@@ -166,13 +166,15 @@ class Engine:
             (terms.sum() / config.accumulate).backward()  # type: ignore[no-untyped-call]
         return terms.detach()
 
-    def _next_batch(self) -> Any:
-        batch = next(self.batches)
-        if isinstance(batch, UserError):
-            raise batch
+    def _next_batches(self) -> list[Any]:
+        """This rank's micro-batches of a step, still on the CPU."""
+        batches = [next(self.batches) for _ in range(self.config.accumulate)]
+        errors = [batch for batch in batches if isinstance(batch, UserError)]
+        distributed.raise_first(errors[0] if errors else None, self.world)
         if self.data.on_error == "skip":
-            self.skipped += [line for text in batch.pop("skipped") for line in text.splitlines()]
-        return to_device(batch, self.world.device, self.config.channels_last)
+            texts = [text for batch in batches for text in batch.pop("skipped")]
+            self.skipped += [line for text in texts for line in text.splitlines()]
+        return batches
 
     def _must_stop(self, look: bool) -> bool:
         """Whether a signal came to any rank; raises if a loss was not finite on any.
@@ -195,11 +197,10 @@ class Engine:
 
     def _log_step(self, terms: Tensor) -> None:
         values = distributed.mean(terms, self.world).tolist()
-        progress = self.progress
         line = {
-            "step": progress.step,
-            "epoch": progress.epoch,
-            "samples": progress.samples,
+            "step": self.progress.step,
+            "epoch": self.progress.epoch,
+            "samples": self.progress.samples,
             "loss": sum(values),
             **dict(zip(self.watch.names, values, strict=True)),
             "learning_rate": max(group["lr"] for group in self.optimizer.param_groups),
@@ -296,8 +297,7 @@ class Engine:
     def _open_log(self) -> log.Log:
         done = self.progress.step * self.config.batch_size
         left = sum(self._length(e) for e in range(self.progress.epoch, self.config.epochs))
-        total = done - self.progress.samples + left
-        return log.Log(self.run.log, self.world.main, total, done)
+        return log.Log(self.run.log, self.world.main, done - self.progress.samples + left, done)
 
     def _order(self, epoch: int) -> Sequence[int] | np.ndarray:
         if self.data.order is not None:

@@ -59,14 +59,18 @@ def infer(
         generator=torch.Generator(),
     )
     results: list[Any] = []
+    failure: UserError | None = None
     batches = iter(loader)
     try:
         with torch.inference_mode(), _bar(len(shard), title, world) as bar:
             for batch in batches:
                 results += _checked(step, batch, world)
                 bar.update(batch.read + batch.dropped)
+    except UserError as error:
+        failure = error
     finally:
         end_workers(batches)
+    distributed.raise_first(failure, world)
     results = distributed.gather(results, world)
     if world.main and len(results) < length:
         left_out = length - len(results)

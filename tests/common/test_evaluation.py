@@ -6,7 +6,7 @@ import torch
 from common.distributed import World
 from common.errors import DamagedFile
 from common.evaluation import infer, to_device
-from tests.common.toy import ToySet
+from tests.common.toy import RaisingSet, ToySet
 
 
 def indices(dataset, workers=0, batch_size=3):
@@ -44,17 +44,19 @@ def test_unreadable_samples_are_left_out_and_counted(workers, capsys):
     assert capsys.readouterr().out == ("toy: 4 of 7 samples could not be read and were left out\n")
 
 
-class Raising(ToySet):
-    def __getitem__(self, index):
-        if index == 4:
-            raise DamagedFile("image4.png: cannot be read")
-        return super().__getitem__(index)
+def test_a_damaged_file_of_one_rank_stops_all_with_its_own_message(zygote, tmp_path):
+    job = zygote.run("collectives", tmp_path / "output", 2, out=str(tmp_path), lengths=[])
+    assert job == [0, 0], (tmp_path / "output").read_text()
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    messages = ["image6.png: cannot be read", "image1.png: cannot be read"]
+    assert first["raised"] == [8, *messages]
+    assert second["raised"] == [0, *messages]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_damaged_file_stops_with_its_own_message(workers):
     with pytest.raises(DamagedFile, match=r"^image4.png: cannot be read$"):
-        indices(Raising(7), workers)
+        indices(RaisingSet(7, damaged=(4,)), workers)
 
 
 class Ragged(ToySet):

@@ -57,6 +57,15 @@ def test_one_bad_rank_stops_both_with_one_message(zygote, tmp_path):
     assert errors[0].startswith("error: step 3: the loss is not finite (entropy is nan)")
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_damaged_file_of_one_rank_stops_both_with_one_message(zygote, tmp_path, accumulate):
+    output, settings = tmp_path / "output", {"accumulate": accumulate, "damaged": [3]}
+    assert zygote.run("train", output, 2, out=str(tmp_path / "run"), **settings) == [2, 2]
+    errors = re.findall(r"error: image3.png: cannot be read", output.read_text())
+    assert len(errors) == 2
+    assert "Traceback" not in output.read_text()
+
+
 def test_weights_that_are_not_finite_stop_both_ranks(zygote, tmp_path):
     output = tmp_path / "output"
     assert zygote.run("train", output, 2, out=str(tmp_path / "run"), steep=4) == [2, 2]

@@ -72,6 +72,13 @@ class ToySet:
         return self.sample(index, np.random.default_rng(index)) | {"index": index}
 
 
+class RaisingSet(ToySet):
+    """Raises for a damaged sample instead of leaving it out."""
+
+    def __getitem__(self, index):
+        return self.sample(index, np.random.default_rng(index)) | {"index": index}
+
+
 class ToyModel(nn.Module):
     def __init__(self, norm: bool, dropout: float):
         super().__init__()
@@ -223,7 +230,8 @@ def collectives(out: str, lengths: list[int]) -> None:
         "none": distributed.any_true(False, world),
         "mean": distributed.mean(torch.tensor([float(world.rank)]), world).tolist(),
         "buffer": module.running_mean.tolist(),
-        "infer": [_infer(length, world) for length in lengths],
+        "infer": [_infer(ToySet(length), world) for length in lengths],
+        "raised": [_raised(damaged, world) for damaged in ((), (6,), (6, 1))],
     }
     Path(out, f"{world.rank}.json").write_text(json.dumps(results))
     distributed.stop()
@@ -241,11 +249,19 @@ def _refused(world):
         return f"refused: {error}"
 
 
-def _infer(length, world):
+def _infer(samples, world):
     return infer(
-        ToySet(length), lambda batch: batch["index"].tolist(),
+        samples, lambda batch: batch["index"].tolist(),
         batch_size=3, workers=0, world=world, title="toy",
     )  # fmt: skip
+
+
+def _raised(damaged, world):
+    """What a damaged file that one rank meets, or each its own, becomes."""
+    try:
+        return len(_infer(RaisingSet(8, damaged), world))
+    except UserError as error:
+        return str(error)
 
 
 if __name__ == "__main__":
