@@ -314,6 +314,9 @@ def _one_line(message: str) -> str:
     message = re.sub(r"\s+", " ", message)
     message = re.sub(r'^Parser key "(.+?)": ', r"--\1: ", message)
     message = re.sub(r"<class '(\w+)'>|typing\.", r"\1", message)
+    message = re.sub(
+        r"Expected a tuple\. Got value: (\w\S*)$", r"\1 is no list; write '[\1]'", message
+    )
     return re.sub(r"^Group '(.+?)' does not accept option '(.+?)'", r"unknown key \1.\2", message)
 
 

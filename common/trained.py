@@ -110,13 +110,29 @@ def parse(
         raise UserError(
             "--run is missing: give a run directory, or --config RECIPE.yaml and --checkpoint FILE"
         )
-    out = (run or Path("runs") / Path(checkpoint).stem) / folder
+    out = (run or results_folder(Path(checkpoint).stem, words)) / folder
     defaults = ["--out", str(out)]
     if run is not None:
         file = str(_config_of(run))
         _require_kind(kind, file, run)
         defaults += ["--config", file]
     return configuration.parse(kind, [*defaults, *words], positional)
+
+
+def results_folder(name: str, words: Sequence[str]) -> Path:
+    """Where the results go of what belongs to no run, unless the words say so themselves.
+
+    Raises:
+        UserError: a run is kept there.
+    """
+    folder = Path("runs") / name
+    given = any(word == "--out" or word.startswith("--out=") for word in words)
+    if not given and (folder / "config.yaml").exists():
+        raise UserError(
+            f"--out is missing: results of {name} would go to {folder}, where a run is kept; "
+            "name another folder"
+        )
+    return folder
 
 
 def _require_kind(kind: type[Flags], file: str, run: Path) -> None:

@@ -1,14 +1,14 @@
 """Data sets for classification: a picture's input for the network, and its class."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.image import planes
+from common.left_out import LeftOut, OnError
 from tasks.classification import folders, labels, official, sample, shards
 from tasks.classification.config import Config, DataConfig, TestConfig
 from tasks.classification.labels import Classes
@@ -110,7 +110,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
 
     __test__ = False  # Its name makes pytest take it for a test.
 
-    def __init__(self, pictures: Pictures, test: TestConfig, on_error: str) -> None:
+    def __init__(self, pictures: Pictures, test: TestConfig, on_error: OnError) -> None:
         self.pictures = pictures
         self.test = test
         self.on_error = on_error
@@ -122,12 +122,8 @@ class TestSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, S, S) bytes in RGB, label and index."""
         store = self.pictures.store
-        try:
+        with LeftOut(self.on_error):
             image = evaluation_image(store.read(index), store.name(index), self.test)
-        except DamagedFile as error:
-            if self.on_error == "stop":
-                raise
-            print(f"skipped: {error}", file=sys.stderr, flush=True)
-            return None
-        label = int(self.pictures.labels[index])
-        return {"image": planes(image), "label": label, "index": index}
+            label = int(self.pictures.labels[index])
+            return {"image": planes(image), "label": label, "index": index}
+        return None

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.image import Picture, planes
+from common.left_out import LeftOut
 from tasks.classification import sample
 from tasks.classification.cam import Stage, cam, grad_cam, heat
 from tasks.classification.draw import Guess, Panel, overlay, row
@@ -137,23 +138,16 @@ def predict(config: PredictConfig, pictures: Sequence[Path]) -> None:
     models = _open(config, distributed.start(config.engine.device).device)
     targets = outputs.targets(pictures, config.out, ".jpg")
     entries: list[dict[str, Any]] = []
-    skipped = 0
+    left_out = LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        try:
+        with left_out:
             cut = _center(path, config)
-        except DamagedFile as error:
-            if config.data.on_error == "stop":
-                raise
-            skipped += 1
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        answers = [ask(opened, cut, config) for opened in models]
-        image.write(targets[path], row(_panels(path, cut, answers)))
-        entries.append(_entry(path, targets[path], answers, models))
+            answers = [ask(opened, cut, config) for opened in models]
+            image.write(targets[path], row(_panels(path, cut, answers)))
+            entries.append(_entry(path, targets[path], answers, models))
     outputs.write_text(config.out / "predictions.json", json.dumps(entries, indent=1))
     print(f"{len(entries)} pictures, drawn in {config.out}, listed in its predictions.json")
-    if skipped:
-        print(f"{skipped} pictures could not be read and were left out")
+    left_out.tell("pictures")
 
 
 def _open(config: PredictConfig, device: torch.device) -> list[Opened]:

@@ -1,6 +1,5 @@
 """Pictures with objects: samples with their targets for training, whole pictures for scoring."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from common.annotations import read_picture
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.image import planes
+from common.left_out import LeftOut
 from tasks.detection.annotations import Annotations
 from tasks.detection.batches import AspectBatches, collate
 from tasks.detection.coco import read_coco
@@ -149,18 +149,14 @@ class TestSet(Dataset[dict[str, Any] | None]):
 
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) bytes, image_id, original_size (2,): height and width as stored."""
-        try:
+        with LeftOut(self.config.on_error):
             picture = _read(self.annotations, index, self.config)
-        except DamagedFile as error:
-            if self.config.on_error == "stop":
-                raise
-            print(f"skipped: {error}", file=sys.stderr, flush=True)
-            return None
-        return {
-            "image": as_tested(picture, self.config),
-            "image_id": int(self.annotations.image_ids[index]),
-            "original_size": self.annotations.sizes[index],
-        }
+            return {
+                "image": as_tested(picture, self.config),
+                "image_id": int(self.annotations.image_ids[index]),
+                "original_size": self.annotations.sizes[index],
+            }
+        return None
 
 
 def as_tested(picture: Picture, config: DataConfig) -> Picture:

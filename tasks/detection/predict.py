@@ -23,7 +23,8 @@ from tqdm import tqdm
 from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained, video
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
+from common.left_out import LeftOut
 from tasks.detection import evaluate, sample
 from tasks.detection.batches import pad
 from tasks.detection.data import as_tested
@@ -134,28 +135,24 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     finder = Finder(deploy(model) if config.deploys else model, config)
     names = _names([*pictures, *videos])
     entries: list[dict[str, Any]] = []
-    skipped = 0
+    no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        try:
+        with no_pictures:
             picture = image.read(path, rotate=True)  # people look at their pictures upright
-        except DamagedFile as error:
-            if config.data.on_error == "stop":
-                raise
-            skipped += 1
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        found = finder.find(picture)
-        image.write(targets[path], finder.draw(picture, found))
-        entries += finder.entries(found, {"file_name": names[path]})
+            found = finder.find(picture)
+            image.write(targets[path], finder.draw(picture, found))
+            entries += finder.entries(found, {"file_name": names[path]})
     for path in videos:
-        entries += _on_video(finder, path, videos_to[path], names[path])
+        with no_videos:
+            entries += _on_video(finder, path, videos_to[path], names[path])
     outputs.write_text(config.out / "detections.json", json.dumps(entries, indent=1) + "\n")
+    counts = len(pictures) - no_pictures.count, len(videos) - no_videos.count
     print(
-        f"{len(entries)} objects in {len(pictures) - skipped} pictures and {len(videos)} videos, "
+        f"{len(entries)} objects in {counts[0]} pictures and {counts[1]} videos, "
         f"drawn in {config.out}"
     )
-    if skipped:
-        print(f"{skipped} pictures could not be read and were left out")
+    no_pictures.tell("pictures")
+    no_videos.tell("videos")
 
 
 def _names(inputs: Sequence[Path]) -> dict[Path, str]:

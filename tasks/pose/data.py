@@ -1,6 +1,5 @@
 """Data sets of single persons: a crop of a picture with its targets, or with the way back."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +9,8 @@ from torch.utils.data import Dataset
 
 from common import image as pictures
 from common.annotations import read_picture
-from common.errors import DamagedFile
 from common.image import planes
+from common.left_out import LeftOut
 from tasks.pose.annotations import Annotations, Boxes
 from tasks.pose.coco import read_boxes, read_coco
 from tasks.pose.config import DataConfig
@@ -101,14 +100,13 @@ class TestSet(Dataset[dict[str, Any] | None]):
 
         `annotation` is the row of the annotations, -1 for a detector's box.
         """
+        with LeftOut(self.config.on_error):
+            return self._sample(index)
+        return None
+
+    def _sample(self, index: int) -> dict[str, Any]:
         image_id = int(self.image_ids[index])
-        try:
-            picture = _read(self.annotations, image_id, self.config.colour)
-        except DamagedFile as error:
-            if self.config.on_error == "stop":
-                raise
-            print(f"skipped: {error}", file=sys.stderr, flush=True)
-            return None
+        picture = _read(self.annotations, image_id, self.config.colour)
         center, extent = box_to_crop(self.boxes[index], self.config.aspect, self.config.padding)
         nothing = np.empty((0, 2))
         pose = Pose(nothing, nothing[:, 0], center, extent)

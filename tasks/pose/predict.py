@@ -23,6 +23,7 @@ from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained
 from common.errors import DamagedFile, UserError
+from common.left_out import LeftOut
 from tasks.pose import sample
 from tasks.pose.boxes import Box, read_picture_boxes, whole_picture
 from tasks.pose.coco import read_coco
@@ -168,30 +169,24 @@ def predict(config: PredictConfig, pictures: Sequence[Path], boxes: Boxes | None
     if config.deploys:
         model = deploy(model)
     people: list[dict[str, Any]] = []
-    skipped = without = 0
+    without, left_out = 0, LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        try:
+        with left_out:
             # People look at their pictures upright; boxes are of what they see.
             picture = image.read(path, rotate=True)
             chosen = _boxes_of(path, picture, boxes, config.data.on_error)
-        except DamagedFile as error:
-            if config.data.on_error == "stop":
-                raise
-            skipped += 1
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        without += not chosen
-        if chosen:
-            found = find_people(model, picture, chosen, config)
-            picture = _drawn(picture, found, config)
-            people += _entries(path, targets[path], found)
-        image.write(targets[path], picture)
+            without += not chosen
+            if chosen:
+                found = find_people(model, picture, chosen, config)
+                picture = _drawn(picture, found, config)
+                people += _entries(path, targets[path], found)
+            image.write(targets[path], picture)
     _write_json(config, people)
-    print(f"{len(people)} people in {len(pictures) - skipped} pictures, drawn in {config.out}")
+    seen = len(pictures) - left_out.count
+    print(f"{len(people)} people in {seen} pictures, drawn in {config.out}")
     if without:
         print(f"{without} of the pictures have no box and are shown as they are")
-    if skipped:
-        print(f"{skipped} pictures could not be read and were left out")
+    left_out.tell("pictures")
 
 
 def _boxes_of(

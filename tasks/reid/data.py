@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from common import image as pictures
 from common.config import choose
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
+from common.left_out import LeftOut
 from tasks.reid import sample
 from tasks.reid.config import DataConfig
 from tasks.reid.cuhk03 import read_cuhk03
@@ -231,11 +232,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
 
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) bytes, and its index."""
-        try:
+        with LeftOut(self.config.on_error):
             picture = pictures.read(self.paths[index])
-        except DamagedFile as error:
-            if self.config.on_error == "stop":
-                raise
-            print(f"skipped: {error}", file=sys.stderr, flush=True)
-            return None
-        return {"image": scale(picture, self.config.input_size), "index": index}
+            return {"image": scale(picture, self.config.input_size), "index": index}
+        return None

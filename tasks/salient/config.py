@@ -79,8 +79,10 @@ class ModelConfig:
     """Keep the backbone's BatchNorm as its weights say: needed with single pictures a batch."""
 
     def __post_init__(self) -> None:
-        if not self.head_width > 0:
-            raise UserError(f"--model.head_width is {self.head_width}; it must be above 0")
+        if not 0 < self.head_width <= 16:
+            raise UserError(
+                f"--model.head_width is {self.head_width}; it must be above 0, at most 16"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Data sets of pictures and masks: inputs with their targets, or with the mask to be scored by."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch.utils.data import Dataset
 from common import image as pictures
 from common.errors import DamagedFile
 from common.image import planes
+from common.left_out import LeftOut
 from common.pairs import Pair
 from tasks.salient import sets
 from tasks.salient.config import Config, DataConfig
@@ -95,22 +95,20 @@ class TestSet(Dataset[dict[str, Any] | None]):
         Masks keep their own size, so a batch has them as strings of bytes.
         """
         config, pair = self.config, self.saliency.pairs[index]
-        try:
+        with LeftOut(config.on_error):
             image = pictures.read(pair.image, config.colour)
             mask = read_mask(pair.label, config.allow_empty)
-        except DamagedFile as error:
-            tell_skipped(error, config.on_error)
-            return None
-        fitted = fit(image, config.fit, config.input_size)
-        return {
-            "image": planes(fitted.image),
-            "rows": fitted.rows,
-            "columns": fitted.columns,
-            "mask": mask.tobytes(),
-            "mask_size": np.array(mask.shape),
-            "same_size": image.shape[:2] == mask.shape,
-            "index": index,
-        }
+            fitted = fit(image, config.fit, config.input_size)
+            return {
+                "image": planes(fitted.image),
+                "rows": fitted.rows,
+                "columns": fitted.columns,
+                "mask": mask.tobytes(),
+                "mask_size": np.array(mask.shape),
+                "same_size": image.shape[:2] == mask.shape,
+                "index": index,
+            }
+        return None
 
 
 def train_sets(config: Config, root: Path) -> tuple[PictureSet, PictureSet | None]:
@@ -119,13 +117,6 @@ def train_sets(config: Config, root: Path) -> tuple[PictureSet, PictureSet | Non
     if not config.model.edge:
         return training, None
     return training, sets.find("--data.edge_set", config.data.edge_set, root)
-
-
-def tell_skipped(error: DamagedFile, on_error: str) -> None:
-    """Tell on stderr that a sample is left out; raise the error if the config says "stop"."""
-    if on_error == "stop":
-        raise error
-    print(f"skipped: {error}", file=sys.stderr, flush=True)
 
 
 def read_pair(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

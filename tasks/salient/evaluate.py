@@ -114,7 +114,7 @@ def evaluate_maps(
             Result(Measured(outside, inside, stretched, *values), same)
             for outside, inside, stretched, *values, same in zip(
                 *(batch[name].numpy() for name in ("outside", "inside", "stretched")),
-                *(batch[name].tolist() for name in ("error", "structure", "weighted")),
+                *(batch[name].tolist() for name in ("mean", "error", "structure", "weighted")),
                 batch["same_size"].tolist(),
                 strict=True,
             )
@@ -157,7 +157,8 @@ def main() -> None:
         return
     if run is not None:
         raise UserError("--maps and --run: give one; maps are scored without a model")
-    settings = config.parse(EvaluateConfig, ["--out", f"runs/{maps.resolve().name}", *words])
+    out = trained.results_folder(maps.resolve().name, words)
+    settings = config.parse(EvaluateConfig, ["--out", str(out), *words])
     with distributed.started("cpu") as world:
         score_maps(settings, world)
 

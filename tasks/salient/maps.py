@@ -9,8 +9,9 @@ from torch.utils.data import Dataset
 
 from common.errors import DamagedFile, UserError
 from common.image import pictures_in
+from common.left_out import LeftOut
 from tasks.salient.config import DataConfig
-from tasks.salient.data import read_map, read_mask, tell_skipped
+from tasks.salient.data import read_map, read_mask
 from tasks.salient.metrics import measure
 from tasks.salient.sets import PictureSet
 from tasks.salient.transforms import scale
@@ -31,14 +32,22 @@ class MapSet(Dataset[dict[str, Any] | None]):
 
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """One measured map, or None for one that cannot be read and may be skipped."""
-        try:
+        with LeftOut(self.config.on_error):
             mask = read_mask(self.saliency.pairs[index].label, self.config.allow_empty)
             predicted = read_map(self.maps[index])
-        except DamagedFile as error:
-            tell_skipped(error, self.config.on_error)
-            return None
-        measured = measure(scale(predicted, mask.shape), mask)
-        return {**measured._asdict(), "same_size": predicted.shape == mask.shape}
+            _require_upright(self.maps[index], predicted.shape, mask.shape)
+            measured = measure(scale(predicted, mask.shape), mask)
+            return {**measured._asdict(), "same_size": predicted.shape == mask.shape}
+        return None
+
+
+def _require_upright(path: Path, size: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Refuse a map made of a picture that was turned as its camera says, and its mask was not."""
+    if size == wanted[::-1] != wanted:
+        raise DamagedFile(
+            f"{path}: is {size[1]}x{size[0]} pixels and its mask {wanted[1]}x{wanted[0]}: the map "
+            "lies on its side; make it of the picture as it is stored, without its EXIF orientation"
+        )
 
 
 def find(folder: Path, suffix: str, saliency: PictureSet, alone: bool) -> list[Path]:

@@ -47,6 +47,8 @@ class Measured(NamedTuple):
     """(256,) the same inside it."""
     stretched: Floats
     """(256,) the levels as 0..1, so that the map's least one is 0 and its greatest 1."""
+    mean: float
+    """Mean of the stretched map, 0..1."""
     error: float
     """Mean absolute difference of map and mask, both taken as they are, 0..1."""
     structure: float
@@ -76,11 +78,13 @@ def measure(predicted: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Measured:
     inside: NDArray[np.bool_] = mask > OBJECT
     picture = count(predicted, inside)
     levels = picture.levels.sum(axis=0)
-    stretched = stretch(levels[0] + levels[1])
+    both = levels[0] + levels[1]
+    stretched = stretch(both)
     return Measured(
         outside=levels[0],
         inside=levels[1],
         stretched=stretched,
+        mean=_mean(predicted, both, stretched),
         error=float(cv2.norm(predicted, mask, cv2.NORM_L1)) / (255 * mask.size),
         structure=structure_measure(picture, stretched),
         weighted=weighted_f_measure(picture, stretched),
@@ -121,7 +125,7 @@ def scores(pictures: Sequence[Measured]) -> Scores:
     area, size = inside.sum(axis=1), (inside + outside).sum(axis=1)
     f_curves = f_measure(true, false, area[:, None])
     e_curves = e_measure(true, false, area[:, None], size[:, None])
-    adaptive = _adaptive(outside, inside, stretched)
+    adaptive = _adaptive(outside, inside, stretched, [picture.mean for picture in pictures])
     metrics = {
         "MaxF": float(_f(precision, recall).max()),
         "MAE": float(np.mean([picture.error for picture in pictures])),
@@ -206,11 +210,23 @@ def _binned(outside: Floats, inside: Floats, stretched: Floats) -> tuple[Floats,
     return first.reshape(-1, LEVELS), second.reshape(-1, LEVELS)
 
 
-def _adaptive(outside: Floats, inside: Floats, stretched: Floats) -> tuple[Floats, Floats]:
+def _mean(predicted: NDArray[np.uint8], levels: Floats, stretched: Floats) -> float:
+    """The map's mean from its levels (256,), or from its pixels where the last digit decides.
+
+    It does if twice the mean is a level, which then counts as found or not by how a sum was
+    rounded: pysodmetrics adds up the pixels.
+    """
+    mean = (levels * stretched).sum() / levels.sum()
+    if np.abs(stretched - 2 * mean).min() < 1e-9:
+        mean = stretched[predicted].mean()
+    return float(mean)
+
+
+def _adaptive(
+    outside: Floats, inside: Floats, stretched: Floats, means: Sequence[float]
+) -> tuple[Floats, Floats]:
     """Pixels found rightly and wrongly (N,) from twice the map's mean on."""
-    both = outside + inside
-    mean = (both * stretched).sum(axis=1) / both.sum(axis=1)
-    chosen = stretched >= np.minimum(2 * mean, 1)[:, None]
+    chosen = stretched >= np.minimum(2 * np.array(means), 1)[:, None]
     return (inside * chosen).sum(axis=1), (outside * chosen).sum(axis=1)
 
 

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained, video
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
+from common.left_out import LeftOut
 from tasks.salient import sample
 from tasks.salient.inference import TestedConfig, find_saliency, restore
 from tasks.salient.published import from_published
@@ -131,38 +132,30 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     model = restore(config, weights, world.device)
     if config.deploys:
         model = deploy(model)
-    written = _pictures(model, config, pictures, targets)
-    frames = sum(_video(model, config, path, clips[path]) for path in videos)
-    parts = [f"{written} pictures"] if pictures else []
-    parts += [f"{len(videos)} videos ({frames} frames)"] if videos else []
+    no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
+    for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
+        with no_pictures:
+            _picture(model, config, path, targets)
+    frames = 0
+    for path in videos:
+        with no_videos:
+            frames += _video(model, config, path, clips[path])
+    counts = len(pictures) - no_pictures.count, len(videos) - no_videos.count
+    parts = [f"{counts[0]} pictures"] if pictures else []
+    parts += [f"{counts[1]} videos ({frames} frames)"] if videos else []
     print(f"{' and '.join(parts)} in {config.out}")
-    if written < len(pictures):
-        print(f"{len(pictures) - written} pictures could not be read and were left out")
+    no_pictures.tell("pictures")
+    no_videos.tell("videos")
 
 
-def _pictures(
-    model: nn.Module,
-    config: PredictConfig,
-    pictures: Sequence[Path],
-    targets: dict[Output, dict[Path, Path]],
-) -> int:
-    """Write the pictures' files; returns the number of pictures that could be read."""
-    written = 0
-    hidden = not sys.stderr.isatty()
-    for path in tqdm(pictures, desc="predicting", unit="picture", disable=hidden):
-        try:
-            # People look at their pictures upright.
-            picture = image.read(path, rotate=True)
-        except DamagedFile as error:
-            if config.data.on_error == "stop":
-                raise
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        saliency = find_saliency(model, picture, config)
-        for kind, files in targets.items():
-            image.write(files[path], PICTURES[kind][1](picture, saliency))
-        written += 1
-    return written
+def _picture(
+    model: nn.Module, config: PredictConfig, path: Path, targets: dict[Output, dict[Path, Path]]
+) -> None:
+    """Write a picture's files."""
+    picture = image.read(path, rotate=True)  # people look at their pictures upright
+    saliency = find_saliency(model, picture, config)
+    for kind, files in targets.items():
+        image.write(files[path], PICTURES[kind][1](picture, saliency))
 
 
 def _video(model: nn.Module, config: PredictConfig, source: Path, target: Path) -> int:

@@ -58,7 +58,7 @@ def find(flag: str, source: str, root: Path) -> PictureSet:
     if "=" in source:
         return _named_folders(flag, source)
     if source.lower().endswith(LISTS):
-        return _listed(flag, Path(source), root)
+        return _listed(flag, Path(source).expanduser(), root)
     folder = root / source
     if not folder.is_dir():
         raise UserError(f"{flag} {source}: no folder {folder}{_present(root, source)}")
@@ -75,13 +75,19 @@ def find(flag: str, source: str, root: Path) -> PictureSet:
 
 
 def _named_folders(flag: str, source: str) -> PictureSet:
-    name, _, folders = source.partition("=")
-    images, _, masks = folders.partition(":")
+    name, _, places = source.partition("=")
+    images, _, masks = places.partition(":")
     if not (name and images and masks):
         raise UserError(f"{flag} {source}: give a name and two folders, such as mine=photos:masks")
-    if Path(images) == Path(masks):
-        return PictureSet(name, _one_folder(Path(images)))
-    return PictureSet(name, pairs.from_folders(Path(images), Path(masks)))
+    if Path(name).name != name:
+        raise UserError(
+            f"{flag} {source}: the name {name} becomes part of the results' file names; give one "
+            "without slashes"
+        )
+    folders = Path(images).expanduser(), Path(masks).expanduser()
+    if folders[0] == folders[1]:
+        return PictureSet(name, _one_folder(folders[0]))
+    return PictureSet(name, pairs.from_folders(*folders))
 
 
 def _listed(flag: str, file: Path, root: Path) -> PictureSet:

@@ -1,7 +1,6 @@
 """Data sets of pictures with label maps: a random crop for training, the whole for evaluation."""
 
 import hashlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from common import image as pictures
 from common import voc
 from common.errors import DamagedFile, UserError
 from common.image import planes
+from common.left_out import LeftOut, OnError
 from common.pairs import Pair, base_of, from_folders, from_list
 from tasks.segmentation.config import DataConfig
 from tasks.segmentation.labels import LabelReader
@@ -150,7 +150,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
 
     __test__ = False  # Its name makes pytest take it for a test.
 
-    def __init__(self, split: Split, on_error: str) -> None:
+    def __init__(self, split: Split, on_error: OnError) -> None:
         self.split = split
         self.on_error = on_error
 
@@ -160,11 +160,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
 
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) and label (H, W), bytes, and index."""
-        try:
+        with LeftOut(self.on_error):
             sample = self.split.read(index)
-        except DamagedFile as error:
-            if self.on_error == "stop":
-                raise
-            print(f"skipped: {error}", file=sys.stderr, flush=True)
-            return None
-        return {"image": planes(sample.image), "label": sample.label, "index": index}
+            return {"image": planes(sample.image), "label": sample.label, "index": index}
+        return None

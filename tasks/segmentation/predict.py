@@ -22,8 +22,9 @@ from tqdm import tqdm
 from backbone import deploy
 from backbone.errors import WeightsError
 from common import command, distributed, image, outputs, trained, video
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.image import planes
+from common.left_out import LeftOut
 from tasks.segmentation import evaluate, sample
 from tasks.segmentation.draw import legend, overlay
 from tasks.segmentation.inference import TestedConfig, restore, segment
@@ -115,22 +116,20 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     model = restore(config, weights, world.device)
     segmenter = Segmenter(deploy(model) if config.deploys else model, config)
     entries: list[dict[str, Any]] = []
-    skipped = 0
+    no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        try:
+        with no_pictures:
             entries.append(_segment_picture(segmenter, path, labels_to[path], overlays_to[path]))
-        except DamagedFile as error:
-            if config.data.on_error == "stop":
-                raise
-            skipped += 1
-            print(f"skipped: {error}", file=sys.stderr)
     for path in videos:
-        frames = video.transform(path, videos_to[path], segmenter.overlay)
-        entries.append({"file_name": path.name, "overlay": videos_to[path].name, "frames": frames})
+        target = videos_to[path]
+        with no_videos:
+            frames = video.transform(path, target, segmenter.overlay)
+            entries.append({"file_name": path.name, "overlay": target.name, "frames": frames})
     _write_key(config.out, segmenter, entries)
-    print(f"segmented {len(pictures) - skipped} pictures and {len(videos)} videos in {config.out}")
-    if skipped:
-        print(f"{skipped} pictures could not be read and were left out")
+    counts = len(pictures) - no_pictures.count, len(videos) - no_videos.count
+    print(f"segmented {counts[0]} pictures and {counts[1]} videos in {config.out}")
+    no_pictures.tell("pictures")
+    no_videos.tell("videos")
 
 
 def _segment_picture(segmenter: Segmenter, path: Path, target: Path, drawn: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Data sets of utterances: a crop of a waveform with its speaker, or a recording to embed."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from common.errors import DamagedFile
+from common.left_out import LeftOut, OnError
 from tasks.speaker import audio
 from tasks.speaker.audio import Recording, Wave
 from tasks.speaker.config import Config, DataConfig
@@ -81,7 +81,7 @@ class TestSet(Dataset[dict[str, Any] | None]):
     __test__ = False  # Its name makes pytest take it for a test.
 
     def __init__(
-        self, files: Sequence[Path | str], seconds: float = 0.0, on_error: str = "stop"
+        self, files: Sequence[Path | str], seconds: float = 0.0, on_error: OnError = "stop"
     ) -> None:
         self.files, self.seconds, self.on_error = files, seconds, on_error
 
@@ -91,13 +91,9 @@ class TestSet(Dataset[dict[str, Any] | None]):
 
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Wave (N,) float32 of -1..1 and index; N is the same for all if `seconds` is given."""
-        try:
+        with LeftOut(self.on_error):
             return {"wave": load(Path(self.files[index]), self.seconds), "index": index}
-        except DamagedFile as error:
-            if self.on_error == "stop":
-                raise
-            print(f"skipped: {error}", file=sys.stderr, flush=True)
-            return None
+        return None
 
 
 def load(path: Path, seconds: float = 0.0) -> Wave:

@@ -124,7 +124,7 @@ def test_equal_names_are_told_apart(run, pictures, tmp_path, monkeypatch):
     }  # fmt: skip
 
 
-def test_mistakes_are_told_in_a_line(run, pictures, tmp_path, monkeypatch):
+def test_mistakes_are_told_in_a_line(run, pictures, tmp_path, monkeypatch, capsys):
     assert "no input given" in refusal(monkeypatch, "--run", run)
     assert "--score_threshold is 2" in refusal(
         monkeypatch, "--run", run, pictures, "--score_threshold", "2"
@@ -133,8 +133,12 @@ def test_mistakes_are_told_in_a_line(run, pictures, tmp_path, monkeypatch):
     (pictures / "c.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(DamagedFile, match=r"c\.jpg"):
         run_command(monkeypatch, "--run", run, pictures, "--out", tmp_path / "out")
-    run_command(
-        monkeypatch, "--run", run, pictures, "--out", tmp_path / "out", "--data.on_error", "skip"
+    (tmp_path / "d.mp4").write_bytes(b"no video")
+    words = ("--run", run, pictures, tmp_path / "d.mp4", "--out", tmp_path / "out")
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    assert capsys.readouterr().out.endswith(
+        "1 pictures could not be read and were left out\n"
+        "1 videos could not be read and were left out\n"
     )
 
 

@@ -37,6 +37,7 @@ def test_a_saved_config_reads_back_equal(tmp_path):
         ("--data.least_crop", "0", "(0, 1]"),
         ("--data.light", "1", "[0, 1)"),
         ("--model.head_width", "0", "above 0"),
+        ("--model.head_width", ".inf", "at most 16"),
         ("--model.normalisation", "zero", "caffe"),
         ("--loss.reduction", "none", "mean"),
         ("--loss.iou", "-1", "0 or more"),

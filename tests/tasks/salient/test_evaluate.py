@@ -206,6 +206,29 @@ def test_existing_maps_are_scored_without_a_model(tmp_path, data, monkeypatch, c
     assert "ECSSD" in capsys.readouterr().out
 
 
+def test_maps_beside_a_run_of_their_name_want_a_folder(tmp_path, data, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_maps(tmp_path / "maps", sets.find("x", "ECSSD", data).pairs)
+    (tmp_path / "runs" / "maps").mkdir(parents=True)
+    (tmp_path / "runs" / "maps" / "config.yaml").touch()
+    words = ("--data.root", data, "--maps", tmp_path / "maps", "--data.test_sets", "[ECSSD]")
+    assert refusal(monkeypatch, *words).startswith("--out is missing: results of maps would go to")
+    score_maps(monkeypatch, data, *words[2:], "--out", tmp_path / "own")
+    assert not (tmp_path / "runs" / "maps" / "metrics.json").exists()
+
+
+def test_maps_of_pictures_that_were_turned_are_refused(tmp_path, data, monkeypatch, capsys):
+    pairs = sets.find("x", "ECSSD", data).pairs
+    write_maps(tmp_path / "maps", pairs)
+    path = tmp_path / "maps" / f"{pairs[0].image.stem}.png"
+    image.write(path, np.rot90(read_mask(path)))
+    words = ("--data.root", data, "--maps", tmp_path / "maps", "--data.test_sets", "[ECSSD]")
+    assert "the map lies on its side; make it of the picture as it" in refusal(monkeypatch, *words)
+    skip = ("--data.on_error", "skip", "--out", tmp_path / "out")
+    score_maps(monkeypatch, data, *words[2:], *skip)
+    assert card.read(tmp_path / "out" / "metrics.json").data["skipped"] == 1
+
+
 def test_maps_of_several_sets_lie_in_folders_of_their_names(tmp_path, data, monkeypatch):
     for name in ("ECSSD", "SOD"):
         write_maps(tmp_path / "maps" / name, sets.find("x", name, data).pairs, "_sal_fuse")

@@ -159,6 +159,27 @@ def test_equal_to_pysodmetrics_on_maps_of_one_level(pysodmetrics):
         assert {name: got[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)
 
 
+def tied(seed):
+    """A small map whose mean is often half of one of its levels, and a mask."""
+    generator = np.random.default_rng(seed)
+    shape = tuple(generator.integers(2, 7, 2))
+    predicted = generator.choice([0, 51, 102, 153, 204, 255], shape).astype(np.uint8)
+    return predicted, (generator.random(shape) > 0.5).astype(np.uint8) * 255
+
+
+def test_equal_to_pysodmetrics_where_a_level_is_twice_the_mean(pysodmetrics):
+    for seed in range(150):
+        pair = tied(seed)
+        wanted, got = benchmark.theirs(pysodmetrics, [pair]), benchmark.ours([pair])
+        for name in ("adaptF", "adaptE"):  # Sm of so small a mask may be NaN there
+            assert got[name] == pytest.approx(wanted[name], abs=1e-6), seed
+
+
+def test_a_level_at_twice_the_mean_counts_as_pysodmetrics_rounds_it():
+    """Its mean by levels is the next number, and its F would be 0.6341."""
+    assert scores([measure(*tied(465))]).metrics["adaptF"] == pytest.approx(0.7323943661971831)
+
+
 def test_scores_of_pysodmetrics_as_stored():
     """The oracle's numbers (pysodmetrics 1.6.2), for machines that do not have it."""
     pairs = [(MAPS["soft"], MASKS["disc"]), (MAPS["noise"], MASKS["soft"]),

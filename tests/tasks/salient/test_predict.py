@@ -163,6 +163,18 @@ def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypa
     assert "aa.jpg" in printed.err
 
 
+def test_a_damaged_video_stops_or_is_skipped(run, clip, pictures, tmp_path, monkeypatch, capsys):
+    damaged = tmp_path / "broken.mp4"
+    damaged.write_text("no video")
+    words = (damaged, clip, pictures, "--run", run, "--out", tmp_path / "out")
+    assert "is not a video" in refusal(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    printed = capsys.readouterr()
+    assert "2 pictures and 1 videos (5 frames) in " in printed.out
+    assert printed.out.endswith("\n1 videos could not be read and were left out\n")
+    assert f"skipped: {damaged}: is not a video" in printed.err
+
+
 def test_what_is_drawn():
     picture = np.asarray(small.picture(0))
     nothing, everything = (np.full(picture.shape[:2], level, np.uint8) for level in (0, 255))

@@ -68,6 +68,7 @@ def test_a_pair_of_folders_with_a_name(tmp_path):
     assert found.name == "mine"
     assert len(found) == 3
     assert "give a name and two folders" in refusal(f"mine={images}", tmp_path)
+    assert "without slashes" in refusal(f"my/own={images}:{masks}", tmp_path)
     assert "say --data.test_sets x=PICTURES:MASKS" in refusal("x", tmp_path)
     assert "no such folder" in refusal(f"mine={images}:{tmp_path / 'none'}", tmp_path)
 

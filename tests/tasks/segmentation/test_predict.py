@@ -165,6 +165,17 @@ def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypa
     assert not (tmp_path / "out" / "aa.png").exists()
 
 
+def test_a_damaged_video_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
+    damaged = tmp_path / "broken.mp4"
+    damaged.write_text("no video")
+    words = (damaged, pictures, "--run", run, "--out", tmp_path / "out")
+    assert "is not a video" in refusal(monkeypatch, *words)
+    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    assert "2 pictures and 0 videos" in capsys.readouterr().out
+    files = json.loads((tmp_path / "out" / "segments.json").read_text())["files"]
+    assert [one["file_name"] for one in files] == ["a.png", "b.jpg"]
+
+
 def test_low_precision(run, pictures, tmp_path, monkeypatch):
     outs = []
     for precision in ("fp32", "bf16"):

@@ -1,0 +1,47 @@
+"""Files that cannot be read: the first one ends a command, or each is told and left out."""
+
+import sys
+from types import TracebackType
+from typing import Literal
+
+from common.errors import DamagedFile
+
+OnError = Literal["stop", "skip"]
+
+
+class LeftOut:
+    """Stands around what reads a file and what is done with it.
+
+        left_out = LeftOut(config.data.on_error)
+        for path in paths:
+            with left_out:
+                work_on(read(path))
+
+    Args:
+        on_error: "skip" tells of a DamagedFile on stderr and goes on behind the block; "stop" lets
+            it rise.
+    """
+
+    def __init__(self, on_error: OnError) -> None:
+        self.on_error = on_error
+        self.count = 0
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self.on_error == "stop" or not isinstance(error, DamagedFile):
+            return False
+        self.count += 1
+        print(f"skipped: {error}", file=sys.stderr, flush=True)
+        return True
+
+    def tell(self, kind: str) -> None:
+        """Print how many were left out, if any were; kind says what they are, such as pictures."""
+        if self.count:
+            print(f"{self.count} {kind} could not be read and were left out")
