@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from common import outputs
 from common.errors import UserError
 
 
@@ -34,8 +35,8 @@ class Card:
 
     def write(self, path: Path) -> None:
         """Write the card as indented JSON; makes the folder."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        outputs.make_folder(path.parent)
+        outputs.write_text(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
     def table(self) -> str:
         """The scores as a text table, the protocol and the data on the lines below it."""

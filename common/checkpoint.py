@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import lzma
 import os
 import pickle
 import struct
@@ -30,16 +31,10 @@ FORMAT = 1
 _PARTS = ("model", "ema", "progress", "config")
 
 # What zipfile and torch.load raise for files with damage here or there.
-_FAULTS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
+FAULTS = (
+    OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, AttributeError,
+    pickle.UnpicklingError, zipfile.BadZipFile, struct.error, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 # What may change between the parts of one run: none of it changes what is learnt per sample.
 _FREE = ("engine.epochs", "engine.log_every", "engine.device", "loader.workers", "out", "resume")
@@ -96,7 +91,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(_damaged(path, "is not a checkpoint of this project")) from error
     except PermissionError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except _FAULTS as error:
+    except FAULTS as error:
         raise UserError(_damaged(path, "is damaged")) from error
     if not isinstance(payload, dict) or any(part not in payload for part in _PARTS):
         raise UserError(_damaged(path, "is not a checkpoint of this project"))
@@ -253,18 +248,23 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"{self.config}: cannot be written: {error.strerror}") from error
 
-    def require_same(self, saved: str, learnt: int | None, samples: int) -> None:
+    def require_same(self, payload: Mapping[str, Any], samples: int) -> None:
         """Refuse to resume under another config or on another number of samples.
 
         Args:
-            saved: the run's config.
-            learnt: samples that it began with; None in a checkpoint that does not say.
-            samples: what there are now.
+            payload: the run's last checkpoint.
+            samples: training samples that there are now.
 
         Raises:
-            UserError: lists each setting that differs, or the numbers.
+            UserError: lists each setting that differs, or the numbers; or it is no last.pt.
         """
-        changed = differences(saved, self.config_text)
+        if "optimizer" not in payload:
+            raise UserError(
+                f"{self.last}: holds no optimizer, as the best.pt of a run; it cannot be gone on "
+                f"with: start another --out with --finetune {self.last}"
+            )
+        learnt = payload.get("samples")  # checkpoints of old do not say
+        changed = differences(payload["config"], self.config_text)
         if not changed and learnt not in (None, samples):
             raise UserError(
                 f"--resume {self.path}: the run began with {learnt:,} training samples, now there "

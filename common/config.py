@@ -129,7 +129,12 @@ def peek(kind: type, argv: Sequence[str], positional: str | None, *fields: str) 
 
 def _at_home(value: Any) -> Any:
     """A path with ~ written out: a shell leaves --out=~/x as it is, and so does YAML."""
-    return value.expanduser() if isinstance(value, Path) else value
+    if not isinstance(value, Path):
+        return value
+    try:
+        return value.expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{value}: there is no such user; a folder's name is ./{value}") from error
 
 
 def _parsed(
@@ -144,7 +149,7 @@ def _parsed(
     for file in files:
         _require_text(Path(file))
     configs = [word for file in files for word in ("--config", file)]
-    namespace = parser.parse_args([*configs, *map(_literal, flags)])
+    namespace = parser.parse_args([*configs, *flags])
     namespace.pop("config", None)
     return parser, namespace
 
@@ -242,10 +247,18 @@ def _require_text(file: Path) -> None:
         raise UserError(f"--config {file}: cannot be read: {error.strerror}") from error
 
 
-def _literal(word: str) -> str:
-    """A word whose value YAML takes for nothing, such as ``#3/photos``, as the path that it is."""
-    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{flag}{equals}./{value}" if value.startswith(("#", "&")) else word
+def _loaded(text: str) -> Any:
+    """What a value or a file says in YAML.
+
+    The parser takes quoted texts of a file for YAML once more, where a path such as ``#3/photos``
+    is a comment, which is nothing.
+    """
+    is_text = text.startswith(("#", "&", "?")) and "\n" not in text
+    return text if is_text else _yaml(text)
+
+
+_yaml = jsonargparse.get_loader("yaml")
+jsonargparse.set_loader("yaml", _loaded, (yaml.YAMLError,))
 
 
 def _require_values(kind: type, namespace: jsonargparse.Namespace, prefix: str = "") -> None:

@@ -257,11 +257,10 @@ class Engine:
         state = self.model.state_dict()
         require_finite(state, self.progress.step, self.world)
         if self.world.main:
-            average = self.average.module.state_dict() if self.average is not None else None
             payload = {
                 "format": checkpoint.FORMAT,
                 "model": state,
-                "ema": average,
+                "ema": self.average.module.state_dict() if self.average is not None else None,
                 "optimizer": self.optimizer.state_dict(),
                 "progress": asdict(self.progress),
                 "config": self.run.config_text,
@@ -284,8 +283,7 @@ class Engine:
     def _restore(self) -> None:
         """Take up the run's last checkpoint."""
         payload = checkpoint.read(self.run.last)
-        samples = len(self.data.dataset)
-        self.run.require_same(payload["config"], payload.get("samples"), samples)
+        self.run.require_same(payload, len(self.data.dataset))
         self.model.load_state_dict(payload["model"])
         if self.average is not None:
             self.average.module.load_state_dict(payload["ema"])
@@ -295,9 +293,11 @@ class Engine:
             log.truncate(self.run.log, self.progress.step, self.progress.epoch)
 
     def _open_log(self) -> log.Log:
-        done = self.progress.step * self.config.batch_size
-        left = sum(self._length(e) for e in range(self.progress.epoch, self.config.epochs))
-        return log.Log(self.run.log, self.world.main, done - self.progress.samples + left, done)
+        progress = self.progress
+        done = progress.step * self.config.batch_size
+        left = sum(self._length(e) for e in range(progress.epoch, self.config.epochs))
+        total = done - progress.samples + left
+        return log.Log(self.run.log, self.world.main, total, done, progress.step)
 
     def _order(self, epoch: int) -> Sequence[int] | np.ndarray:
         if self.data.order is not None:

@@ -27,9 +27,10 @@ class Log:
         speaks: whether anything is written at all.
         total: samples of the whole run.
         done: samples trained before this process started.
+        step: optimizer steps before it; what TensorBoard knows of later ones is taken back.
     """
 
-    def __init__(self, path: Path, speaks: bool, total: int, done: int) -> None:
+    def __init__(self, path: Path, speaks: bool, total: int, done: int, step: int = 0) -> None:
         self.path = path
         self.speaks = speaks
         self.total = total
@@ -38,7 +39,7 @@ class Log:
         if speaks:
             self._skipped = _skipped_in(path)
             self._file = path.open("a")
-            self._events = _event_writer(path.parent)
+            self._events = _event_writer(path.parent, step)
             self._bar: tqdm[Any] = tqdm(
                 total=total, initial=done, unit=" samples", disable=not self._terminal
             )
@@ -137,13 +138,13 @@ class Log:
             ) from error
 
 
-def _event_writer(folder: Path) -> Any | None:
+def _event_writer(folder: Path, step: int) -> Any | None:
     """TensorBoard's writer, or None where tensorboard, an extra, is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def _skipped_in(path: Path) -> set[str]:

@@ -55,6 +55,8 @@ class OptimizerConfig:
                 raise UserError(
                     f"--optimizer.{name} {getattr(self, name)}: must be above 0 and finite"
                 )
+        if self.warmup_epochs > 1e6:
+            raise UserError(f"--optimizer.warmup_epochs {self.warmup_epochs}: must be below 1e6")
         for name in ("weight_decay", "warmup_epochs", "final_rate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(

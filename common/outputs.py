@@ -55,8 +55,17 @@ def make_folder(out: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8; names of files that are not come out as they are on disk."""
+    """Write a text file in UTF-8; names of files that are not come out as they are on disk.
+
+    It is there whole or, as on a full disk, as it was before.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    unfinished = path.with_name(path.name + ".tmp")
     try:
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
+        unfinished.replace(path)
     except OSError as error:
+        unfinished.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None

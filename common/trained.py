@@ -1,7 +1,6 @@
 """From a run directory or a file to a trained model: what evaluate and predict begin with."""
 
 import argparse
-import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +20,6 @@ from common.finite import first_bad
 
 _COUNT = "num_batches_tracked"
 _SHOWN = 2
-
-# What torch.load raises for a file that is cut short or none of its own.
-_UNREADABLE = (
-    pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, TypeError, ValueError,
-    AttributeError, SafetensorError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +176,7 @@ def read(flag: str, path: Path, translate: Translate) -> Trained:
         raise UserError(f"{flag} {path}: no such file")
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _tensors(path)
-    except _UNREADABLE as error:
+    except (*checkpoint.FAULTS, SafetensorError) as error:
         # With weights_only, torch names the function or class that the file asks to call.
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         if code:

@@ -1,5 +1,6 @@
 """Everything that can be set on the classification commands; the defaults are the sample run."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -96,8 +97,8 @@ class LossConfig:
                 f"--loss.label_smoothing {self.label_smoothing}: must be at least 0 and below 1"
             )
         for flag, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)):
-            if not alpha >= 0:
-                raise UserError(f"--loss.{flag} {alpha}: must not be negative")
+            if not 0 <= alpha < math.inf:
+                raise UserError(f"--loss.{flag} {alpha}: must not be negative or infinite")
         if not 0 <= self.mix_probability <= 1:
             raise UserError(f"--loss.mix_probability {self.mix_probability}: must be from 0 to 1")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle
 from torch import nn
 
-from common import card, image, plot
+from common import card, image, outputs, plot
 from common.errors import UserError
 from common.trained import Trained
 from tasks.detection.annotations import Annotations
@@ -75,8 +75,8 @@ def write(
     print("\n".join(one.table().splitlines()[2:]))  # the scores stand above
     try:
         one.write(config.out / "metrics.json")
-        (config.out / "classes.json").write_text(json.dumps(rows, indent=1) + "\n")
-        (config.out / "detections.json").write_text(json.dumps(evaluation.results) + "\n")
+        outputs.write_text(config.out / "classes.json", json.dumps(rows, indent=1) + "\n")
+        outputs.write_text(config.out / "detections.json", json.dumps(evaluation.results) + "\n")
         (config.out / "pictures").mkdir(exist_ok=True)
         write_sheet(config.out / "pictures" / "detections.jpg", evaluation, annotations)
     except OSError as error:

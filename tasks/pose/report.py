@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common import card, image, plot
+from common import card, image, outputs, plot
 from common.errors import UserError
 from common.trained import Trained
 from tasks.pose.annotations import Annotations
@@ -53,7 +53,7 @@ def write(
     try:
         one.write(config.out / "metrics.json")
         results = config.out / f"keypoints_{config.data.val_split}_results.json"
-        results.write_text(json.dumps(evaluation.results))
+        outputs.write_text(results, json.dumps(evaluation.results))
         write_pictures(config.out / "pictures", evaluation.results, annotations, config)
     except OSError as error:
         raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error

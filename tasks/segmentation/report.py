@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
-from common import card, image, plot
+from common import card, image, outputs, plot
 from common.errors import UserError
 from common.trained import Trained
 from tasks.segmentation.data import Split
@@ -75,7 +75,7 @@ def write(
             config.out / "metrics.json"
         )
         content = {"classes": rows, "confusion_matrix": evaluation.counts.tolist()}
-        (config.out / "classes.json").write_text(json.dumps(content, indent=1) + "\n")
+        outputs.write_text(config.out / "classes.json", json.dumps(content, indent=1) + "\n")
         pictures.mkdir(parents=True, exist_ok=True)
         draw_confusion(pictures / "confusion_matrix.png", evaluation.counts, split.classes)
         write_sheet(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import outputs
 from common.errors import UserError
 from tasks.speaker.config import Scoring
 
@@ -59,7 +60,7 @@ class Decision:
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        outputs.write_text(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 
 def read_decision(path: Path) -> Decision:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from common import card
+from common import card, outputs
 from common.errors import UserError
 from common.trained import Trained
 from tasks.speaker import decision
@@ -36,7 +36,7 @@ def write(
     try:
         one.write(config.out / "metrics.json")
         rows = [_row(condition) for condition in evaluation.conditions]
-        (config.out / "conditions.json").write_text(json.dumps(rows, indent=1) + "\n")
+        outputs.write_text(config.out / "conditions.json", json.dumps(rows, indent=1) + "\n")
         _decision(config, evaluation, one).write(config.out / decision.FILE)
         if evaluation.backend is not None:
             evaluation.backend.save(config.out / decision.BACKEND)

@@ -176,6 +176,12 @@ def test_run_directory_is_made_and_cleaned(tmp_path):
 
 def test_resuming_with_other_settings(tmp_path):
     run = RunDirectory(tmp_path, "engine: {seed: 1}")
-    run.require_same("engine: {seed: 1, epochs: 4}", 9, 9)
+    run.require_same({"config": "engine: {seed: 1, epochs: 4}", "samples": 9, "optimizer": {}}, 9)
     with pytest.raises(UserError, match=r"engine.seed: the run has 2, now 1\. Use the run's own"):
-        run.require_same("engine: {seed: 2}", None, 9)
+        run.require_same({"config": "engine: {seed: 2}", "optimizer": {}}, 9)
+
+
+def test_the_best_of_a_run_is_no_last_of_one(tmp_path):
+    run = RunDirectory(tmp_path, "engine: {seed: 1}")
+    with pytest.raises(UserError, match=r"last\.pt: holds no optimizer, as the best\.pt of a run"):
+        run.require_same({"config": "engine: {seed: 1}"}, 9)

@@ -185,6 +185,19 @@ def test_a_flag_is_no_yaml_comment():
     assert found.inputs == (Path("#1.png"), Path("b #2.png"))
 
 
+@pytest.mark.parametrize("text", ["#3/data", "&x", "?", "# a", "- b", "{c}", "*d", "12:30", "1e3"])
+def test_texts_that_yaml_reads_otherwise_are_kept_in_a_file(tmp_path, text):
+    original = Outer(root=Path(text), inputs=(Path(text),))
+    config.save(original, tmp_path / "config.yaml")
+    assert config.read(Outer, tmp_path / "config.yaml") == original
+
+
+def test_a_home_of_nobody_is_told(yaml_file):
+    for words in (["--out=~no.body/x"], ["--config", yaml_file("out: ~no.body/x\n")]):
+        with pytest.raises(UserError, match=r"^~no\.body/x: there is no such user; a folder's"):
+            config.parse(Outer, words)
+
+
 def test_the_home_folder_in_a_flag_and_in_a_file(yaml_file):
     home = Path.home()
     assert config.parse(Outer, ["--out=~/x"]).out == home / "x"

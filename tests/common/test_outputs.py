@@ -1,3 +1,6 @@
+import errno
+from pathlib import Path
+
 import pytest
 
 from common import outputs
@@ -36,3 +39,18 @@ def test_a_folder_or_file_that_cannot_be_made_is_told(tmp_path):
         outputs.make_folder(tmp_path / "file")
     with pytest.raises(UserError, match="cannot be written"):
         outputs.write_text(tmp_path / "none" / "a.txt", "text")
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.json"
+    outputs.write_text(path, "old")
+
+    def full(file, text, **_):
+        file.write_bytes(text[:2].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"metrics\.json: cannot be written \(No space left"):
+        outputs.write_text(path, "new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.json"]
+    assert path.read_text() == "old"

@@ -194,6 +194,16 @@ def test_a_foreign_file_with_a_flipped_bit(tmp_path):
         trained.read("--checkpoint", file, trained.unwrapped)
 
 
+def test_a_foreign_file_with_a_damaged_directory(tmp_path):
+    file = tmp_path / "a.pth"
+    torch.save({"a": torch.ones(5)}, file)
+    data = bytearray(file.read_bytes())
+    data[data.find(b"PK\x01\x02")] = 0
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="cut short or not a checkpoint"):
+        trained.read("--checkpoint", file, trained.unwrapped)
+
+
 def test_weights_that_are_no_fractions_are_refused():
     model = nn.Linear(2, 2)
     state = {key: value.to(torch.int8) for key, value in model.state_dict().items()}
