@@ -38,13 +38,16 @@ class ExportFlags(TrainedFlags):
         """The one file that is written.
 
         Raises:
-            UserError: none or several are named, or it is no .onnx; or bf16 was asked for.
+            UserError: none or several are named, or it is no .onnx; or bf16 or a model that is
+                not deployed was asked for.
         """
         if len(self.file) != 1 or self.file[0].suffix != ".onnx":
             given = " ".join(map(str, self.file)) or "nothing"
             raise UserError(f"name one file to write, OUT.onnx; found {given}")
         if self.precision != "fp32":
             raise UserError(f"--precision {self.precision}: ONNX files are written in fp32")
+        if not self.deploy:
+            raise UserError("--deploy false: what is exported is always deployed; leave it out")
         return self.file[0]
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,21 @@ def cached(name: str, version: int, write: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleFlags:
+    """What every sample command takes; the tasks add how much of what is generated."""
+
+    out: tuple[Path, ...]
+    """New folder."""
+    seed: int = 0
+    """Another seed gives another set."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < 0:
+                raise UserError(f"--{name} {value}: must not be negative")
 
 
 def new_folder(out: Sequence[Path], command: str) -> Path:

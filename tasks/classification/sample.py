@@ -10,7 +10,7 @@ from common.config import parse
 from common.errors import UserError
 from common.image import Picture
 from common.image import write as write_picture
-from common.sample import backgrounds, cached, new_folder
+from common.sample import SampleFlags, backgrounds, cached, new_folder
 from tasks.classification.painting import CLASSES, paint
 
 VERSION = 4
@@ -52,19 +52,16 @@ def _photographs(held_out: bool) -> tuple[Picture, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(SampleFlags):
     """Write the generated classification data set: python -m tasks.classification.sample OUT."""
 
-    out: tuple[Path, ...]
-    """New folder."""
-    seed: int = 0
-    """Another seed gives other figures and pictures."""
     train: int = TRAIN_PICTURES
     """Training pictures of all ten classes together."""
     val: int = VAL_PICTURES
     """Held-out pictures."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for flag, count in (("train", self.train), ("val", self.val)):
             if count < len(CLASSES):
                 raise UserError(

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from common.command import run
 from common.config import parse
 from common.image import write as write_picture
-from common.sample import cached, new_folder
+from common.sample import SampleFlags, cached, new_folder
 from common.scenery import Scenery, backdrop, gather, lay, photograph, places, thing_of
 from common.things import Thing, ball, crate, fish, flower, wheel
 
@@ -168,13 +168,9 @@ def outline(mask: Mask) -> list[list[float]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(SampleFlags):
     """Write the generated detection data set: python -m tasks.detection.sample OUT."""
 
-    out: tuple[Path, ...]
-    """New folder."""
-    seed: int = 0
-    """Another seed gives other things and pictures."""
     train: int = TRAIN_PICTURES
     """Training pictures."""
     val: int = VAL_PICTURES

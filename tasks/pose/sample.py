@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from common.command import run
 from common.config import parse
 from common.image import write as write_picture
-from common.sample import cached, new_folder
+from common.sample import SampleFlags, cached, new_folder
 from tasks.pose.figure import dress, pose
 from tasks.pose.painting import Painting, paint
 from tasks.pose.scenery import (
@@ -157,13 +157,9 @@ def _annotate(person: Painting, mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(SampleFlags):
     """Write the generated pose data set: python -m tasks.pose.sample OUT."""
 
-    out: tuple[Path, ...]
-    """New folder."""
-    seed: int = 0
-    """Another seed gives other people and pictures."""
     train: int = TRAIN_PICTURES
     """Training pictures, with two persons on average."""
     val: int = VAL_PICTURES

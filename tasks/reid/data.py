@@ -215,16 +215,17 @@ class TrainSet:
 
 
 class TestSet(Dataset[dict[str, Any] | None]):
-    """Pictures, scaled and nothing else.
+    """Pictures, scaled and nothing else; upright ones are turned as their EXIF says.
 
     A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
     """
 
     __test__ = False  # Its name makes pytest take it for a test.
 
-    def __init__(self, paths: tuple[Path, ...], config: DataConfig) -> None:
+    def __init__(self, paths: tuple[Path, ...], config: DataConfig, upright: bool = False) -> None:
         self.paths = paths
         self.config = config
+        self.upright = upright
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -233,6 +234,6 @@ class TestSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) bytes, and its index."""
         with LeftOut(self.config.on_error):
-            picture = pictures.read(self.paths[index])
+            picture = pictures.read(self.paths[index], rotate=self.upright)
             return {"image": scale(picture, self.config.input_size), "index": index}
         return None

@@ -24,12 +24,12 @@ _BORDER = 5
 _LONGEST = 11
 
 
-def framed(path: Path, colour: Colour) -> NDArray[np.uint8]:
+def framed(path: Path, colour: Colour, upright: bool = False) -> NDArray[np.uint8]:
     """A picture in a cell with a frame of that colour; a damaged one is an empty cell, crossed."""
     height, width = CELL
     canvas = np.full((height, width, 3), 238, dtype=np.uint8)
     try:
-        picture = image.read(path)
+        picture = image.read(path, rotate=upright)
     except DamagedFile:
         cv2.line(canvas, (0, 0), (width, height), UNKNOWN, 2)
         cv2.line(canvas, (0, height), (width, 0), UNKNOWN, 2)
@@ -47,12 +47,14 @@ def framed(path: Path, colour: Colour) -> NDArray[np.uint8]:
     return canvas
 
 
-def sheet(rows: Sequence[Sequence[tuple[Path, Colour, str]]], path: Path) -> None:
+def sheet(
+    rows: Sequence[Sequence[tuple[Path, Colour, str]]], path: Path, upright: bool = False
+) -> None:
     """Write rows of (picture, frame, title), all of one length, as one sheet.
 
     A single row is broken where it gets too long.
     """
     cells = [cell for row in rows for cell in row]
-    pictures = [framed(file, colour) for file, colour, _ in cells]
+    pictures = [framed(file, colour, upright) for file, colour, _ in cells]
     columns = min(len(rows[0]), _LONGEST) if len(rows) == 1 else len(rows[0])
     plot.sheet(pictures, path, columns, [title for _, _, title in cells], cell=CELL)

@@ -61,11 +61,27 @@ def graph(config: Config, model: ReidModel) -> Graph:
             "backbone": config.backbone,
             "images": f"bytes (B, 3, H, W), RGB, one person a picture, scaled to {height} x {width}"
             f"; normalised inside the file by {MEAN} and {STD}",
+            "resize": "bilinear, averaging where it shrinks (Pillow's BILINEAR, torch's antialias)",
             "features": f"(B, C), {config.test.feature} the bottleneck"
-            + (", of length 1" if config.test.normalize else "")
-            + "; compared by their distance",
+            + (", of length 1" if config.test.normalize else ""),
+            "mirrored": _mirrored(config.test),
+            "distance": "squared Euclidean" + _afterwards(config.test),
         },
     )
+
+
+def _mirrored(test: TestConfig) -> str:
+    if not test.flip:
+        return "nothing"
+    again = ", then brought to length 1" if test.normalize else ""
+    return f"a picture's features are the mean of its own and its mirror image's{again}"
+
+
+def _afterwards(test: TestConfig) -> str:
+    """What evaluate does to queries or distances besides."""
+    parts = [f"query expansion by {test.expansion}"] if test.expansion else []
+    parts += ["k-reciprocal re-ranking"] if test.rerank else []
+    return f"; evaluate adds {' and '.join(parts)}" if parts else ""
 
 
 if __name__ == "__main__":

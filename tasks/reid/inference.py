@@ -90,11 +90,17 @@ def _features(model: nn.Module, images: Tensor, test: TestConfig) -> Tensor:
 
 
 def embed_files(
-    model: nn.Module, paths: tuple[Path, ...], config: Config, world: World, precision: str
+    model: nn.Module,
+    paths: tuple[Path, ...],
+    config: Config,
+    world: World,
+    precision: str,
+    upright: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Indices (M,) of the files that could be read, and their features (M, C); on rank 0.
 
     The precision, fp32 or bf16, is that of the forward pass; features are compared in fp32.
+    People's own photos are taken upright, as their EXIF says; those of a data set as stored.
     """
 
     def step(batch: dict[str, Tensor]) -> list[tuple[int, NDArray[np.float32]]]:
@@ -103,7 +109,7 @@ def embed_files(
         return list(zip(batch["index"].tolist(), features, strict=True))
 
     rows = infer(
-        TestSet(paths, config.data),
+        TestSet(paths, config.data, upright),
         step,
         batch_size=config.engine.batch_size,
         workers=config.loader.workers,

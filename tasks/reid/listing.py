@@ -50,8 +50,10 @@ class Pictures:
         return f", left out: {', '.join(out)}" if out else ""
 
     def fingerprint(self) -> str:
-        """sha256 of all names, persons and cameras, in this order."""
-        lines = zip((path.name for path in self.paths), self.persons, self.cameras, strict=True)
+        """sha256 of all persons, cameras and paths below their common folder, in this order."""
+        folder = os.path.commonpath([path.parent for path in self.paths]) if self.paths else ""
+        names = (path.relative_to(folder).as_posix() for path in self.paths)
+        lines = zip(names, self.persons, self.cameras, strict=True)
         text = "\n".join(" ".join(line) for line in lines)
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 

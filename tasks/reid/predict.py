@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from backbone import WeightsError, deploy
 from common import command, distributed, image, outputs, trained
+from common.distributed import World
 from common.errors import UserError
 from tasks.reid import draw, sample
 from tasks.reid.config import TestConfig
@@ -56,10 +57,16 @@ class PredictConfig(TestedConfig):
 def main() -> None:
     """Read the flags, and write features or search."""
     config = trained.parse(PredictConfig, sys.argv[1:], folder="predictions", positional="inputs")
+    with distributed.started(config.engine.device) as world:
+        predict(config, world)
+
+
+def predict(config: PredictConfig, world: World) -> None:
+    """Write features or search, as the config says; called on all ranks, which share the work."""
     if config.sample:
         with TemporaryDirectory() as folder:
             queries, gallery = _sample(Path(folder), config.sample)
-            search(config, queries, gallery)
+            search(config, queries, gallery, world)
         return
     if not config.inputs:
         raise UserError(
@@ -67,11 +74,11 @@ def main() -> None:
         )
     pictures = image.list_images(config.inputs)
     if config.gallery is None:
-        write_features(config, pictures)
+        write_features(config, pictures, world)
     else:
         if not config.gallery.is_dir():
             raise UserError(f"--gallery {config.gallery}: no such folder")
-        search(config, pictures, image.list_images([config.gallery]))
+        search(config, pictures, image.list_images([config.gallery]), world)
 
 
 def _sample(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
@@ -83,9 +90,17 @@ def _sample(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
     return chosen, [path for path in gallery if not path.name.startswith("-1")]
 
 
-def write_features(config: PredictConfig, pictures: Sequence[Path]) -> None:
-    """Write the features of pictures to features.npz in config.out."""
-    (found,) = _embed(config, pictures)
+def write_features(config: PredictConfig, pictures: Sequence[Path], world: World) -> None:
+    """Write the features of pictures to features.npz in config.out.
+
+    Raises:
+        UserError: not one picture can be read.
+    """
+    (found,) = _embed(config, world, pictures)
+    if not world.main:
+        return
+    if not found.paths:
+        raise UserError(f"not one of the {len(pictures)} pictures can be read")
     outputs.make_folder(config.out)
     file = config.out / "features.npz"
     content = io.BytesIO()
@@ -98,7 +113,9 @@ def write_features(config: PredictConfig, pictures: Sequence[Path]) -> None:
     print(f"wrote {file}: {count} features of {size} numbers{_left_out(pictures, found)}")
 
 
-def search(config: PredictConfig, queries: Sequence[Path], gallery: Sequence[Path]) -> None:
+def search(
+    config: PredictConfig, queries: Sequence[Path], gallery: Sequence[Path], world: World
+) -> None:
     """Find the nearest pictures of a gallery for each query; writes sheets and ranked.csv.
 
     The query's own file does not count where it lies in the gallery.
@@ -107,14 +124,16 @@ def search(config: PredictConfig, queries: Sequence[Path], gallery: Sequence[Pat
         UserError: not one picture can be read.
     """
     targets = outputs.targets(queries, config.out, "_ranked.jpg", gallery)
-    asked, among = _embed(config, queries, gallery)
+    asked, among = _embed(config, world, queries, gallery)
+    if not world.main:
+        return
     if not asked.paths or not among.paths:
         raise UserError("no picture of the queries or of the gallery can be read")
     lines = [("query", "rank", "picture", "distance")]
     for query, row in zip(asked.paths, _distances(asked, among, config.test), strict=True):
         order = nearest(row[None], min(config.top, len(row)))[0].tolist()
         order = [index for index in order if np.isfinite(row[index])]
-        draw.sheet([_ranked(query, [among.paths[index] for index in order])], targets[query])
+        draw.sheet([_ranked(query, [among.paths[index] for index in order])], targets[query], True)
         lines += [
             (str(query), str(rank), str(among.paths[index]), f"{row[index]:.6f}")
             for rank, index in enumerate(order, start=1)
@@ -135,16 +154,17 @@ class _Embedded:
     features: NDArray[np.float32]
 
 
-def _embed(config: PredictConfig, *groups: Sequence[Path]) -> list[_Embedded]:
-    """The features of each group's pictures, as far as they can be read."""
+def _embed(config: PredictConfig, world: World, *groups: Sequence[Path]) -> list[_Embedded]:
+    """The features of each group's pictures, as far as they can be read; on rank 0."""
     weights = trained.find(config, from_published)
-    world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     if config.deploys:
         model = deploy(model)
     embedded = []
     for group in groups:
-        read, features = embed_files(model, tuple(group), config, world, config.precision)
+        read, features = embed_files(
+            model, tuple(group), config, world, config.precision, upright=True
+        )
         embedded.append(_Embedded([group[index] for index in read.tolist()], features))
     return embedded
 

@@ -9,7 +9,7 @@ from common.command import run
 from common.config import parse
 from common.errors import UserError
 from common.image import write as write_picture
-from common.sample import cached, new_folder
+from common.sample import SampleFlags, cached, new_folder
 from tasks.reid.camera import CAMERAS, Place
 from tasks.reid.look import Look, family
 
@@ -88,19 +88,16 @@ def _write_others(folder: Path, places: list[Place], seed: int, persons: int) ->
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(SampleFlags):
     """Write the generated re-identification data set: python -m tasks.reid.sample OUT."""
 
-    out: tuple[Path, ...]
-    """New folder."""
-    seed: int = 0
-    """Another seed gives other people and pictures."""
     train: int = TRAIN_PERSONS
     """Persons to learn."""
     test: int = TEST_PERSONS
     """Other persons, to find again."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for flag, most in (("train", 5000), ("test", 4999)):
             if not 0 <= getattr(self, flag) <= most:
                 raise UserError(f"--{flag} {getattr(self, flag)}: must be from 0 to {most}")

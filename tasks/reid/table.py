@@ -25,7 +25,7 @@ def read_csv(file: Path, split: Split, config: DataConfig) -> Pictures:
     for path, person, camera, its_split in _rows(file):
         if its_split != split:
             continue
-        if person == "-1":
+        if person.startswith("-") and person.lstrip("-0") == "1":
             left_out["junk (-1)"] += 1
         elif person.strip("0") == "" and split != "gallery":
             left_out["of nobody (0)"] += 1
@@ -57,6 +57,11 @@ def _rows(file: Path) -> list[tuple[str, str, str, str]]:
 
 
 def _row(file: Path, number: int, row: dict[str, str | None]) -> tuple[str, str, str, str]:
+    if None in row:
+        raise UserError(
+            f"{file}, line {number}: has more fields than the first line; put a name that holds a "
+            "comma within quotes"
+        )
     path, person, camera, split = ((row[name] or "").strip() for name in _COLUMNS)
     empty = [name for name in _COLUMNS if not (row[name] or "").strip()]
     if empty:

@@ -9,7 +9,7 @@ import numpy as np
 from common.command import run
 from common.config import parse
 from common.image import write as write_picture
-from common.sample import cached, new_folder
+from common.sample import SampleFlags, cached, new_folder
 from tasks.salient.painting import Scene, Scenery, edges, gather, paint
 
 VERSION = 3
@@ -77,13 +77,9 @@ def _folders(*folders: Path) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(SampleFlags):
     """Write the generated saliency data set: python -m tasks.salient.sample OUT."""
 
-    out: tuple[Path, ...]
-    """New folder."""
-    seed: int = 0
-    """Another seed gives other objects and pictures."""
     train: int = TRAIN_PICTURES
     """Training pictures."""
     test: int = TEST_PICTURES

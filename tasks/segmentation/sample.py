@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from common.command import run
 from common.config import parse
 from common.image import write as write_picture
-from common.sample import cached, new_folder
+from common.sample import SampleFlags, cached, new_folder
 from common.scenery import Scenery, backdrop, gather, lay, photograph, places, thing_of
 from common.voc import CLASS_FILE
 from tasks.segmentation.labels import IGNORED
@@ -79,13 +79,9 @@ def _with_void(labels: Labels) -> Labels:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(SampleFlags):
     """Write the generated segmentation data set: python -m tasks.segmentation.sample OUT."""
 
-    out: tuple[Path, ...]
-    """New folder."""
-    seed: int = 0
-    """Another seed gives other things and pictures."""
     train: int = TRAIN_PICTURES
     """Training pictures."""
     val: int = VAL_PICTURES

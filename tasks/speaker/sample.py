@@ -10,7 +10,7 @@ from scipy.signal import lfilter
 from common.command import run
 from common.config import parse
 from common.errors import UserError
-from common.sample import cached, new_folder
+from common.sample import SampleFlags, cached, new_folder
 from tasks.speaker import audio
 from tasks.speaker.audio import Wave
 from tasks.speaker.features import RATE
@@ -157,19 +157,16 @@ def _write_rooms(folder: Path, seed: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(SampleFlags):
     """Write the generated speaker data set: python -m tasks.speaker.sample OUT."""
 
-    out: tuple[Path, ...]
-    """New folder."""
-    seed: int = 0
-    """Another seed gives other voices."""
     train: int = TRAIN_SPEAKERS
     """Training speakers, with eight utterances each."""
     test: int = TEST_SPEAKERS
     """Speakers of the trials."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.train < 2 or self.test < 2:
             raise UserError("--train and --test: take at least 2 speakers each")
 

@@ -147,3 +147,5 @@ def test_the_flags():
         _ = ExportFlags(file=(Path("a.pt"),)).target
     with pytest.raises(UserError, match="--precision bf16"):
         _ = ExportFlags(file=(Path("a.onnx"),), precision="bf16").target
+    with pytest.raises(UserError, match="--deploy false: what is exported is always deployed"):
+        _ = ExportFlags(file=(Path("a.onnx"),), deploy=False).target

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.sample import backgrounds, cached, new_folder
+from common.sample import SampleFlags, backgrounds, cached, new_folder
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +103,8 @@ def test_sample_data_goes_into_one_new_folder(tmp_path):
     for taken in (tmp_path, tmp_path / "file"):
         with pytest.raises(UserError, match="not empty"):
             new_folder([taken], "sample")
+
+
+def test_a_seed_of_samples_is_not_negative(tmp_path):
+    with pytest.raises(UserError, match="--seed -1: must not be negative"):
+        SampleFlags(out=(tmp_path,), seed=-1)

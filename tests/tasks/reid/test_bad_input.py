@@ -219,6 +219,8 @@ def test_damaged_csv(tmp_path):
     refused(lambda: training(file, "csv"), f"{file}, line 2", "camera is empty")
     small.write_csv(file, [("a.jpg", "1")])
     refused(lambda: training(file, "csv"), f"{file}, line 2", "camera is empty")
+    small.write_csv(file, [("a.jpg", "1", "2", "train", "more")])
+    refused(lambda: training(file, "csv"), f"{file}, line 2", "has more fields than the first")
     small.write_csv(file, [("a.jpg", "1", "2", "train")])
     (tmp_path / "a.jpg").unlink()
     refused(lambda: training(file, "csv"), file, "names 1 pictures, 1 of them are missing", "a.jpg")

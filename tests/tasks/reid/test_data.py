@@ -12,6 +12,7 @@ from tasks.reid.config import DataConfig
 from tasks.reid.cuhk03 import read_cuhk03
 from tasks.reid.data import TestSet, TrainSet, overlap, read_test, read_training
 from tasks.reid.evaluate import labels
+from tasks.reid.listing import pictures
 from tasks.reid.market import person_and_camera, read_market
 from tasks.reid.msmt17 import read_msmt17
 from tasks.reid.table import read_csv
@@ -203,3 +204,6 @@ def test_fingerprints_tell_lists_apart(tmp_path):
     same = read_market(small.write_market(tmp_path / "b"), "query", PLAIN)
     other = read_market(small.write_market(tmp_path / "c", test=(11, 12, 14)), "query", PLAIN)
     assert one.fingerprint() == same.fingerprint() != other.fingerprint()
+    flat = pictures("", [(Path("a.jpg"), "1", "1"), (Path("b.jpg"), "1", "2")])
+    nested = pictures("", [(Path("a.jpg"), "1", "1"), (Path("sub/b.jpg"), "1", "2")])
+    assert flat.fingerprint() != nested.fingerprint()

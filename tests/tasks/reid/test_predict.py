@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from common import image
+from common.distributed import World
 from common.errors import DamagedFile, UserError
 from tasks.reid import draw, predict
 from tests.tasks.reid import small
@@ -202,3 +204,31 @@ def test_a_damaged_picture_stops_or_is_left_out(run, market, tmp_path, monkeypat
     for path in folder.iterdir():
         path.write_bytes(b"")
     assert "can be read" in refusal(monkeypatch, *words, "--data.on_error", "skip")
+    assert "not one of the 6 pictures can be read" in refusal(
+        monkeypatch, folder, *words[1:5], "--data.on_error", "skip"
+    )
+
+
+def test_only_the_first_rank_writes(market, tmp_path, monkeypatch):
+    nothing = predict._Embedded([], np.empty((0, 0), dtype=np.float32))
+    monkeypatch.setattr(predict, "_embed", lambda config, world, *groups: [nothing] * len(groups))
+    config = predict.PredictConfig(out=tmp_path / "out")
+    other, pictures = World(rank=1, size=2), sorted((market / "query").iterdir())
+    predict.write_features(config, pictures, other)
+    predict.search(config, pictures, sorted((market / "bounding_box_test").iterdir()), other)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_photos_are_seen_upright(run, tmp_path, monkeypatch):
+    picture = small.picture(5)
+    turned = picture.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    (tmp_path / "in").mkdir()
+    picture.save(tmp_path / "in" / "a.png")
+    turned.save(tmp_path / "in" / "b.png", exif=exif)
+    run_command(monkeypatch, tmp_path / "in", "--run", run, "--out", tmp_path / "out")
+    with np.load(tmp_path / "out" / "features.npz") as content:
+        np.testing.assert_allclose(*content["features"], atol=1e-6)
+    upright = draw.framed(tmp_path / "in" / "a.png", draw.HIT)
+    np.testing.assert_array_equal(draw.framed(tmp_path / "in" / "b.png", draw.HIT, True), upright)
