@@ -215,7 +215,7 @@ def _refuse_cut(path: Path, start: bytes) -> None:
     if start[:4] == b"OggS":
         fault = ogg_fault(path, state.st_size, state.st_mtime_ns)
         if fault is not None:
-            raise DamagedFile(f"{path}: {fault}; copy the file again")
+            raise DamagedFile(f"{path}: {fault}")
         return
     said = _said(start)
     if said is not None and said > state.st_size + 1:

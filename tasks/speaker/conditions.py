@@ -85,6 +85,30 @@ class Voices:
         return np.array([self.place.get(str(file), -1) for file in files], dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class _Speakers:
+    """Utterances of training speakers."""
+
+    files: Sequence[str]
+    labels: NDArray[np.int64]
+    """(M,) speaker of each file, sorted."""
+    voices: Mapping[float, Voices]
+    """By length; none without training speakers."""
+
+    def backend(self) -> Backend | None:
+        """What the whole utterances that can be read say about embeddings."""
+        if not self.voices:
+            return None
+        rows, labels = self.read(self.voices[0.0])
+        return Backend.of(self.voices[0.0].vectors[rows[0]], labels)
+
+    def read(self, *sides: Voices) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows (S, N) in each of S sides of what all of them could read, and its speakers (N,)."""
+        rows = np.stack([side.rows(self.files) for side in sides])
+        there = (rows >= 0).all(axis=0)
+        return rows[:, there], self.labels[there]
+
+
 def quick_scores(
     model: nn.Module, material: Material, config: Config, world: World
 ) -> dict[str, float]:
@@ -106,8 +130,9 @@ def all_scores(model: SpeakerModel, material: Material, config: Config, world: W
     """
     test = config.test
     _require_speakers(test.scoring, material, config)
-    cohort, labels = _embed_cohort(model, material, config, world)
-    backend = Backend.of(cohort[0.0].vectors, labels) if cohort else None
+    known, labels = material.cohort(test.cohort_utterances)
+    speakers = _Speakers(known, labels, _embed_cohort(model, known, material, config, world))
+    cohort, backend = speakers.voices, speakers.backend()
     scorers = {
         scoring: Scorer(scoring, test.top, backend)
         for scoring in SCORINGS
@@ -128,30 +153,25 @@ def all_scores(model: SpeakerModel, material: Material, config: Config, world: W
     # As the headline's trials are heard, so are those that it is calibrated on.
     first, heard = test.seconds[0], voices if material.calibration is not None else cohort
     pair = (_enrolment(heard, first, test.cut), heard[first]) if heard else None
-    calibration, source = _calibrate(scorers[test.scoring], material, pair, labels)
+    calibration, source = _calibrate(scorers[test.scoring], material, pair, speakers)
     return _summed_up(conditions, backend, calibration, source)
 
 
 def _embed_cohort(
-    model: SpeakerModel, material: Material, config: Config, world: World
-) -> tuple[dict[float, Voices], NDArray[np.int64]]:
-    """Voices of the training speakers' utterances by length, and their labels (M,).
+    model: SpeakerModel, files: Sequence[str], material: Material, config: Config, world: World
+) -> dict[float, Voices]:
+    """Voices of the training speakers' utterances by length.
 
-    Whole, and as long as the headline's trials if these are calibrated on them. Nothing without
-    training speakers.
+    Whole, and as long as the headline's trials if these are calibrated on them.
     """
-    files, labels = material.cohort(config.test.cohort_utterances)
     if not files:
-        return {}, labels
-    found = embed(model, files, config, world, title="cohort")
-    read = found[1].tolist()
-    cohort = {0.0: Voices(files, found)}
+        return {}
+    cohort = {0.0: Voices(files, embed(model, files, config, world, title="cohort"))}
     first = config.test.seconds[0]
     if first and material.calibration is None:
-        files = [files[index] for index in read]
         part = embed(model, files, config, world, first, f"cohort, {first:g} s")
         cohort[first] = Voices(files, part)
-    return cohort, labels[read]
+    return cohort
 
 
 def _require_speakers(scoring: Scoring, material: Material, config: Config) -> None:
@@ -211,23 +231,26 @@ def _calibrate(
     scorer: Scorer,
     material: Material,
     pair: tuple[Voices, Voices] | None,
-    labels: NDArray[np.int64],
+    speakers: _Speakers,
 ) -> tuple[Calibration | None, str]:
     """The calibration, and what it was fitted on.
 
-    `pair` are the voices of both sides: of the calibration's list, or of the training speakers'
-    utterances with these labels; None without either.
+    `pair` are the voices of both sides: of the calibration's list, or of the training speakers;
+    None without either.
     """
     if pair is None:
         return None, "nothing"
     if material.calibration is not None:
         one = _condition(material.calibration, 0.0, scorer, *pair)
         return fit_calibration(one.scores, one.target), one.trials.name
+    rows, labels = speakers.read(*pair)
+    if len(set(labels.tolist())) < 2:
+        return None, "nothing"
     first, second = training_trials(labels)
     target = labels[first] == labels[second]
-    if target.all() or not target.any():
+    if not target.any():
         return None, "nothing"
-    scores = scorer(pair[0].vectors, pair[1].vectors, first, second)
+    scores = scorer(pair[0].vectors, pair[1].vectors, rows[0][first], rows[1][second])
     return fit_calibration(scores, target), f"{len(first)} trials of training speakers"
 
 

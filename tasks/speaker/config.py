@@ -11,6 +11,9 @@ from common.errors import UserError
 from common.optim import OptimizerConfig
 from tasks.speaker.features import RATE, SHORTEST, Window, frames_of
 
+LONGEST = 3600
+"""Seconds to which recordings may be cut at most."""
+
 Scoring = Literal["cosine", "mean", "s-norm", "as-norm"]
 
 
@@ -48,8 +51,10 @@ class DataConfig:
     """On a damaged recording: stop with its name, or skip, count and list it."""
 
     def __post_init__(self) -> None:
-        if not self.seconds >= 0.5:
-            raise UserError(f"--data.seconds is {self.seconds}; it must be at least 0.5")
+        if not 0.5 <= self.seconds <= LONGEST:
+            raise UserError(
+                f"--data.seconds is {self.seconds}; it must be at least 0.5, at most {LONGEST}"
+            )
         if not self.trials:
             raise UserError("--data.trials is empty; name at least one trial list")
         if not self.speeds or self.speeds[0] != 1.0 or len(set(self.speeds)) < len(self.speeds):
@@ -178,10 +183,10 @@ class TestConfig:
     """Trial list below the root to calibrate on; none makes trials of training speakers."""
 
     def __post_init__(self) -> None:
-        if not self.seconds or any(not (each == 0 or each >= 0.5) for each in self.seconds):
+        if not self.seconds or not all(s == 0 or 0.5 <= s <= LONGEST for s in self.seconds):
             raise UserError(
                 f"--test.seconds is {list(self.seconds)}; each must be 0 (full length) or at least "
-                "0.5"
+                f"0.5, at most {LONGEST}"
             )
         if self.top < 2:
             raise UserError(

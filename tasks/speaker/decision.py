@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from common import outputs
 from common.errors import UserError
@@ -12,6 +13,9 @@ from tasks.speaker.config import Scoring
 
 FILE, BACKEND = "decision.json", "backend.npz"
 """Names in a run directory: the decision, and the mean and cohort that its scores need."""
+
+
+_OPTIONAL = ("slope", "offset")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +70,18 @@ class Decision:
 def read_decision(path: Path) -> Decision:
     """Read what `Decision.write` wrote. Raises UserError if it is not there or something else."""
     try:
-        return Decision(**json.loads(path.read_text()))
+        found = Decision(**json.loads(path.read_text()))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run tasks.speaker.evaluate first") from None
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is no decision that evaluate wrote ({error})") from None
+    for name in ("threshold", "eer", "misses", "false_accepts", "slope", "offset"):
+        value = getattr(found, name)
+        if not isinstance(value, int | float) and not (value is None and name in _OPTIONAL):
+            raise UserError(f"{path}: is no decision that evaluate wrote ({name} is {value!r})")
+    if found.scoring not in get_args(Scoring) or not isinstance(found.count, int):
+        raise UserError(
+            f"{path}: is no decision that evaluate wrote (scoring {found.scoring}, count "
+            f"{found.count})"
+        )
+    return found

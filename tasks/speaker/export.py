@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from backbone import WeightsError, deploy
 from common import command, export, trained
 from common.export import ExportFlags, Graph
-from tasks.speaker.config import Config
-from tasks.speaker.features import RATE, samples_of
+from tasks.speaker.config import Config, Scoring
+from tasks.speaker.features import RATE, SHORTEST, samples_of
 from tasks.speaker.inference import restore
 from tasks.speaker.model import SpeakerModel, from_published
 
@@ -62,9 +62,19 @@ def graph(config: Config, model: SpeakerModel) -> Graph:
             "waves": "float32 (B, N) of -1..1, 16 kHz, mono, of any length from "
             f"{math.ceil(10 * shortest) / 10:g} seconds on; "
             f"{config.model.bins} log mel energies are computed inside the file",
+            "shorter": f"below {SHORTEST:g} seconds evaluate repeats a recording up to them",
             "embeddings": "(B, D); two are compared by their cosine",
+            "scoring": _scoring(config.test.scoring),
         },
     )
+
+
+def _scoring(scoring: Scoring) -> str:
+    """What evaluate does with embeddings besides, which its threshold is for."""
+    mean = "the mean embedding of training speakers is taken off first"
+    normalised = f"{mean}, and cosines are normalised by a cohort"
+    more = {"cosine": "", "mean": mean}.get(scoring, normalised)
+    return f"{scoring}: {more}; both are in the run's backend.npz" if more else scoring
 
 
 if __name__ == "__main__":

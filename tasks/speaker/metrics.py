@@ -146,7 +146,7 @@ def least_log_likelihood_cost(scores: Floats, target: Flags) -> float:
 
 
 def fit_calibration(scores: Floats, target: Flags) -> Calibration:
-    """The slope and offset with the least Cllr on these trials: logistic regression.
+    """The slope, not below 0, and offset with the least Cllr on these trials: logistic regression.
 
     Both kinds weigh the same, however many there are. Newton's method; a ridge of 1e-6 on the
     standardised slope keeps it finite where the kinds are separated.
@@ -166,6 +166,9 @@ def fit_calibration(scores: Floats, target: Flags) -> Calibration:
         solution -= step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-300))
         if np.abs(step).max() < 1e-9:
             break
+    if solution[0] <= 0:
+        # Scores worse than chance: what is left to say, if a higher one means "same", is nothing.
+        return Calibration(0.0, 0.0)
     slope, offset = float(solution[0]) / spread, float(solution[1])
     return Calibration(slope, offset - slope * centre)
 

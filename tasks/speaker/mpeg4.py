@@ -29,8 +29,14 @@ class _Mpeg4:
         stream = container.streams.audio[0]
         self.path, self._container, self._stream = path, container, stream
         self.rate = int(stream.rate)
-        if stream.duration is None or stream.time_base is None:
-            raise DamagedFile(f"{path}: does not say how long it is; convert it to wav or flac")
+        if (
+            stream.duration is None
+            or stream.time_base is None
+            or container.format.name == "aac"  # bare frames, whose length FFmpeg guesses
+        ):
+            raise DamagedFile(
+                f"{path}: does not say how long it is; convert it to m4a, wav or flac"
+            )
         self._tick = float(stream.time_base)
         self.frames = int(stream.duration * stream.time_base * self.rate)
 
@@ -83,6 +89,9 @@ def opened_mpeg4(path: Path, start: bytes) -> Iterator[_Mpeg4]:
 
 def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
     """Samples of -1..1, from whatever the decoder gives."""
+    half = 2.0 ** (8 * samples.itemsize - 1)
     if samples.dtype.kind == "i":
-        samples = samples / 2.0 ** (8 * samples.itemsize - 1)
+        samples = samples / half
+    elif samples.dtype.kind == "u":
+        samples = (samples - half) / half
     return np.asarray(samples, dtype=np.float32)

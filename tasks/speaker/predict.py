@@ -164,6 +164,12 @@ def read_judge(config: PredictConfig, weights: Trained) -> Judge:
 def _require_scoring(config: PredictConfig, run: Path, found: Decision) -> None:
     """Refuse flags for another way of scoring than that of the run's verdicts."""
     own, asked = configuration.read(Config, run / "config.yaml").test, config.test
+    for flag in ("seconds", "cut", "cohort_utterances", "calibration"):
+        if getattr(asked, flag) != getattr(own, flag):
+            raise UserError(
+                f"--test.{flag}: is for evaluate; predict hears whole recordings, and judges as "
+                "the run's last evaluate found; leave it out"
+            )
     for flag in ("scoring", "top"):
         value = getattr(asked, flag)
         if value not in (getattr(own, flag), getattr(found, flag)):

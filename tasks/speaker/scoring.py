@@ -4,8 +4,10 @@ The backend is what training speakers say about embeddings in general: their mea
 speaker, the cohort. It is saved beside a run's scores, so that predict scores as evaluate did.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +54,13 @@ class Backend:
         """Read what `save` wrote. Raises UserError if it is not there or something else."""
         try:
             with np.load(path, allow_pickle=False) as content:
-                return Backend(content["mean"], content["cohort"])
+                mean, cohort = content["mean"], content["cohort"]
+            if mean.ndim != 1 or cohort.shape[1:] != mean.shape:
+                raise ValueError(f"mean {mean.shape} and cohort {cohort.shape}")
+            return Backend(mean, cohort)
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; run tasks.speaker.evaluate first") from None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
             raise UserError(f"{path}: is not what evaluate wrote ({error})") from None
 
 

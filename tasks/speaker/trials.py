@@ -163,24 +163,36 @@ def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray
         target = np.array([_LABELS[words[3]] for _, words in rows])
         require_both(target, file)
         return scores, target
-    return _matched(
-        file,
-        {(words[0], words[1]): row for row, (_, words) in enumerate(rows)},
-        scores,
-        read_trials(labels),
-    )
+    places: dict[tuple[str, str], int] = {}
+    for row, (number, words) in enumerate(rows):
+        earlier = places.setdefault((words[0], words[1]), row)
+        if scores[earlier] != scores[row]:
+            raise UserError(
+                f"{file}, line {number}: the trial {words[0]} {words[1]} has another score on line "
+                f"{rows[earlier][0]}; keep one of them"
+            )
+    said = [_LABELS[words[3]] if len(words) == 4 else None for _, words in rows]
+    return _matched(file, places, said, scores, read_trials(labels))
 
 
 def _matched(
-    file: Path, places: dict[tuple[str, str], int], scores: Floats, trials: Trials
+    file: Path,
+    places: dict[tuple[str, str], int],
+    said: Sequence[bool | None],
+    scores: Floats,
+    trials: Trials,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Scores in the order of a trial list, with its labels."""
+    """Scores in the order of a trial list, with its labels, which the file may say itself."""
     order = np.empty(len(trials), dtype=np.int64)
     for row, (enrol, test) in enumerate(zip(trials.enrol, trials.test, strict=True)):
         pair = trials.recordings[enrol], trials.recordings[test]
         if pair not in places:
             raise UserError(f"{file}: has no score for the trial {' '.join(pair)} of {trials.file}")
         order[row] = places[pair]
+        if said[order[row]] not in (None, trials.target[row]):
+            raise UserError(
+                f"{file}: the trial {' '.join(pair)} has another label than in {trials.file}"
+            )
     return scores[order], trials.target
 
 

@@ -222,9 +222,9 @@ def test_listing(tmp_path):
         audio.list_recordings([tmp_path / "gone"])
 
 
-def write_m4a(path, samples, rate=16000, layout="mono"):
+def write_m4a(path, samples, rate=16000, layout="mono", kind="ipod"):
     av = pytest.importorskip("av")
-    with av.open(str(path), "w", format="ipod") as container:
+    with av.open(str(path), "w", format=kind) as container:
         stream = container.add_stream("aac", rate=rate, layout=layout)
         planes = np.atleast_2d(samples)
         frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
@@ -279,6 +279,34 @@ def test_m4a_of_unknown_length(tmp_path):
     container = SimpleNamespace(streams=SimpleNamespace(audio=[stream]))
     with pytest.raises(DamagedFile, match="how long"):
         _Mpeg4(tmp_path / "a.m4a", container)
+
+
+def test_bare_aac_does_not_say_how_long_it_is(tmp_path):
+    path = write_m4a(tmp_path / "a.aac", tone(seconds=9.0), kind="adts")
+    refused(path, "does not say how long it is; convert it to m4a, wav or flac")
+
+
+@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le"])
+def test_plain_samples_in_a_film(tmp_path, codec):
+    av = pytest.importorskip("av")
+    kind, scale, shift = ("u8", 127, 128) if codec == "pcm_u8" else ("s16", 32767, 0)
+    samples = np.round(scale * tone() + shift).astype(np.uint8 if shift else np.int16)
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream(codec, rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format=kind, layout="mono")
+        frame.sample_rate = 16000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    (tmp_path / "a.mov").rename(tmp_path / "a.m4a")
+    np.testing.assert_allclose(audio.read(tmp_path / "a.m4a"), tone(), atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.opus"])
+def test_several_recordings_in_a_row(tmp_path, name):
+    path = write(tmp_path / name, noise(2.0), **FORMATS[name])
+    other = write(tmp_path / f"b{name}", noise(3.0), **FORMATS[name])
+    path.write_bytes(path.read_bytes() + other.read_bytes())
+    refused(path, "holds several recordings in a row", "write them as one")
 
 
 def test_a_flac_that_does_not_say_how_long_it_is(tmp_path):

@@ -1,11 +1,13 @@
 """From scores to likelihood ratios: which trials they are fitted on, and how these are heard."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from common.errors import UserError
+from tasks.speaker import audio
 from tasks.speaker.conditions import all_scores, training_trials
 from tasks.speaker.config import TestConfig
 from tasks.speaker.inference import embed
@@ -55,6 +57,28 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     (root / "veri_test.txt").write_text("\n".join(lines))
     with pytest.raises(UserError, match="2 of its 4 speakers"):
         read_material(config)
+
+
+def test_utterances_that_begin_in_silence_are_left_out_of_the_calibration(tmp_path):
+    """They are heard whole, for the cohort, and not where trials are cut."""
+    root = write_set(tmp_path, train=4)
+    test = TestConfig(seconds=(0.6,), cut="both")
+    config = plain(tiny_config(root, test=test))
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, on_error="skip"))
+    model, material = write_model(config), read_material(config)
+    files, labels = material.cohort(test.cohort_utterances)
+    for place in (1, 6, len(files) - 1):
+        wave = audio.read(Path(files[place]))
+        audio.write(Path(files[place]), np.concatenate([np.zeros(16000, np.float32), wave]))
+    found = all_scores(model, material, config, WORLD)
+    heard, places = embed(model, files, config, WORLD, 0.6)
+    assert len(places) == len(files) - 3
+    first, second = training_trials(labels[places])
+    units = heard / np.linalg.norm(heard, axis=1, keepdims=True)
+    same = labels[places][first] == labels[places][second]
+    wanted = fit_calibration((units[first] * units[second]).sum(axis=1), same)
+    assert found.calibration == pytest.approx(wanted, rel=1e-3)
+    assert found.calibrated_on == f"{len(first)} trials of training speakers"
 
 
 @pytest.mark.parametrize("cut", ["test", "both"])

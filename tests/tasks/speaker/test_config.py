@@ -30,6 +30,8 @@ def test_a_saved_config_reads_back_equal(tmp_path):
     ("flag", "value", "allowed"),
     [
         ("--data.seconds", "0.2", "at least 0.5"),
+        ("--data.seconds", ".inf", "at most 3600"),
+        ("--test.seconds", "[.inf]", "at most 3600"),
         ("--data.trials", "[]", "at least one"),
         ("--data.speeds", "[0.9,1.1]", "begin with 1.0"),
         ("--data.speeds", "[1.0,0.9,0.9]", "each speed once"),

@@ -306,3 +306,18 @@ def test_averaged_weights_of_the_last_checkpoint_are_taken(root, tmp_path):
     checkpoint.save(file, payload)
     loaded = trained.read("--checkpoint", file, from_published).state
     assert torch.equal(loaded["embedding.bias"], model.embedding.bias + 1)
+
+
+def test_score_files_that_contradict_themselves_or_the_list(tmp_path):
+    labels, file = tmp_path / "list.txt", tmp_path / "scores.txt"
+    labels.write_text("1 a b\n0 a c\n1 a b\n")
+    file.write_text("a b 0.9 target\na c 0.1\na b 0.9\n")
+    scores, target = read_scores(file, labels)
+    assert (scores.tolist(), target.tolist()) == ([0.9, 0.1, 0.9], [True, False, True])
+    for text, message in (
+        ("a b 0.9\na c 0.1\na b 0.8\n", "line 3: the trial a b has another score on line 1"),
+        ("a b 0.9\na c 0.1 target\n", "the trial a c has another label than in"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError, match=message):
+            read_scores(file, labels)

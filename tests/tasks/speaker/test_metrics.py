@@ -166,6 +166,13 @@ def test_gaussian_scores_get_their_true_ratios():
     assert fit_calibration(scores, target) == pytest.approx(Calibration(2.0, -2.0), abs=0.05)
 
 
+def test_scores_worse_than_chance_say_nothing():
+    scores, target = random_scores(3)
+    assert fit_calibration(-scores, target) == Calibration(0.0, 0.0)
+    few = fit_calibration(np.array([-1.5, 0.5, 0.0]), np.array([True, False, False]))
+    assert few == Calibration(0.0, 0.0)
+
+
 def test_separated_scores_calibrate_to_something_finite():
     scores, target = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
     found = fit_calibration(scores, target)

@@ -228,6 +228,25 @@ def test_another_way_of_scoring_than_that_of_the_verdicts(run, voices, monkeypat
     )
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"), [("seconds", "[0.5]"), ("cut", "test"), ("cohort_utterances", "1")]
+)
+def test_flags_of_evaluate_alone_are_refused(run, voices, monkeypatch, flag, value):
+    words = (voices / "ann.mp3", voices / "ann.ogg", "--run", run, f"--test.{flag}", value)
+    assert refusal(monkeypatch, *words).startswith(f"--test.{flag}: is for evaluate; predict hears")
+
+
+@pytest.mark.parametrize("change", [{"threshold": None}, {"threshold": "0.5"}, {"count": 1.5},
+                                    {"slope": "1"}, {"scoring": "dot"}])  # fmt: skip
+def test_a_decision_of_other_types(run, voices, tmp_path, monkeypatch, change):
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    found = json.loads((other / "decision.json").read_text())
+    (other / "decision.json").write_text(json.dumps(found | change))
+    message = refusal(monkeypatch, voices / "ann.mp3", voices / "ann.ogg", "--run", other)
+    assert "decision.json: is no decision that evaluate wrote" in message
+
+
 def test_a_search_does_not_find_the_voice_itself_under_another_path(
     run, voices, tmp_path, monkeypatch
 ):

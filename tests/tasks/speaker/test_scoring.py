@@ -50,6 +50,13 @@ def test_a_backend_reads_back(tmp_path):
     np.testing.assert_array_equal(again.mean, backend.mean)
     np.testing.assert_array_equal(again.cohort, backend.cohort)
     (tmp_path / "other.npz").write_text("no archive")
-    for name, words in (("none.npz", "no such file"), ("other.npz", "is not what evaluate wrote")):
+    whole = (tmp_path / "backend.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.npz").touch()
+    Backend(backend.mean[:2], backend.cohort).save(tmp_path / "odd.npz")
+    wrong = ("other.npz", "cut.npz", "empty.npz", "odd.npz")
+    for name, words in (
+        ("none.npz", "no such file"), *((name, "is not what evaluate wrote") for name in wrong),
+    ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             Backend.read(tmp_path / name)
