@@ -1,5 +1,6 @@
 """Where the results of predict go: never onto an input, never two onto one file."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def targets(
         found[path] = target
     make_folder(out)
     return found
+
+
+def names(inputs: Sequence[Path]) -> dict[Path, str]:
+    """What each input is called in results: its file name, or its path if others have that."""
+    counts = Counter(path.name for path in inputs)
+    return {path: path.name if counts[path.name] == 1 else str(path) for path in inputs}
 
 
 def make_folder(out: Path) -> None:

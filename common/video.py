@@ -58,6 +58,13 @@ def transform(source: Path, target: Path, change: Callable[[Picture], Picture]) 
                 writer.release()
     if count == 0:
         raise DamagedFile(f"{source}: no frame of this video can be decoded")
+    # Some formats only estimate their frames.
+    if total is not None and count < 0.95 * total:
+        print(
+            f"{source}: of the {total:,} frames that it speaks of {count:,} could be decoded; is "
+            "it cut short?",
+            file=sys.stderr,
+        )
     return count
 
 

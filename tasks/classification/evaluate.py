@@ -75,7 +75,9 @@ def _answers(model: nn.Module, batch: dict[str, Tensor]) -> list[Answer]:
     logits = model(batch["image"]).float()
     if not torch.isfinite(logits).all():
         raise UserError("the model's scores are not finite: this checkpoint is of a failed run")
-    confidence, guess = logits.softmax(dim=1).max(dim=1)
+    # Ranks and guesses by the logits: a softmax may round two of them to one probability.
+    guess = logits.argmax(dim=1)
+    confidence = logits.softmax(dim=1).gather(1, guess[:, None])[:, 0]
     columns = (batch["index"], ranks(logits, batch["label"]), guess, confidence)
     return [Answer(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 

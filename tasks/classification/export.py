@@ -33,7 +33,7 @@ def main() -> None:
 
 def graph(config: TestedConfig, model: Classifier, classes: Classes) -> Graph:
     """What is exported of a model, and what users of the file must know."""
-    side = config.test.input_size
+    side, filter_name = config.test.input_size, config.test.interpolation.upper()
     return Graph(
         module=deploy(model, portable=True),
         entry="images",
@@ -44,8 +44,8 @@ def graph(config: TestedConfig, model: Classifier, classes: Classes) -> Graph:
             "task": "classification",
             "backbone": config.backbone,
             "images": f"bytes (B, 3, H, W), RGB; evaluated at {side} x {side}, the middle of a "
-            f"picture scaled to {side} / {config.test.crop}; normalised inside the file by {MEAN} "
-            f"and {STD}",
+            f"picture scaled to {side} / {config.test.crop} by Pillow's {filter_name}; normalised "
+            f"inside the file by {MEAN} and {STD}",
             "logits": "(B, K); a softmax makes probabilities of them",
             "classes": list(classes.names),
             "titles": list(classes.titles),

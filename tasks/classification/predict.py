@@ -136,7 +136,7 @@ def main() -> None:
 def predict(config: PredictConfig, pictures: Sequence[Path]) -> None:
     """Draw every picture into config.out and write predictions.json there."""
     models = _open(config, distributed.start(config.engine.device).device)
-    targets = outputs.targets(pictures, config.out, ".jpg")
+    targets, names = outputs.targets(pictures, config.out, ".jpg"), outputs.names(pictures)
     entries: list[dict[str, Any]] = []
     left_out = LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
@@ -144,7 +144,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path]) -> None:
             cut = _center(path, config)
             answers = [ask(opened, cut, config) for opened in models]
             image.write(targets[path], row(_panels(path, cut, answers)))
-            entries.append(_entry(path, targets[path], answers, models))
+            entries.append(_entry(names[path], targets[path], answers, models))
     outputs.write_text(config.out / "predictions.json", json.dumps(entries, indent=1))
     print(f"{len(entries)} pictures, drawn in {config.out}, listed in its predictions.json")
     left_out.tell("pictures")
@@ -192,7 +192,7 @@ def _panels(path: Path, cut: Picture, answers: Sequence[Answer]) -> list[Panel]:
 
 
 def _entry(
-    path: Path, drawn: Path, answers: Sequence[Answer], models: Sequence[Opened]
+    name: str, drawn: Path, answers: Sequence[Answer], models: Sequence[Opened]
 ) -> dict[str, Any]:
     said = [
         {
@@ -208,7 +208,7 @@ def _entry(
         }
         for answer, opened in zip(answers, models, strict=True)
     ]
-    return {"file_name": path.name, "drawn": drawn.name, "models": said}
+    return {"file_name": name, "drawn": drawn.name, "models": said}
 
 
 if __name__ == "__main__":

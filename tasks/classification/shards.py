@@ -26,6 +26,7 @@ from tasks.classification.labels import Classes
 from tasks.classification.pictures import Pictures
 
 LABEL = ".cls"
+_MOST_CLASSES = 10**6
 
 
 class Index(NamedTuple):
@@ -210,7 +211,7 @@ def _split(name: str) -> tuple[str, str]:
 def _number(archive: tarfile.TarFile, member: tarfile.TarInfo, shard: Path) -> int:
     file = archive.extractfile(member)
     text = file.read() if file else b""
-    if not text.strip().isdigit():
+    if not text.strip().isdigit() or int(text) >= _MOST_CLASSES:
         raise DamagedFile(f"{shard}, {member.name}: is {text[:20]!r} and not the number of a class")
     return int(text)
 

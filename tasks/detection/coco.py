@@ -111,13 +111,16 @@ def _entry(annotation: dict[str, Any], row: int, label: int, height: int, width:
             f"has no 'bbox' of four numbers (left, top, width, height) or no 'area' that is one: "
             f"{annotation['bbox']!r}, {annotation.get('area')!r}"
         ) from None
+    crowd = annotation.get("iscrowd")
+    if isinstance(crowd, str) or crowd not in (None, 0, 1):
+        raise BadEntry(f"has the 'iscrowd' {crowd!r}; it must be 0 or 1")
     return Entry(
         annotation["id"],
         row,
         label,
         (left, top, across, down),
         area,
-        bool(annotation.get("iscrowd", 0)),
+        bool(crowd),
         parse(annotation.get("segmentation"), height, width),
     )
 

@@ -50,7 +50,10 @@ def graph(config: TestedConfig, model: DetectionModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     data, test = config.data, config.test
     kept = f"(B, {test.detections}"
-    masks = {"masks": f"{kept}, 28, 28), probabilities within the box"}
+    masks = {
+        "masks": f"{kept}, 28, 28), probabilities within the box; in the picture each is stretched "
+        f"over its box, whose corners may lie within pixels, and cut at {test.mask_threshold}"
+    }
     results = {
         "boxes": f"{kept}, 4), left, top, right, bottom in pixels of the pictures",
         "scores": f"{kept}), falling, above {test.score_threshold}; 0 where nothing was found",
@@ -68,7 +71,9 @@ def graph(config: TestedConfig, model: DetectionModel) -> Graph:
             "backbone": config.backbone,
             "detector": config.model.detector,
             "images": f"bytes (B, 3, H, W), {data.colour}, of any size, tested at a short side of "
-            f"{data.test_short_side}; normalised inside the file by {MEAN} and {STD}",
+            f"{data.test_short_side}, the long one at most {data.longest_side}, rounded; shrunk by "
+            f"OpenCV's INTER_AREA, enlarged by INTER_LINEAR; normalised inside the file by {MEAN} "
+            f"and {STD}",
             **results,
             "nms_threshold": test.nms_threshold,
             "classes": list(data.classes),

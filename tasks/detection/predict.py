@@ -7,7 +7,6 @@ for persons that is what ``python -m tasks.pose.predict --boxes`` takes.
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,7 +132,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     finder = Finder(deploy(model) if config.deploys else model, config)
-    names = _names([*pictures, *videos])
+    names = outputs.names([*pictures, *videos])
     entries: list[dict[str, Any]] = []
     no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
@@ -153,12 +152,6 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     )
     no_pictures.tell("pictures")
     no_videos.tell("videos")
-
-
-def _names(inputs: Sequence[Path]) -> dict[Path, str]:
-    """What each input is called in the results: its file name, or its path if others have that."""
-    counts = Counter(path.name for path in inputs)
-    return {path: path.name if counts[path.name] == 1 else str(path) for path in inputs}
 
 
 def _on_video(finder: Finder, source: Path, target: Path, name: str) -> list[dict[str, Any]]:

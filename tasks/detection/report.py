@@ -1,5 +1,6 @@
 """What an evaluation leaves behind: the result card, detections, scores of classes, pictures."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,6 +85,11 @@ def write(
     print(f"wrote {config.out}/metrics.json, classes.json, detections.json and pictures/")
 
 
+def _digest(names: Sequence[str]) -> str:
+    """A few letters that tell one list of classes from another."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+
+
 def _protocol(config: TestedConfig) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     data, test = config.data, config.test
@@ -97,6 +103,7 @@ def _protocol(config: TestedConfig) -> dict[str, Any]:
         "detections": test.detections,
         **masks,
         "classes": len(data.classes),
+        "class_names": _digest(data.classes),
         "precision": config.precision,
     }
 

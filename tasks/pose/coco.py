@@ -32,10 +32,11 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
     image_ids = np.array([person["image_id"] for person in persons], dtype=np.int64)
     joints = _numbers(persons, "keypoints", COCO.joints * 3, f"{COCO.joints} joints * 3 =", file)
     boxes = _numbers(persons, "bbox", 4, "x, y, width, height:", file)
-    finite = finite_rows(boxes, joints)
+    areas = _areas(persons, file)
+    finite = finite_rows(boxes, joints) & ~np.isinf(areas)
     require_finite(finite, ids, file, on_error)
     boxes, inside = _clean(boxes, np.array([sizes[number] for number in image_ids]))
-    inside &= _areas(persons, file) > 0
+    inside &= areas > 0
     joints = joints.reshape(-1, COCO.joints, 3)
     keep, dropped = _selection(persons, joints, finite, inside)
     if not keep.any():
@@ -98,12 +99,15 @@ def _detections(content: Any, path: Path) -> NDArray[np.float64]:
     if not isinstance(content, list) or not content or not isinstance(content[0], dict):
         raise UserError(f"{path}: is not a box file, which is a list of image_id, bbox and score")
     try:
-        rows = [
-            (entry["image_id"], entry["score"], *entry["bbox"])
-            for entry in content
-            if entry["category_id"] == PERSON
-        ]
-        return np.array(rows, dtype=np.float64).reshape(-1, 6)
+        persons = [entry for entry in content if entry["category_id"] == PERSON]
+        rows = [(entry["image_id"], entry["score"], *entry["bbox"]) for entry in persons]
+        odd = next((row for row in rows if len(row) != 6 or str in map(type, row)), None)
+        if odd is not None:
+            raise ValueError(f"found {odd[2:]} in picture {odd[0]!r} with the score {odd[1]!r}")
+        table = np.array(rows, dtype=np.float64).reshape(-1, 6)
+        if (table[:, 0] % 1).any():
+            raise ValueError("an image_id is no whole number")
+        return table
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(
             f"{path}: a box lacks or garbles image_id, category_id, bbox or score ({error})"
@@ -136,6 +140,11 @@ def _persons(content: Any, file: Path, pictures: Container[int]) -> list[dict[st
                 f"{file}: annotation {entry['id']} is of picture {entry['image_id']}, "
                 "which is not in 'images'"
             )
+        crowd = entry.get("iscrowd")
+        if isinstance(crowd, str) or crowd not in (None, 0, 1):
+            raise DamagedFile(
+                f"{file}: annotation {entry['id']} has the 'iscrowd' {crowd!r}; it must be 0 or 1"
+            )
         if "keypoints" not in entry:
             raise UserError(
                 f"{file}: annotation {entry['id']} has no 'keypoints'; "
@@ -156,9 +165,23 @@ def _numbers(
                 f"{meaning} {length}; is this file in COCO's format?"
             )
     try:
-        return np.array([person[key] for person in persons], dtype=np.float64)
+        table = np.array([person[key] for person in persons])
+        # Texts become numbers all too easily, here and not where the file itself is scored.
+        if table.dtype.kind not in "if":
+            _require_numbers(persons, key, file)
+        return table.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DamagedFile(f"{file}: not all '{key}' are numbers ({error})") from None
+
+
+def _require_numbers(persons: list[dict[str, Any]], key: str, file: Path) -> None:
+    for person in persons:
+        for value in person[key]:
+            if value is not None and type(value) not in (int, float):
+                raise DamagedFile(
+                    f"{file}: annotation {person['id']} has {value!r} in '{key}', where a number "
+                    "must be"
+                )
 
 
 def _areas(persons: list[dict[str, Any]], file: Path) -> NDArray[np.float64]:

@@ -31,9 +31,11 @@ def read_mpii(root: Path, split: str, on_error: str = "stop") -> Annotations:
     content, fingerprint = read_json(file)
     center, scale, points, visible = _columns(content, file)
     joints, head_sizes = np.dstack([points, visible]), np.empty(0)
+    measured = np.ones(len(scale), dtype=bool)
+    truth = root / "annot" / "gt_valid.mat"
     if split == "valid":
-        truth = root / "annot" / "gt_valid.mat"
         joints, head_sizes = _truth(truth, len(scale))
+        measured = head_sizes > 0
         fingerprint = hashlib.sha256((fingerprint + _sha256(truth)).encode()).hexdigest()
     # The files count pixels from 1.
     joints[:, :, :2] -= 1
@@ -42,7 +44,13 @@ def read_mpii(root: Path, split: str, on_error: str = "stop") -> Annotations:
     require_finite(finite, ids, file, on_error)
     labelled = (joints[:, :, 2] > 0).any(axis=1)
     placed = finite & (scale > 0) & (center[:, 0] != -1)
-    keep = labelled & placed
+    keep = labelled & placed & measured
+    if on_error == "stop" and (labelled & placed & ~measured).any():
+        first = int(np.argmax(labelled & placed & ~measured))
+        raise DamagedFile(
+            f"{truth}: person {first} has a head box of no size, by which PCKh divides; correct "
+            "it, or say --data.on_error skip"
+        )
     if not keep.any():
         raise UserError(f"{file}: has no person with joints among {len(ids)} entries")
     images, image_ids = _pictures(root / "images", [str(entry["image"]) for entry in content])
@@ -62,6 +70,7 @@ def read_mpii(root: Path, split: str, on_error: str = "stop") -> Annotations:
         dropped={
             "without joints": int(np.count_nonzero(~labelled)),
             "without a place or size": int(np.count_nonzero(labelled & ~placed)),
+            "without the size of a head": int(np.count_nonzero(labelled & placed & ~measured)),
         },
     )
 

@@ -163,7 +163,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], boxes: Boxes | None
         boxes: of each picture; None takes a whole picture as one box.
     """
     weights = trained.find(config, from_published)
-    targets = outputs.targets(pictures, config.out, ".jpg")
+    targets, names = outputs.targets(pictures, config.out, ".jpg"), outputs.names(pictures)
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     if config.deploys:
@@ -179,7 +179,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], boxes: Boxes | None
             if chosen:
                 found = find_people(model, picture, chosen, config)
                 picture = _drawn(picture, found, config)
-                people += _entries(path, targets[path], found)
+                people += _entries(names[path], targets[path], found)
             image.write(targets[path], picture)
     _write_json(config, people)
     seen = len(pictures) - left_out.count
@@ -215,10 +215,10 @@ def _drawn(picture: NDArray[np.uint8], found: Found, config: TestedConfig) -> ND
     return draw_people(picture, found.joints[::-1], skeleton, config.test.joint_threshold)
 
 
-def _entries(path: Path, drawn: Path, found: Found) -> list[dict[str, Any]]:
+def _entries(name: str, drawn: Path, found: Found) -> list[dict[str, Any]]:
     return [
         {
-            "file_name": path.name,
+            "file_name": name,
             "drawn": drawn.name,
             "box": list(box.xywh),
             "score": float(score),

@@ -112,6 +112,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     labels_to = outputs.targets(pictures, config.out, ".png", videos, (_LEGEND,))
     overlays_to = outputs.targets(pictures, config.out, "_overlay.jpg", videos)
     videos_to = outputs.targets(videos, config.out, ".mp4", pictures)
+    names = outputs.names([*pictures, *videos])
     world = distributed.start(config.engine.device)
     model = restore(config, weights, world.device)
     segmenter = Segmenter(deploy(model) if config.deploys else model, config)
@@ -119,12 +120,13 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
         with no_pictures:
-            entries.append(_segment_picture(segmenter, path, labels_to[path], overlays_to[path]))
+            written = _segment_picture(segmenter, path, labels_to[path], overlays_to[path])
+            entries.append({"file_name": names[path], **written})
     for path in videos:
         target = videos_to[path]
         with no_videos:
             frames = video.transform(path, target, segmenter.overlay)
-            entries.append({"file_name": path.name, "overlay": target.name, "frames": frames})
+            entries.append({"file_name": names[path], "overlay": target.name, "frames": frames})
     _write_key(config.out, segmenter, entries)
     counts = len(pictures) - no_pictures.count, len(videos) - no_videos.count
     print(f"segmented {counts[0]} pictures and {counts[1]} videos in {config.out}")
@@ -139,7 +141,6 @@ def _segment_picture(segmenter: Segmenter, path: Path, target: Path, drawn: Path
     write_labels(target, labels, segmenter.colours)
     image.write(drawn, overlay(picture, labels, segmenter.classes, segmenter.colours))
     return {
-        "file_name": path.name,
         "labels": target.name,
         "overlay": drawn.name,
         "shares": segmenter.shares(labels),

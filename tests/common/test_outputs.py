@@ -54,3 +54,8 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
         outputs.write_text(path, "new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.json"]
     assert path.read_text() == "old"
+
+
+def test_inputs_of_one_name_are_told_apart():
+    inputs = [Path("a/x.jpg"), Path("b/x.jpg"), Path("b/y.jpg")]
+    assert list(outputs.names(inputs).values()) == ["a/x.jpg", "b/x.jpg", "y.jpg"]

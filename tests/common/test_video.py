@@ -1,5 +1,7 @@
 """Videos are read and written frame by frame."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -53,3 +55,12 @@ def test_what_is_no_video_is_told(tmp_path, clip):
 def test_videos_are_known_by_their_names(tmp_path):
     assert video.is_video(tmp_path / "a.MP4")
     assert not video.is_video(tmp_path / "a.jpg")
+
+
+def test_a_video_that_ends_early_is_told(clip, tmp_path, monkeypatch, capsys):
+    video.transform(clip, tmp_path / "out.mp4", lambda frame: frame)
+    assert capsys.readouterr().err == ""
+    decoded = video._decoded
+    monkeypatch.setattr(video, "_decoded", lambda capture: itertools.islice(decoded(capture), 3))
+    assert video.transform(clip, tmp_path / "out.mp4", lambda frame: frame) == 3
+    assert "of the 6 frames that it speaks of 3 could be decoded" in capsys.readouterr().err

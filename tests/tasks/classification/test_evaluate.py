@@ -186,3 +186,12 @@ def test_the_official_list_has_the_folders_score(root, tmp_path, monkeypatch):
     found, expected = (card.read(tmp_path / one / "metrics.json") for one in ("list", "out"))
     assert found.metrics == expected.metrics
     assert found.data["images"] == 12
+
+
+def test_guess_and_rank_agree_where_probabilities_are_rounded_to_one():
+    """Of logits 0 and 1e-8 the second is larger, though a softmax makes halves of both."""
+    logits = torch.tensor([[0.0, 1e-8, -1.0]])
+    batch = {"image": logits, "label": torch.tensor([1]), "index": torch.tensor([0])}
+    (answer,) = evaluate._answers(nn.Identity(), batch)
+    assert (answer.rank, answer.guess) == (0, 1)
+    assert answer.confidence == pytest.approx(logits.softmax(1)[0, 1].item())

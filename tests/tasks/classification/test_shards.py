@@ -136,6 +136,7 @@ PICTURE = ("1.jpg", b"bytes of a picture")
         ([("1.cls", b"0")], "1 has no picture"),
         ([("1.txt", b"0")], "it holds no samples"),
         ([PICTURE, ("1.cls", b"cat")], r"1\.cls: is b'cat' and not the number of a class"),
+        ([PICTURE, ("1.cls", b"9" * 20)], r"1\.cls: is b'9+' and not the number of a class"),
         ([PICTURE, PICTURE, ("1.cls", b"0")], "holds two pictures called 1"),
         ([PICTURE, ("1.cls", b"7")], r"1\.jpg: is of class 7, but .*only 3, from 0 to 2"),
     ],

@@ -157,6 +157,7 @@ DAMAGED = [
         {"segmentation": small.runs(np.ones((160, 120), np.uint8))},
         "annotation 501 has run lengths of size [160, 120]",
     ),
+    ({"iscrowd": "0"}, "annotation 501 has the 'iscrowd' '0'; it must be 0 or 1"),
     (
         {"segmentation": {"size": [120, 160], "counts": [10, 20]}},
         "annotation 501 has run lengths of 30 pixels, its picture has 19,200",

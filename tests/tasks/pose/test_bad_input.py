@@ -251,6 +251,32 @@ def test_joint_lists_of_the_wrong_length(root, on_error):
 
 
 @pytest.mark.parametrize("field", ["bbox", "keypoints"])
+@pytest.mark.parametrize("value", ["2", [1]])
+def test_what_is_no_number(root, field, value):
+    """Scoring takes the file's own values, long after they were read."""
+    coco = small.content()
+    coco["annotations"][1][field][2] = value
+    file = small.write_coco(root, coco) / "annotations" / "person_keypoints_val2017.json"
+    line = refused(lambda: read_coco(root, "val2017", "skip"), file)
+    assert f"101 has {value!r} in '{field}'" in line or f"not all '{field}' are numbers" in line
+
+
+def test_a_crowd_is_zero_or_one(root):
+    coco = small.content()
+    coco["annotations"][1]["iscrowd"] = "0"
+    small.write_coco(root, coco)
+    refused_coco(root, "annotation 101 has the 'iscrowd' '0'; it must be 0 or 1")
+
+
+def test_an_area_that_is_not_finite(root):
+    coco = small.content()
+    coco["annotations"][1]["area"] = float("inf")
+    small.write_coco(root, coco)
+    refused_coco(root, "not finite", "first 101", "--data.on_error skip")
+    assert read_coco(root, "val2017", on_error="skip").ids.tolist() == [100, 102]
+
+
+@pytest.mark.parametrize("field", ["bbox", "keypoints"])
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), None])
 def test_numbers_that_are_not_finite(root, field, number):
     coco = small.content()

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
@@ -80,3 +81,22 @@ def test_mpii_persons_without_a_place(root):
     found = read_mpii(root, "train")
     assert found.ids.tolist() == [2]
     assert "1 without joints, 1 without a place or size" in found.summary()
+
+
+@pytest.mark.parametrize("value", [np.nan, None])
+def test_a_head_without_size(root, value):
+    """PCKh divides by it: better told before training than at its end."""
+    _, heads = small.write_mpii(root)
+    file = root / "annot" / "gt_valid.mat"
+    content = {key: one for key, one in loadmat(file).items() if not key.startswith("__")}
+    content["headboxes_src"][1, :, 1] = (
+        content["headboxes_src"][0, :, 1] if value is None else value
+    )
+    savemat(file, content)
+    refused(lambda: read_mpii(root, "valid"), file, "person 1 has a head box of no size")
+    found = read_mpii(root, "valid", on_error="skip")
+    assert found.ids.tolist() == [0, 2]
+    assert "1 without the size of a head" in found.summary()
+    np.testing.assert_allclose(
+        found.head_sizes, np.linalg.norm(heads[1] - heads[0], axis=0)[[0, 2]]
+    )

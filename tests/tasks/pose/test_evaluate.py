@@ -175,6 +175,7 @@ def test_the_command_writes_card_results_and_pictures(tmp_path, monkeypatch, cap
     one = card.read(tmp_path / "run" / "metrics.json")
     assert one.task == "pose"
     assert one.protocol["boxes"] == "ground truth"
+    assert one.protocol["padding"] == 1.1
     assert one.protocol["colour"] == "RGB"
     assert one.data["images"] == one.data["boxes"] == 3
     assert one.checkpoint["epoch"] == 3
