@@ -16,6 +16,9 @@ Picture = NDArray[np.uint8]
 Colour = Literal["RGB", "BGR"]
 Reduction = Literal[1, 2, 4, 8]
 
+# What is wrong with a file is said in one line here, and not by OpenCV before it.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _OPAQUE = frozenset({".bmp", ".jpeg", ".jpg"})
 

@@ -68,10 +68,10 @@ class DataConfig:
         if self.short_side < 0:
             raise UserError(f"--data.short_side is {self.short_side}; it must be 0 or more pixels")
         low, high = self.scales
-        if not 0 < low <= high:
+        if not 0 < low <= high <= 100:
             raise UserError(
                 f"--data.scales is {list(self.scales)}; it takes a least and a greatest scale, "
-                "above 0, such as [0.5, 2.0]"
+                "above 0 and at most 100, such as [0.5, 2.0]"
             )
         for flag in ("flip_probability", "blur_probability"):
             if not 0 <= getattr(self, flag) <= 1:
@@ -183,9 +183,10 @@ class TestConfig:
     def __post_init__(self) -> None:
         if self.short_side < 0:
             raise UserError(f"--test.short_side is {self.short_side}; it must be 0 or more pixels")
-        if not self.scales or any(not scale > 0 for scale in self.scales):
+        if not self.scales or not all(0 < scale <= 100 for scale in self.scales):
             raise UserError(
-                f"--test.scales is {list(self.scales)}; it takes scales above 0, such as [1.0]"
+                f"--test.scales is {list(self.scales)}; it takes scales above 0 and at most 100, "
+                "such as [1.0]"
             )
         if self.window is not None and min(self.window) < 1:
             raise UserError(

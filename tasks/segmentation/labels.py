@@ -34,6 +34,15 @@ UNKNOWN = 254
 _SHOWN = 3
 
 
+def _spread(path: Path) -> int:
+    """By how much Pillow spreads the values of a grey PNG of 2 or 4 bits over 0..255."""
+    with path.open("rb") as file:
+        header = file.read(26)  # signature, then IHDR: bit depth and colour type come last
+    if header[:8] != b"\x89PNG\r\n\x1a\n" or header[25] != 0:
+        return 1
+    return {2: 85, 4: 17}.get(header[24], 1)
+
+
 class LabelReader:
     """Reads label maps into bytes: 0 up to the number of classes, and IGNORED.
 
@@ -106,6 +115,8 @@ class LabelReader:
                     return np.asarray(mask.convert("RGB"))
                 # Black and white are 0 and 1 as values, and 0 and 255 as greys.
                 stored = np.asarray(mask.convert("L") if mask.mode == "1" and self.grey else mask)
+                if mask.mode == "L" and not self.grey:
+                    stored = stored // _spread(path)
         except FileNotFoundError:
             raise DamagedFile(f"{path}: no such label map") from None
         except _UNREADABLE as error:

@@ -88,7 +88,12 @@ def write(
 
 def _protocol(config: TestedConfig) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
-    test = config.test
+    test, data = config.test, config.data
+    masks: dict[str, Any] = {"values": list(data.values)} if data.values else {}
+    if data.unknown == "ignore":
+        masks["unknown"] = "ignored"
+    if data.palette:
+        masks["palette"] = [list(colour) for colour in data.palette]
     windows = {} if test.window is None else {"window": list(test.window), "overlap": test.overlap}
     return {
         "scored_at": "original size",
@@ -96,8 +101,9 @@ def _protocol(config: TestedConfig) -> dict[str, Any]:
         "scales": list(test.scales),
         "flip": test.flip,
         **windows,
-        "classes": len(config.data.classes),
-        "ignore_index": config.data.ignore_index,
+        "classes": len(data.classes),
+        "ignore_index": data.ignore_index,
+        **masks,
         "precision": config.precision,
     }
 

@@ -31,6 +31,8 @@ def test_lists_and_nested_lists_on_the_command_line(tmp_path):
         ("--data.short_side", "-1"),
         ("--data.scales", "[2.0, 0.5]"),
         ("--data.scales", "[0, 1]"),
+        ("--data.scales", "[1, .inf]"),
+        ("--test.scales", "[.inf]"),
         ("--data.flip_probability", "1.5"),
         ("--data.blur_probability", "-0.1"),
         ("--data.ignore_index", "256"),

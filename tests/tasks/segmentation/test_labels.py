@@ -1,5 +1,8 @@
 """Label maps of every kind of file, and what is said about those that do not fit."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +54,32 @@ def test_grey_files_of_all_depths_hold_values(tmp_path, kind):
     path = tmp_path / ("a.tif" if kind == "I" else "a.png")
     Image.fromarray(truth.astype(dtype)).save(path)
     assert np.array_equal(LabelReader(3).read(path), truth)
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def write_grey(path, values, bits):
+    """A grey PNG of few bits, as the standard (ISO 15948) packs it: the first pixel highest."""
+    height, width = values.shape
+    each = 8 // bits
+    padded = np.pad(values, ((0, 0), (0, -width % each))).reshape(height, -1, each)
+    packed = (padded << (bits * np.arange(each)[::-1])).sum(axis=2).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_files_of_few_bits_hold_values_too(tmp_path, bits):
+    truth = np.random.default_rng(0).integers(0, 3, (9, 13))
+    write_grey(tmp_path / "a.png", truth, bits)
+    assert np.array_equal(LabelReader(3).read(tmp_path / "a.png"), truth)
+    spread = 255 // (2**bits - 1)  # as viewers show them, and as a palette of greys names them
+    palette = tuple((spread * k,) * 3 for k in range(3))
+    assert np.array_equal(LabelReader(3, palette=palette).read(tmp_path / "a.png"), truth)
 
 
 @pytest.mark.parametrize("palette", [(), ((0, 0, 0), (128, 0, 0), (0, 128, 0))])
