@@ -8,7 +8,17 @@ from torch import Tensor, nn
 from backbone.fold import chains, fold, hooked
 
 _NO_SCALARS: list[float | None] = []
-_ONEDNN = (torch.float32, torch.bfloat16)
+
+
+def _types() -> tuple[torch.dtype, ...]:
+    """The types that oneDNN convolves on this CPU: its bf16 needs AVX-512 or better."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return ()
+    low = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (torch.float32, torch.bfloat16) if low else (torch.float32,)
+
+
+_ONEDNN = _types()
 
 
 class Convolution(nn.Conv2d):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from backbone import MODELS, deploy, res2net, resnet
+from backbone import MODELS, deploy, fused, res2net, resnet
 from backbone.deploy import require_compiler
 from backbone.fused import Convolution, PackedConvolution
 
@@ -97,6 +97,16 @@ def test_a_block_may_overwrite_only_what_is_its_own(randomise):
 
 
 def test_bf16_is_near_and_in_bf16(randomise):
+    trunk = randomise(FAMILIES["res2net"]())
+    fast, x = deploy(trunk, precision="bf16"), torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        found = fast(x)
+        assert found.c5.dtype is torch.bfloat16
+        agree([feature.float() for feature in found], trunk(x), 0.02)
+
+
+def test_bf16_on_a_processor_for_which_onednn_has_no_kernels(randomise, monkeypatch):
+    monkeypatch.setattr(fused, "_ONEDNN", (torch.float32,))
     trunk = randomise(FAMILIES["res2net"]())
     fast, x = deploy(trunk, precision="bf16"), torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
