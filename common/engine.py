@@ -136,7 +136,7 @@ class Engine:
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         first = progress.samples // config.batch_size * config.accumulate
-        terms = [self._micro_batch(*indexed) for indexed in enumerate(self._next_batches(), first)]
+        terms = [self._micro_batch(first + index) for index in range(config.accumulate)]
         if config.clip:
             nn.utils.clip_grad_norm_(self.parameters, config.clip)
         self.optimizer.step()
@@ -149,10 +149,10 @@ class Engine:
         self.watch.note(step, mean)
         return mean
 
-    def _micro_batch(self, index: int, batch: Any) -> Tensor:
+    def _micro_batch(self, index: int) -> Tensor:
         """Forward and backward of the epoch's micro-batch `index`; returns the loss terms (T,)."""
         config, progress = self.config, self.progress
-        batch = to_device(batch, self.world.device, config.channels_last)
+        batch = self._next_batch()
         sampling.seed_all(sampling.seed_for(config.seed, progress.epoch, index, self.world.rank))
         # Gradients travel between ranks once a step, with the last micro-batch.
         last = (index + 1) % config.accumulate == 0
@@ -166,15 +166,12 @@ class Engine:
             (terms.sum() / config.accumulate).backward()  # type: ignore[no-untyped-call]
         return terms.detach()
 
-    def _next_batches(self) -> list[Any]:
-        """This rank's micro-batches of a step, still on the CPU."""
-        batches = [next(self.batches) for _ in range(self.config.accumulate)]
-        errors = [batch for batch in batches if isinstance(batch, UserError)]
-        distributed.raise_first(errors[0] if errors else None, self.world)
+    def _next_batch(self) -> Any:
+        batch = next(self.batches)
+        distributed.raise_first(batch if isinstance(batch, UserError) else None, self.world)
         if self.data.on_error == "skip":
-            texts = [text for batch in batches for text in batch.pop("skipped")]
-            self.skipped += [line for text in texts for line in text.splitlines()]
-        return batches
+            self.skipped += [line for text in batch.pop("skipped") for line in text.splitlines()]
+        return to_device(batch, self.world.device, self.config.channels_last)
 
     def _must_stop(self, look: bool) -> bool:
         """Whether a signal came to any rank; raises if a loss was not finite on any.

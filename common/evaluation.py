@@ -45,7 +45,7 @@ def infer(
     samples that do not stack.
 
     Raises:
-        UserError: the data set raised it for a sample.
+        UserError: the data set raised it for a sample of any rank; then all ranks raise it.
     """
     length = len(dataset)
     shard = range(length * world.rank // world.size, length * (world.rank + 1) // world.size)
