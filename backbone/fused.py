@@ -112,7 +112,7 @@ def wants_gradients(*tensors: Tensor) -> bool:
 def packable(layer: Convolution) -> bool:
     """Whether oneDNN has this convolution in one call."""
     return (
-        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        bool(_ONEDNN)
         and layer.weight.device.type == "cpu"
         and layer.padding_mode == "zeros"
         and not isinstance(layer.padding, str)

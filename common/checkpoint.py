@@ -24,6 +24,7 @@ from typing import Any
 import torch
 import yaml
 
+from common import outputs
 from common.errors import UserError
 
 FORMAT = 1
@@ -241,12 +242,7 @@ class RunDirectory:
 
     def write_config(self) -> None:
         """Write config.yaml, whole or not at all."""
-        unfinished = self.config.with_name(self.config.name + ".tmp")
-        try:
-            unfinished.write_text(self.config_text)
-            unfinished.replace(self.config)
-        except OSError as error:
-            raise UserError(f"{self.config}: cannot be written: {error.strerror}") from error
+        outputs.write_text(self.config, self.config_text)
 
     def require_same(self, payload: Mapping[str, Any], samples: int) -> None:
         """Refuse to resume under another config or on another number of samples.
@@ -260,8 +256,8 @@ class RunDirectory:
         """
         if "optimizer" not in payload:
             raise UserError(
-                f"{self.last}: holds no optimizer, as the best.pt of a run; it cannot be gone on "
-                f"with: start another --out with --finetune {self.last}"
+                f"{self.last}: holds no optimizer, as the best.pt of a run, and cannot be resumed; "
+                f"start another --out with --finetune {self.last}"
             )
         learnt = payload.get("samples")  # checkpoints of old do not say
         changed = differences(payload["config"], self.config_text)

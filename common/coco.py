@@ -1,6 +1,6 @@
 """Data sets in COCO's form: where their files lie, and the pictures that they list."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +119,14 @@ def require_keys(entries: Sequence[Any], keys: Sequence[str], what: str, file: P
         if missing:
             which = entry.get("id", f"number {place}")
             raise DamagedFile(f"{file}: {what} {which} has no '{missing[0]}'")
+
+
+def crowd_fault(annotation: Mapping[str, Any]) -> str | None:
+    """What is wrong with an annotation's 'iscrowd', such as the text "0", which counts as true."""
+    found = annotation.get("iscrowd")
+    if isinstance(found, str) or found not in (None, 0, 1):
+        return f"has the 'iscrowd' {found!r}; it must be 0 or 1"
+    return None
 
 
 def require_whole(values: Iterable[tuple[Any, str, str]], file: Path) -> None:

@@ -17,6 +17,8 @@ class LeftOut:
             with left_out:
                 work_on(read(path))
 
+    `count` is how many were left out, `kept` how many were not.
+
     Args:
         on_error: "skip" tells of a DamagedFile on stderr and goes on behind the block; "stop" lets
             it rise.
@@ -24,7 +26,7 @@ class LeftOut:
 
     def __init__(self, on_error: OnError) -> None:
         self.on_error = on_error
-        self.count = 0
+        self.count = self.kept = 0
 
     def __enter__(self) -> None:
         return None
@@ -35,6 +37,7 @@ class LeftOut:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
+        self.kept += error is None
         if self.on_error == "stop" or not isinstance(error, DamagedFile):
             return False
         self.count += 1

@@ -55,13 +55,13 @@ class OptimizerConfig:
                 raise UserError(
                     f"--optimizer.{name} {getattr(self, name)}: must be above 0 and finite"
                 )
-        if self.warmup_epochs > 1e6:
-            raise UserError(f"--optimizer.warmup_epochs {self.warmup_epochs}: must be below 1e6")
         for name in ("weight_decay", "warmup_epochs", "final_rate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(
                     f"--optimizer.{name} {getattr(self, name)}: must not be negative or infinite"
                 )
+        if self.warmup_epochs > 1e6:
+            raise UserError(f"--optimizer.warmup_epochs {self.warmup_epochs}: must be at most 1e6")
         for name in ("momentum", "warmup_factor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--optimizer.{name} {getattr(self, name)}: must be from 0 to 1")

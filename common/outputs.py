@@ -1,4 +1,4 @@
-"""Where the results of predict go: never onto an input, never two onto one file."""
+"""Where results go: never onto an input, never two onto one file, never half a file."""
 
 from collections import Counter
 from collections.abc import Sequence

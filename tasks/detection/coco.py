@@ -111,16 +111,15 @@ def _entry(annotation: dict[str, Any], row: int, label: int, height: int, width:
             f"has no 'bbox' of four numbers (left, top, width, height) or no 'area' that is one: "
             f"{annotation['bbox']!r}, {annotation.get('area')!r}"
         ) from None
-    crowd = annotation.get("iscrowd")
-    if isinstance(crowd, str) or crowd not in (None, 0, 1):
-        raise BadEntry(f"has the 'iscrowd' {crowd!r}; it must be 0 or 1")
+    if (fault := coco.crowd_fault(annotation)) is not None:
+        raise BadEntry(fault)
     return Entry(
         annotation["id"],
         row,
         label,
         (left, top, across, down),
         area,
-        bool(crowd),
+        bool(annotation.get("iscrowd")),
         parse(annotation.get("segmentation"), height, width),
     )
 

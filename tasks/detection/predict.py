@@ -134,24 +134,23 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     finder = Finder(deploy(model) if config.deploys else model, config)
     names = outputs.names([*pictures, *videos])
     entries: list[dict[str, Any]] = []
-    no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
+    left_pictures, left_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        with no_pictures:
+        with left_pictures:
             picture = image.read(path, rotate=True)  # people look at their pictures upright
             found = finder.find(picture)
             image.write(targets[path], finder.draw(picture, found))
             entries += finder.entries(found, {"file_name": names[path]})
     for path in videos:
-        with no_videos:
+        with left_videos:
             entries += _on_video(finder, path, videos_to[path], names[path])
     outputs.write_text(config.out / "detections.json", json.dumps(entries, indent=1) + "\n")
-    counts = len(pictures) - no_pictures.count, len(videos) - no_videos.count
     print(
-        f"{len(entries)} objects in {counts[0]} pictures and {counts[1]} videos, "
+        f"{len(entries)} objects in {left_pictures.kept} pictures and {left_videos.kept} videos, "
         f"drawn in {config.out}"
     )
-    no_pictures.tell("pictures")
-    no_videos.tell("videos")
+    left_pictures.tell("pictures")
+    left_videos.tell("videos")
 
 
 def _on_video(finder: Finder, source: Path, target: Path, name: str) -> list[dict[str, Any]]:

@@ -140,11 +140,8 @@ def _persons(content: Any, file: Path, pictures: Container[int]) -> list[dict[st
                 f"{file}: annotation {entry['id']} is of picture {entry['image_id']}, "
                 "which is not in 'images'"
             )
-        crowd = entry.get("iscrowd")
-        if isinstance(crowd, str) or crowd not in (None, 0, 1):
-            raise DamagedFile(
-                f"{file}: annotation {entry['id']} has the 'iscrowd' {crowd!r}; it must be 0 or 1"
-            )
+        if (fault := coco.crowd_fault(entry)) is not None:
+            raise DamagedFile(f"{file}: annotation {entry['id']} {fault}")
         if "keypoints" not in entry:
             raise UserError(
                 f"{file}: annotation {entry['id']} has no 'keypoints'; "

@@ -182,8 +182,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], boxes: Boxes | None
                 people += _entries(names[path], targets[path], found)
             image.write(targets[path], picture)
     _write_json(config, people)
-    seen = len(pictures) - left_out.count
-    print(f"{len(people)} people in {seen} pictures, drawn in {config.out}")
+    print(f"{len(people)} people in {left_out.kept} pictures, drawn in {config.out}")
     if without:
         print(f"{without} of the pictures have no box and are shown as they are")
     left_out.tell("pictures")

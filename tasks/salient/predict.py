@@ -132,20 +132,19 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     model = restore(config, weights, world.device)
     if config.deploys:
         model = deploy(model)
-    no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
+    left_pictures, left_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        with no_pictures:
+        with left_pictures:
             _picture(model, config, path, targets)
     frames = 0
     for path in videos:
-        with no_videos:
+        with left_videos:
             frames += _video(model, config, path, clips[path])
-    counts = len(pictures) - no_pictures.count, len(videos) - no_videos.count
-    parts = [f"{counts[0]} pictures"] if pictures else []
-    parts += [f"{counts[1]} videos ({frames} frames)"] if videos else []
+    parts = [f"{left_pictures.kept} pictures"] if pictures else []
+    parts += [f"{left_videos.kept} videos ({frames} frames)"] if videos else []
     print(f"{' and '.join(parts)} in {config.out}")
-    no_pictures.tell("pictures")
-    no_videos.tell("videos")
+    left_pictures.tell("pictures")
+    left_videos.tell("videos")
 
 
 def _picture(

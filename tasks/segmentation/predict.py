@@ -117,21 +117,20 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     model = restore(config, weights, world.device)
     segmenter = Segmenter(deploy(model) if config.deploys else model, config)
     entries: list[dict[str, Any]] = []
-    no_pictures, no_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
+    left_pictures, left_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
     for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        with no_pictures:
+        with left_pictures:
             written = _segment_picture(segmenter, path, labels_to[path], overlays_to[path])
             entries.append({"file_name": names[path], **written})
     for path in videos:
         target = videos_to[path]
-        with no_videos:
+        with left_videos:
             frames = video.transform(path, target, segmenter.overlay)
             entries.append({"file_name": names[path], "overlay": target.name, "frames": frames})
     _write_key(config.out, segmenter, entries)
-    counts = len(pictures) - no_pictures.count, len(videos) - no_videos.count
-    print(f"segmented {counts[0]} pictures and {counts[1]} videos in {config.out}")
-    no_pictures.tell("pictures")
-    no_videos.tell("videos")
+    print(f"segmented {left_pictures.kept} pictures and {left_videos.kept} videos in {config.out}")
+    left_pictures.tell("pictures")
+    left_videos.tell("videos")
 
 
 def _segment_picture(segmenter: Segmenter, path: Path, target: Path, drawn: Path) -> dict[str, Any]:

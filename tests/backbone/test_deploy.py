@@ -96,17 +96,11 @@ def test_a_block_may_overwrite_only_what_is_its_own(randomise):
     assert all(torch.equal(one, other) for one, other in zip(first, kept, strict=True))
 
 
-def test_bf16_is_near_and_in_bf16(randomise):
-    trunk = randomise(FAMILIES["res2net"]())
-    fast, x = deploy(trunk, precision="bf16"), torch.randn(2, 3, 64, 64)
-    with torch.inference_mode():
-        found = fast(x)
-        assert found.c5.dtype is torch.bfloat16
-        agree([feature.float() for feature in found], trunk(x), 0.02)
-
-
-def test_bf16_on_a_processor_for_which_onednn_has_no_kernels(randomise, monkeypatch):
-    monkeypatch.setattr(fused, "_ONEDNN", (torch.float32,))
+@pytest.mark.parametrize("kernels", ["as here", "none"])
+def test_bf16_is_near_and_in_bf16(randomise, monkeypatch, kernels):
+    """Also on processors for which oneDNN has no kernels in it."""
+    if kernels == "none":
+        monkeypatch.setattr(fused, "_ONEDNN", (torch.float32,))
     trunk = randomise(FAMILIES["res2net"]())
     fast, x = deploy(trunk, precision="bf16"), torch.randn(2, 3, 64, 64)
     with torch.inference_mode():

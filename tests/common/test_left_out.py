@@ -14,7 +14,7 @@ def test_damaged_files_are_told_counted_and_left_out(capsys):
             read.append(name)
     left_out.tell("pictures")
     assert read == ["b.png"]
-    assert left_out.count == 2
+    assert (left_out.count, left_out.kept) == (2, 1)
     printed = capsys.readouterr()
     assert printed.err == "skipped: a.png: is cut short\nskipped: c.png: is cut short\n"
     assert printed.out == "2 pictures could not be read and were left out\n"
