@@ -22,12 +22,13 @@ import torch
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as F
 
-from common import image, optim
-from common.checkpoint import RunDirectory
-from common.distributed import World
-from common.engine import Engine, EngineConfig, TrainData
+from common.reading import image
 from common.sample import backgrounds
-from common.sampling import generator_for
+from common.training import optim
+from common.training.checkpoint import RunDirectory
+from common.training.distributed import World
+from common.training.engine import Engine, EngineConfig, TrainData
+from common.training.sampling import generator_for
 from tasks.classification import folders, pack, shards
 from tasks.classification.config import Config, DataConfig
 from tasks.classification.data import TrainSet, read_splits

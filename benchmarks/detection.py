@@ -21,8 +21,8 @@ from pycocotools import mask as coco_mask
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms.v2 import functional as F
 
-from common import image as pictures
-from common.sampling import generator_for
+from common.reading import image as pictures
+from common.training.sampling import generator_for
 from tasks.detection.annotations import Annotations
 from tasks.detection.config import DataConfig
 from tasks.detection.data import TestSet, TrainSet, read_annotations

@@ -23,11 +23,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from backbone import MODELS
-from common import distributed, sampling
-from common.checkpoint import RunDirectory
-from common.distributed import World
-from common.engine import Engine, EngineConfig, Progress, TrainData
-from common.evaluation import to_device
+from common.training import distributed, sampling
+from common.training.checkpoint import RunDirectory
+from common.training.distributed import World
+from common.training.engine import Engine, EngineConfig, Progress, TrainData
+from common.training.evaluation import to_device
 
 
 class Noise:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 
-from common import image as pictures
-from common.sampling import generator_for
+from common.reading import image as pictures
+from common.training.sampling import generator_for
 from tasks.pose.config import DataConfig
 from tasks.pose.data import TestSet, TrainSet, read_coco
 from tasks.pose.sample import sample_set

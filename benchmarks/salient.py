@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from tasks.salient.metrics import measure, scores
-from tasks.salient.shapes import coverage, random_shape
+from tasks.salient.sample.shapes import coverage, random_shape
 
 WIDTH, HEIGHT = 400, 300
 PICTURES, PART, REPEATS = 1000, 50, 3

@@ -17,8 +17,8 @@ import torch
 from scipy.io import savemat
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from common import image
-from common.sampling import generator_for
+from common.reading import image
+from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import TestSet, TrainSet, read_split
 from tasks.segmentation.evaluate import with_classes

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.speaker import audio, sample
 from tasks.speaker.config import Config, DataConfig, ModelConfig
 from tasks.speaker.data import training_set

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from backbone import MODELS, deploy, res2net, resnet
-from common import export
-from common.export import Graph
-from common.trained import Trained
+from common.commands import export
+from common.commands.export import Graph
+from common.commands.trained import Trained
 from tasks.classification.labels import numbered
 from tasks.segmentation.config import ModelConfig
 from tasks.segmentation.decoder import DECODERS

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backbone import MODELS, WEIGHTS
-from common import config
+from common.commands import config
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(ROOT.glob("tasks/*/configs/*.yaml"))

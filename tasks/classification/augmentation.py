@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from common.errors import UserError
-from common.image import Picture
+from common.reading.image import Picture
 from tasks.classification.config import DataConfig, LossConfig
 
 MEAN_COLOUR = (124, 116, 104)

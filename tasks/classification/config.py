@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.config import LoaderConfig
-from common.engine import EngineConfig
 from common.errors import UserError
-from common.optim import OptimizerConfig
+from common.training.optim import OptimizerConfig
+from common.training.settings import EngineConfig, LoaderConfig
 
 
 @dataclass(frozen=True, kw_only=True)

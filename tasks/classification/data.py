@@ -7,8 +7,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from common.errors import UserError
-from common.image import planes
-from common.left_out import LeftOut, OnError
+from common.reading.image import planes
+from common.reading.left_out import LeftOut, OnError
 from tasks.classification import folders, labels, official, sample, shards
 from tasks.classification.config import Config, DataConfig, TestConfig
 from tasks.classification.labels import Classes
@@ -82,7 +82,7 @@ def _class_list(root: Path, data: DataConfig) -> Classes | None:
 
 
 class TrainSet:
-    """Pictures as training samples; common.sampling draws from it."""
+    """Pictures as training samples; common.training.sampling draws from it."""
 
     def __init__(self, pictures: Pictures, config: DataConfig) -> None:
         self.pictures = pictures

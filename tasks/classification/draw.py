@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.image import Picture
+from common.reading.image import Picture
 
 SIDE = 256
 """Pixels of a picture on the sheet."""

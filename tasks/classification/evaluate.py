@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from backbone import WEIGHTS, WeightsError, deploy
-from common import command, distributed, trained
-from common.distributed import World
+from common.commands import command, trained
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.evaluation import infer
-from common.trained import Trained
+from common.training import distributed
+from common.training.distributed import World
+from common.training.evaluation import infer
 from tasks.classification import inference, labels, report
 from tasks.classification.config import Config
 from tasks.classification.data import Pictures, TestSet, read_split

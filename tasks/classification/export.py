@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from backbone import WeightsError, deploy
-from common import command, export, trained
-from common.export import ExportFlags, Graph
+from common.commands import command, export, trained
+from common.commands.export import ExportFlags, Graph
 from tasks.classification.inference import TestedConfig, class_count, classes_of, find, restore
 from tasks.classification.labels import Classes, numbered
 from tasks.classification.model import MEAN, STD, Classifier

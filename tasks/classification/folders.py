@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.image import SUFFIXES, is_picture
+from common.reading.image import SUFFIXES, is_picture
 from tasks.classification.labels import WORDNET_ID, Classes
 from tasks.classification.pictures import Files, Pictures
 

@@ -9,10 +9,10 @@ import torch
 import backbone
 from backbone import WEIGHTS, detect
 from backbone.weights import fetch
-from common import config as configuration
-from common import trained
+from common.commands import config as configuration
+from common.commands import trained
+from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from common.trained import Trained, TrainedFlags
 from tasks.classification import labels
 from tasks.classification.config import Config
 from tasks.classification.labels import Classes

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.annotations import read_text
 from common.errors import UserError
+from common.reading.annotations import read_text
 
 FILE = "classes.txt"
 """Beside the splits of a data set, and in a run directory."""

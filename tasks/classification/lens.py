@@ -28,9 +28,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from backbone import Bottle2neck, WeightsError
-from common import command, distributed, outputs, trained
-from common.distributed import World
+from common import outputs
+from common.commands import command, trained
 from common.errors import UserError
+from common.training import distributed
+from common.training.distributed import World
 from tasks.classification import inference, lens_chart
 from tasks.classification.data import Pictures
 from tasks.classification.evaluate import evaluate, read_pictures

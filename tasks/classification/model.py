@@ -9,10 +9,10 @@ from backbone.detect import hint
 from backbone.trunk import Trunk
 from backbone.variants import MODELS
 from backbone.weights import UNUSED_PROJECTIONS
-from common.config import choose
+from common.commands.config import choose
+from common.commands.trained import unwrapped
 from common.errors import UserError
 from common.layers import Normalize
-from common.trained import unwrapped
 from tasks.classification.config import ModelConfig
 
 MEAN = (0.485, 0.456, 0.406)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.annotations import require_once
 from common.errors import DamagedFile, UserError
-from common.image import pictures_in
-from common.matlab import read_mat
+from common.reading.annotations import require_once
+from common.reading.image import pictures_in
+from common.reading.matlab import read_mat
 from tasks.classification import labels
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import Files, Pictures

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.command import run
-from common.config import parse
+from common.commands.command import run
+from common.commands.config import parse
 from common.errors import UserError
 from tasks.classification import folders, labels
 from tasks.classification.pictures import Pictures

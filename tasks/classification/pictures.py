@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from common import image
+from common.reading import image
 from tasks.classification.labels import Classes
 
 

@@ -20,15 +20,18 @@ from tqdm import tqdm
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, image, outputs, trained
+from common import outputs
+from common.commands import command, trained
 from common.errors import UserError
-from common.image import Picture, planes
-from common.left_out import LeftOut
+from common.reading import image
+from common.reading.image import Picture, planes
+from common.reading.left_out import LeftOut
+from common.training import distributed
 from tasks.classification import sample
 from tasks.classification.cam import Stage, cam, grad_cam, heat
 from tasks.classification.draw import Guess, Panel, overlay, row
 from tasks.classification.inference import Opened, TestedConfig, open_main, open_other
-from tasks.classification.painting import CLASSES
+from tasks.classification.sample.painting import CLASSES
 from tasks.classification.transforms import evaluation_image
 
 SAMPLE_SEED = 1

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common import card, plot
+from common.commands import card, plot
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.image import Picture
-from common.trained import Trained
+from common.reading.image import Picture
 from tasks.classification.inference import TestedConfig
 from tasks.classification.metrics import per_class
 from tasks.classification.pictures import Pictures

@@ -4,8 +4,8 @@ A million small files are slow to list, copy and open on many file systems; a fe
 are not. A shard holds members of equal stem and different suffix side by side: `00012.jpg` is a
 picture, `00012.cls` its class as a number. WebDataset reads such archives from front to end, and
 shuffles what is in memory. Here every sample is addressed by itself, because a run's order is a
-function of its seed (common.sampling): the archives' headers are read once into an index of
-(shard, offset, size), kept in the cache folder, and a picture is one `pread`.
+function of its seed (common.training.sampling): the archives' headers are read once into an index
+of (shard, offset, size), kept in the cache folder, and a picture is one `pread`.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from backbone.download import cache
 from common.errors import DamagedFile, UserError
-from common.image import SUFFIXES
+from common.reading.image import SUFFIXES
 from tasks.classification import labels
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import Pictures

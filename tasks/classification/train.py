@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from backbone import WeightsError
-from common import command, distributed, optim, plot
-from common.checkpoint import RunDirectory
-from common.config import parse, to_yaml
-from common.distributed import World
-from common.engine import Engine
-from common.task import Progress, TrainData
-from common.trained import finished_run
+from common.commands import command, plot
+from common.commands.config import parse, to_yaml
+from common.commands.trained import finished_run
+from common.training import distributed, optim
+from common.training.checkpoint import RunDirectory
+from common.training.distributed import World
+from common.training.engine import Engine
+from common.training.task import Progress, TrainData
 from tasks.classification import evaluate, labels
 from tasks.classification.augmentation import mixing
 from tasks.classification.config import Config

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common import image as pictures
 from common.errors import DamagedFile
-from common.image import Picture, Reduction
+from common.reading import image as pictures
+from common.reading.image import Picture, Reduction
 from tasks.classification.augmentation import randaugment
 from tasks.classification.config import DataConfig, TestConfig
 

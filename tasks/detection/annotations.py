@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.annotations import left_out
 from common.errors import UserError
+from common.reading.annotations import left_out
 from tasks.detection.outlines import Outline, Outlines, as_coco
 
 

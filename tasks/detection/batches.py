@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from common import sampling
+from common.training import sampling
 
 STRIDE = 32
 """Batches are padded to multiples of this, the greatest stride of the backbones."""
 
 _LISTED = ("boxes", "labels", "masks")
 
-# The first words 1 to 3 are those of common.sampling.
+# The first words 1 to 3 are those of common.training.sampling.
 _ASPECT = 5
 
 

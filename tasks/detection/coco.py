@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from common import coco
-from common.annotations import read_json, require_once, require_pictures
 from common.errors import DamagedFile, UserError
+from common.reading import coco
+from common.reading.annotations import read_json, require_once, require_pictures
 from tasks.detection.annotations import Annotations, Category
 from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
 from tasks.detection.outlines import BadEntry, parse

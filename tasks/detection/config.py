@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.config import LoaderConfig
-from common.engine import EngineConfig
 from common.errors import UserError
-from common.optim import OptimizerConfig
+from common.training.optim import OptimizerConfig
+from common.training.settings import EngineConfig, LoaderConfig
 
 DetectorName = Literal[
     "faster_rcnn", "mask_rcnn", "cascade_rcnn", "cascade_mask_rcnn", "retinanet", "fcos"

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from common.annotations import read_picture
 from common.errors import UserError
-from common.image import planes
-from common.left_out import LeftOut
+from common.reading.annotations import read_picture
+from common.reading.image import planes
+from common.reading.left_out import LeftOut
 from tasks.detection.annotations import Annotations
 from tasks.detection.batches import AspectBatches, collate
 from tasks.detection.coco import read_coco
@@ -64,7 +64,7 @@ def read_annotations(root: Path, split: str, config: DataConfig) -> Annotations:
 
 
 class TrainSet:
-    """Pictures of a split as training samples; common.sampling draws from it.
+    """Pictures of a split as training samples; common.training.sampling draws from it.
 
     Crowds are left out of the targets, as in the published code: what a network finds there counts
     as wrong in training, though not in a score.
@@ -169,7 +169,7 @@ def as_tested(picture: Picture, config: DataConfig) -> Picture:
 def order(
     dataset: TrainSet, batch_size: int, seed: int
 ) -> Callable[[int], NDArray[np.int64]] | None:
-    """The order of an epoch's samples, for common.engine.TrainData; None means shuffled.
+    """The order of an epoch's samples, for common.training.engine.TrainData; None means shuffled.
 
     Raises:
         UserError: neither landscape nor portrait pictures fill a batch.

@@ -13,8 +13,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from backbone import WeightsError, deploy
-from common import command, export, outputs, trained
-from common.export import ExportFlags, Graph, Outputs
+from common import outputs
+from common.commands import command, export, trained
+from common.commands.export import ExportFlags, Graph, Outputs
 from tasks.detection.batched import BatchedDetector
 from tasks.detection.evaluate import with_names
 from tasks.detection.inference import TestedConfig, restore

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import backbone
-from common import trained
+from common.commands import trained
+from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from common.trained import Trained, TrainedFlags
 from tasks.detection.config import Config, TestConfig
 from tasks.detection.masks import Size, encode
 from tasks.detection.model import DetectionModel, build, explain

@@ -13,7 +13,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from backbone.detect import hint
 from backbone.trunk import Trunk
 from backbone.variants import MODELS
-from common.config import choose
+from common.commands.config import choose
 from common.layers import Normalize, freeze_batchnorm
 from tasks.detection.cascade import cascade_heads
 from tasks.detection.config import ModelConfig, TestConfig

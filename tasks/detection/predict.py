@@ -21,9 +21,12 @@ from tqdm import tqdm
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, image, outputs, trained, video
+from common import outputs
+from common.commands import command, trained
 from common.errors import UserError
-from common.left_out import LeftOut
+from common.reading import image, video
+from common.reading.left_out import LeftOut
+from common.training import distributed
 from tasks.detection import evaluate, sample
 from tasks.detection.batches import pad
 from tasks.detection.data import as_tested

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.trained import unwrapped
+from common.commands.trained import unwrapped
 
 COCO_ROWS = 91
 """Classes of torchvision's COCO models: the background, and COCO's numbers up to 90."""

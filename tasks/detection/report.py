@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle
 from torch import nn
 
-from common import card, image, outputs, plot
+from common import outputs
+from common.commands import card, plot
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
+from common.reading import image
 from tasks.detection.annotations import Annotations
 from tasks.detection.draw import Drawn, draw_objects
 from tasks.detection.inference import TestedConfig

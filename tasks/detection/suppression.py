@@ -54,4 +54,4 @@ def _in_onnx(boxes: Any, scores: Any, overlap: float, least: float) -> Any:
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.detection.suppress.default: _in_onnx
 }
-"""For `common.export.Graph`."""
+"""For `common.commands.export.Graph`."""

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from common import voc
-from common.annotations import missing_files, require_once, require_pictures
 from common.errors import DamagedFile, UserError
+from common.reading import voc
+from common.reading.annotations import missing_files, require_once, require_pictures
 from tasks.detection.annotations import Annotations, Category
 from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
 

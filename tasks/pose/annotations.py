@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.annotations import left_out, read_json
 from common.errors import DamagedFile, UserError
+from common.reading.annotations import left_out, read_json
 from tasks.pose.metrics import PERSON
 from tasks.pose.skeleton import Skeleton
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.annotations import read_json
 from common.errors import DamagedFile, UserError
+from common.reading.annotations import read_json
 from tasks.pose.metrics import PERSON
 
 FORMS = (

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common import coco
-from common.annotations import read_json, require_pictures
 from common.errors import DamagedFile, UserError
+from common.reading import coco
+from common.reading.annotations import read_json, require_pictures
 from tasks.pose.annotations import Annotations, Boxes, finite_rows, require_finite
 from tasks.pose.metrics import PERSON, annotated_area
 from tasks.pose.skeleton import COCO

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.config import LoaderConfig
-from common.engine import EngineConfig
 from common.errors import UserError
-from common.optim import OptimizerConfig
+from common.training.optim import OptimizerConfig
+from common.training.settings import EngineConfig, LoaderConfig
 
 STRIDE = 4
 """Input pixels per heat map pixel: the backbone's 32 over three doublings in the head."""

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from common import image as pictures
-from common.annotations import read_picture
-from common.image import planes
-from common.left_out import LeftOut
+from common.reading import image as pictures
+from common.reading.annotations import read_picture
+from common.reading.image import planes
+from common.reading.left_out import LeftOut
 from tasks.pose.annotations import Annotations, Boxes
 from tasks.pose.coco import read_boxes, read_coco
 from tasks.pose.config import DataConfig
@@ -31,7 +31,7 @@ FORMATS: dict[str, Callable[..., Annotations]] = {"coco": read_coco, "mpii": rea
 
 
 class TrainSet:
-    """Persons of an annotation file as training samples; common.sampling draws from it."""
+    """Persons of an annotation file as training samples; common.training.sampling draws from it."""
 
     def __init__(self, annotations: Annotations, config: DataConfig) -> None:
         self.annotations = annotations

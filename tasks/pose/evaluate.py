@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, trained
-from common.distributed import World
+from common.commands import command, trained
 from common.errors import UserError
-from common.evaluation import infer
+from common.training import distributed
+from common.training.distributed import World
+from common.training.evaluation import infer
 from tasks.pose import report, sample
 from tasks.pose.config import Config, TestConfig
 from tasks.pose.data import FORMATS, Annotations, Boxes, TestSet, read_boxes

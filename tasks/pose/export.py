@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from backbone import WeightsError, deploy
-from common import command, export, trained
-from common.export import ExportFlags, Graph
+from common.commands import command, export, trained
+from common.commands.export import ExportFlags, Graph
 from tasks.pose.config import Config
 from tasks.pose.inference import SKELETONS, restore
 from tasks.pose.model import MEAN, STD, PoseModel, from_published

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import backbone
-from common import trained
+from common.commands import trained
+from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from common.trained import Trained, TrainedFlags
 from tasks.pose.config import Config
 from tasks.pose.metrics import decode, flip_back
 from tasks.pose.model import PoseModel, build, explain, from_published

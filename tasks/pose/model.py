@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from backbone.detect import hint
 from backbone.variants import MODELS
-from common.config import choose
+from common.commands.config import choose
+from common.commands.trained import unwrapped
 from common.layers import Normalize
-from common.trained import unwrapped
 
 # Given per position, not per colour: the published pose weights want BGR pictures and these
 # numbers in this very order.

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.annotations import read_json, require_pictures
 from common.errors import DamagedFile, UserError
-from common.matlab import read_mat
+from common.reading.annotations import read_json, require_pictures
+from common.reading.matlab import read_mat
 from tasks.pose.annotations import Annotations, finite_rows, require_finite
 from tasks.pose.skeleton import MPII
 

@@ -21,9 +21,12 @@ from tqdm import tqdm
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, image, outputs, trained
+from common import outputs
+from common.commands import command, trained
 from common.errors import DamagedFile, UserError
-from common.left_out import LeftOut
+from common.reading import image
+from common.reading.left_out import LeftOut
+from common.training import distributed
 from tasks.pose import sample
 from tasks.pose.boxes import Box, read_picture_boxes, whole_picture
 from tasks.pose.coco import read_coco

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common import card, image, outputs, plot
+from common import outputs
+from common.commands import card, plot
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
+from common.reading import image
 from tasks.pose.annotations import Annotations
 from tasks.pose.config import Config
 from tasks.pose.draw import draw_people

@@ -7,12 +7,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from common import optim
 from common.errors import UserError
-from common.optim import OptimizerConfig
+from common.training import optim
+from common.training.optim import OptimizerConfig
 from tasks.reid.config import Config
 
-# The first words 1 to 3 are those of common.sampling.
+# The first words 1 to 3 are those of common.training.sampling.
 _PERSONS = 4
 
 

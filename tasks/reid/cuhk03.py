@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.matlab import read_mat
+from common.reading.matlab import read_mat
 from tasks.reid.config import DataConfig
 from tasks.reid.listing import Pictures, Split, elsewhere, pictures, present, require_folder
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from common import image as pictures
-from common.config import choose
+from common.commands.config import choose
 from common.errors import UserError
-from common.left_out import LeftOut
+from common.reading import image as pictures
+from common.reading.left_out import LeftOut
 from tasks.reid import sample
 from tasks.reid.config import DataConfig
 from tasks.reid.cuhk03 import read_cuhk03
@@ -184,7 +184,7 @@ def _seen_by_one(found: Pictures) -> list[str]:
 
 
 class TrainSet:
-    """Training pictures as samples; common.sampling draws from it.
+    """Training pictures as samples; common.training.sampling draws from it.
 
     Samples beyond the number of pictures are copies of them, which `PersonBatches` draws for
     persons of few pictures.

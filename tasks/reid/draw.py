@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common import image, plot
+from common.commands import plot
 from common.errors import DamagedFile
+from common.reading import image
 
 Colour = tuple[int, int, int]
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from backbone import WeightsError, deploy
-from common import command, distributed, trained
-from common.distributed import World
+from common.commands import command, trained
 from common.errors import UserError
+from common.training import distributed
+from common.training.distributed import World
 from tasks.reid import report
 from tasks.reid.config import Config
 from tasks.reid.data import Test, read_test

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from backbone import WeightsError, deploy
-from common import command, export, trained
-from common.export import ExportFlags, Graph
+from common.commands import command, export, trained
+from common.commands.export import ExportFlags, Graph
 from tasks.reid.config import Config, TestConfig
 from tasks.reid.inference import restore
 from tasks.reid.model import MEAN, STD, ReidModel, from_published

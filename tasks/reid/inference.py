@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backbone.weights import load
-from common import trained
-from common.distributed import World
+from common.commands import trained
+from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from common.evaluation import infer
-from common.trained import Trained, TrainedFlags
+from common.training.distributed import World
+from common.training.evaluation import infer
 from tasks.reid.config import Config, TestConfig
 from tasks.reid.data import TestSet
 from tasks.reid.model import TRAINING_ONLY, ReidModel, build, explain, from_published

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from common.errors import UserError
-from common.image import pictures_in
+from common.reading.image import pictures_in
 from tasks.reid.config import DataConfig
 from tasks.reid.listing import Pictures, Split, elsewhere, pictures, require_folder, some
 

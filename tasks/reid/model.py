@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from backbone.detect import hint
 from backbone.variants import MODELS
-from common.config import choose
+from common.commands.config import choose
+from common.commands.trained import unwrapped
 from common.errors import UserError
 from common.layers import Normalize
-from common.trained import unwrapped
 from tasks.reid.config import Config
 
 MEAN = (0.485, 0.456, 0.406)

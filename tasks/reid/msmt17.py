@@ -7,8 +7,8 @@ their persons independently, each from 0, so that equal numbers are different pe
 
 from pathlib import Path
 
-from common.annotations import read_text
 from common.errors import UserError
+from common.reading.annotations import read_text
 from tasks.reid.config import DataConfig
 from tasks.reid.listing import Pictures, Split, elsewhere, pictures, present, require_folder
 

@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbone import WeightsError, deploy
-from common import command, distributed, image, outputs, trained
-from common.distributed import World
+from common import outputs
+from common.commands import command, trained
 from common.errors import UserError
+from common.reading import image
+from common.training import distributed
+from common.training.distributed import World
 from tasks.reid import draw, sample
 from tasks.reid.config import TestConfig
 from tasks.reid.inference import TestedConfig, compare, embed_files, restore

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from common import card, plot
+from common.commands import card, plot
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
 from tasks.reid import draw
 from tasks.reid.data import Test
 from tasks.reid.inference import TestedConfig

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from common import image as pictures
 from common.errors import DamagedFile
-from common.image import planes
-from common.left_out import LeftOut
-from common.pairs import Pair
+from common.reading import image as pictures
+from common.reading.image import planes
+from common.reading.left_out import LeftOut
+from common.reading.pairs import Pair
 from tasks.salient import sets
 from tasks.salient.config import Config, DataConfig
 from tasks.salient.metrics import OBJECT
@@ -26,7 +26,7 @@ UNLABELLED = 64
 
 
 class TrainSet:
-    """Pictures with masks as training samples; common.sampling draws from it.
+    """Pictures with masks as training samples; common.training.sampling draws from it.
 
     With an edge set, each sample also has a picture with its edge map. Both sets are gone through
     side by side, the smaller one again and again, as published.

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, config, distributed, trained
-from common.distributed import World
+from common.commands import command, config, trained
 from common.errors import UserError
-from common.evaluation import infer
+from common.training import distributed
+from common.training.distributed import World
+from common.training.evaluation import infer
 from tasks.salient import maps, report, sample, sets
 from tasks.salient.config import Config
 from tasks.salient.data import TestSet

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import backbone
-from common import trained
+from common.commands import trained
+from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from common.image import planes
-from common.trained import Trained, TrainedFlags
+from common.reading.image import planes
 from tasks.salient.config import Config
 from tasks.salient.model import Logits, PoolNet, build
 from tasks.salient.published import explain, from_published

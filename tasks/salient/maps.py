@@ -8,8 +8,8 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from common.errors import DamagedFile, UserError
-from common.image import pictures_in
-from common.left_out import LeftOut
+from common.reading.image import pictures_in
+from common.reading.left_out import LeftOut
 from tasks.salient.config import DataConfig
 from tasks.salient.data import read_map, read_mask
 from tasks.salient.metrics import measure

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
-from common.config import choose
+from common.commands.config import choose
 from common.layers import Normalize, freeze_batchnorm
 from tasks.salient.edge import EdgeBranch
 from tasks.salient.parts import activated, convolution, normed, resize

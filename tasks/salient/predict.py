@@ -19,9 +19,12 @@ from tqdm import tqdm
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, image, outputs, trained, video
+from common import outputs
+from common.commands import command, trained
 from common.errors import UserError
-from common.left_out import LeftOut
+from common.reading import image, video
+from common.reading.left_out import LeftOut
+from common.training import distributed
 from tasks.salient import sample
 from tasks.salient.inference import TestedConfig, find_saliency, restore
 from tasks.salient.published import from_published

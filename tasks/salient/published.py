@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from backbone.detect import hint
-from common.trained import unwrapped
+from common.commands.trained import unwrapped
 
 CLASSIFIER = ("base.resnet.fc.weight", "base.resnet.fc.bias")
 """ImageNet's classifier, which published files carry along and nothing uses."""

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common import card, image, outputs, plot
+from common import outputs
+from common.commands import card, plot
+from common.commands.trained import Trained
 from common.errors import DamagedFile, UserError
-from common.trained import Trained
+from common.reading import image
 from tasks.salient.config import Config
 from tasks.salient.data import read_mask
 from tasks.salient.inference import TestedConfig, find_saliency

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from common import pairs
 from common.errors import UserError
-from common.image import pictures_in
-from common.pairs import Pair
+from common.reading import pairs
+from common.reading.image import pictures_in
+from common.reading.pairs import Pair
 
 LISTS = (".lst", ".txt")
 MASK_SUFFIXES = (".png", ".jpg")

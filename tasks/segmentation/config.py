@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.config import LoaderConfig
-from common.engine import EngineConfig
 from common.errors import UserError
-from common.optim import OptimizerConfig
+from common.training.optim import OptimizerConfig
+from common.training.settings import EngineConfig, LoaderConfig
 
 MOST_CLASSES = 254
 """Labels are bytes, of which 255 is ignored and 254 belongs to no class."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from common import image as pictures
-from common import voc
 from common.errors import DamagedFile, UserError
-from common.image import planes
-from common.left_out import LeftOut, OnError
-from common.pairs import Pair, base_of, from_folders, from_list
+from common.reading import image as pictures
+from common.reading import voc
+from common.reading.image import planes
+from common.reading.left_out import LeftOut, OnError
+from common.reading.pairs import Pair, base_of, from_folders, from_list
 from tasks.segmentation.config import DataConfig
 from tasks.segmentation.labels import LabelReader
 from tasks.segmentation.palette import VOC_CLASSES
@@ -112,7 +112,7 @@ def label_reader(data: DataConfig) -> LabelReader:
 
 
 class TrainSet:
-    """Pictures of a split as training samples; common.sampling draws from it."""
+    """Pictures of a split as training samples; common.training.sampling draws from it."""
 
     def __init__(self, split: Split, config: DataConfig) -> None:
         self.split = split

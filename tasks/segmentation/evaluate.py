@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, trained
-from common.distributed import World
+from common.commands import command, trained
 from common.errors import UserError
-from common.evaluation import infer
-from common.voc import CLASS_FILE, own_classes
+from common.reading.voc import CLASS_FILE, own_classes
+from common.training import distributed
+from common.training.distributed import World
+from common.training.evaluation import infer
 from tasks.segmentation import report, sample
 from tasks.segmentation.config import Config
 from tasks.segmentation.data import Split, TestSet, class_names, read_split

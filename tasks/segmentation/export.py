@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone import WeightsError, deploy
-from common import command, export, trained
-from common.export import ExportFlags, Graph
+from common.commands import command, export, trained
+from common.commands.export import ExportFlags, Graph
 from tasks.segmentation.evaluate import with_classes
 from tasks.segmentation.inference import TestedConfig, restore
 from tasks.segmentation.model import MEAN, STD, SegmentationModel, from_published

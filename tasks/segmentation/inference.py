@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import backbone
-from common import trained
+from common.commands import trained
+from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from common.trained import Trained, TrainedFlags
 from tasks.segmentation.config import Config, TestConfig
 from tasks.segmentation.model import SegmentationModel, build, explain, from_published
 from tasks.segmentation.transforms import scaled_size

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
-from common.matlab import read_mat
+from common.reading.matlab import read_mat
 from tasks.segmentation.palette import Colour
 
 _UNREADABLE = (

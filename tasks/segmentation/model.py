@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from backbone.detect import hint
 from backbone.trunk import Trunk
 from backbone.variants import MODELS
-from common.config import choose
+from common.commands.config import choose
 from common.layers import Normalize
 from tasks.segmentation.config import ModelConfig
 from tasks.segmentation.decoder import DECODERS, network

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common import voc
 from common.errors import UserError
+from common.reading import voc
 
 Colour = tuple[int, int, int]
 Colours = NDArray[np.uint8]

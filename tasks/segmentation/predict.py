@@ -21,10 +21,13 @@ from tqdm import tqdm
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, image, outputs, trained, video
+from common import outputs
+from common.commands import command, trained
 from common.errors import UserError
-from common.image import planes
-from common.left_out import LeftOut
+from common.reading import image, video
+from common.reading.image import planes
+from common.reading.left_out import LeftOut
+from common.training import distributed
 from tasks.segmentation import evaluate, sample
 from tasks.segmentation.draw import legend, overlay
 from tasks.segmentation.inference import TestedConfig, restore, segment

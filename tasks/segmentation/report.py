@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
-from common import card, image, outputs, plot
+from common import outputs
+from common.commands import card, plot
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
+from common.reading import image
 from tasks.segmentation.data import Split
 from tasks.segmentation.draw import coloured, legend, mistakes
 from tasks.segmentation.inference import TestedConfig

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import voc
-from common.annotations import missing_files
 from common.errors import UserError
-from common.pairs import Pair
+from common.reading import voc
+from common.reading.annotations import missing_files
+from common.reading.pairs import Pair
 
 AUGMENTED = "trainaug"
 """The training set of nearly all published results: VOC's train, and SBD but for VOC's val."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common.distributed import World
 from common.errors import UserError
+from common.training.distributed import World
 from tasks.speaker.config import Config, Scoring
 from tasks.speaker.inference import embed
 from tasks.speaker.material import Material, TrialSet

@@ -8,7 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from common.errors import DamagedFile
-from common.left_out import LeftOut, OnError
+from common.reading.left_out import LeftOut, OnError
 from tasks.speaker import audio
 from tasks.speaker.audio import Recording, Wave
 from tasks.speaker.config import Config, DataConfig
@@ -19,7 +19,7 @@ from tasks.speaker.transforms import dither, fit, is_silent, mask_positions
 
 
 class TrainSet:
-    """Crops of the speakers' utterances; common.sampling draws from it.
+    """Crops of the speakers' utterances; common.training.sampling draws from it.
 
     Speeds make speakers: with S of them, label `s + k * S` is speaker s at the k-th speed.
     """

@@ -16,10 +16,12 @@ import torch
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import command, distributed, outputs, trained
-from common import config as configuration
-from common.distributed import World
+from common import outputs
+from common.commands import command, trained
+from common.commands import config as configuration
 from common.errors import UserError
+from common.training import distributed
+from common.training.distributed import World
 from tasks.speaker import report
 from tasks.speaker.conditions import Evaluation, all_scores
 from tasks.speaker.figures import det_curve, score_histogram

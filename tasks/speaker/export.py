@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from backbone import WeightsError, deploy
-from common import command, export, trained
-from common.export import ExportFlags, Graph
+from common.commands import command, export, trained
+from common.commands.export import ExportFlags, Graph
 from tasks.speaker.config import Config, Scoring
 from tasks.speaker.features import RATE, SHORTEST, samples_of
 from tasks.speaker.inference import restore

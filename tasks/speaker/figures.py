@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from common import plot  # noqa: F401  # chooses matplotlib's backend that needs no screen
+from common.commands import plot  # noqa: F401  # chooses matplotlib's backend that needs no screen
 from tasks.speaker.metrics import EqualErrors, Floats, OperatingPoints
 
 _TICKS = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)

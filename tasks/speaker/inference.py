@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backbone.weights import load
-from common import distributed, trained
-from common.distributed import World
+from common.commands import trained
+from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from common.evaluation import infer
-from common.trained import Trained, TrainedFlags
+from common.training import distributed
+from common.training.distributed import World
+from common.training.evaluation import infer
 from tasks.speaker.config import Config
 from tasks.speaker.data import TestSet
 from tasks.speaker.model import (

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from backbone.detect import hint
 from backbone.trunk import Trunk
 from backbone.variants import MODELS
-from common.config import choose
+from common.commands.config import choose
+from common.commands.trained import unwrapped
 from common.errors import UserError
-from common.trained import unwrapped
 from tasks.speaker.config import ModelConfig
 from tasks.speaker.features import Fbank
 from tasks.speaker.pooling import AttentiveStatisticsPooling, StatisticsPooling

@@ -20,18 +20,20 @@ import torch
 
 from backbone import deploy
 from backbone.errors import WeightsError
-from common import card, command, distributed, outputs, trained
-from common import config as configuration
-from common.distributed import World
+from common import outputs
+from common.commands import card, command, trained
+from common.commands import config as configuration
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
+from common.training import distributed
+from common.training.distributed import World
 from tasks.speaker import audio, decision, sample
 from tasks.speaker.config import Config
 from tasks.speaker.decision import Decision, read_decision
 from tasks.speaker.inference import Embeddings, TestedConfig, embed, restore
 from tasks.speaker.model import from_published
+from tasks.speaker.sample.voice import draw_session, speak
 from tasks.speaker.scoring import Backend, Scorer
-from tasks.speaker.voice import draw_session, speak
 
 SAMPLE_SEED = 1
 """Another seed than that of the set which is trained and scored."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from common import card, outputs
+from common import outputs
+from common.commands import card
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
 from tasks.speaker import decision
 from tasks.speaker.conditions import Condition, Evaluation
 from tasks.speaker.decision import Decision

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.annotations import read_text
 from common.errors import UserError
+from common.reading.annotations import read_text
 from tasks.speaker.audio import SUFFIXES, is_recording
 from tasks.speaker.voxceleb import hint
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from common.command import run
-from common.config import parse
+from common.commands.command import run
+from common.commands.config import parse
 from common.errors import UserError
 
 PAGE = "https://mm.kaist.ac.kr/datasets/voxceleb"

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common import checkpoint, config, optim
-from common.engine import EngineConfig
+from common.commands import config
+from common.training import checkpoint, optim
+from common.training.settings import EngineConfig
 from tasks.classification import labels
 from tasks.classification.config import Config, DataConfig, TestConfig
 from tasks.classification.model import build

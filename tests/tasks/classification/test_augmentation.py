@@ -9,7 +9,7 @@ from timm.data.auto_augment import rand_augment_transform
 from timm.data.mixup import Mixup
 
 from common.errors import UserError
-from common.sampling import seed_all
+from common.training.sampling import seed_all
 from tasks.classification.augmentation import mixing, randaugment
 from tasks.classification.config import DataConfig, LossConfig
 from tests.tasks.classification import small

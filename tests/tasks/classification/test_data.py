@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
 from common.errors import DamagedFile, UserError
-from common.sampling import Counted, collate, generator_for
+from common.training.sampling import Counted, collate, generator_for
 from tasks.classification import folders, labels, official
 from tasks.classification.config import Config, DataConfig, TestConfig
 from tasks.classification.data import TestSet, TrainSet, read_split, read_splits

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from common import card
-from common.distributed import World
+from common.commands import card
 from common.errors import UserError
+from common.training.distributed import World
 from tasks.classification import evaluate, folders, labels, pack
 from tasks.classification.config import ModelConfig
 from tasks.classification.model import build, to_published

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from backbone import MODELS
 from common.errors import UserError
-from common.image import read
+from common.reading.image import read
 from tasks.classification import lens
 from tasks.classification.config import ModelConfig
 from tasks.classification.lens import Moments, group_energy, listening, stages_of, switched_off

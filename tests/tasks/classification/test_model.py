@@ -7,7 +7,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from common import trained
+from common.commands import trained
 from common.errors import UserError
 from tasks.classification import inference
 from tasks.classification.config import ModelConfig

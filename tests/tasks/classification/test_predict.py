@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from backbone import WeightsError
-from common import image
 from common.errors import DamagedFile, UserError
+from common.reading import image
 from tasks.classification import labels, predict
 from tasks.classification.config import ModelConfig
 from tasks.classification.draw import SIDE, Guess, Panel, overlay, row

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from torchvision.datasets import ImageFolder
 
-from common.image import read
+from common.reading.image import read
 from tasks.classification import sample
-from tasks.classification.painting import CLASSES, SHAPES, TEXTURES, paint
+from tasks.classification.sample.painting import CLASSES, SHAPES, TEXTURES, paint
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from backbone import MODELS, WeightsError
 from backbone.convert import read_card
 from backbone.export import export
-from common.engine import Engine
+from common.training.engine import Engine
 from tasks.classification import sample, train
 
 BACKBONE = "res2net26_14w_4s_half"

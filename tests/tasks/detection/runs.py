@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
-from common import checkpoint, config
-from common.config import LoaderConfig
-from common.engine import EngineConfig
+from common.commands import config
+from common.training import checkpoint
+from common.training.settings import EngineConfig, LoaderConfig
 from tasks.detection.config import Config, DataConfig, ModelConfig, TestConfig
 from tasks.detection.model import build
 from tasks.detection.transforms import View, draw

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common.errors import DamagedFile, UserError
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.detection.config import DataConfig
 from tasks.detection.data import TestSet, TrainSet, read_annotations
 from tests.tasks.detection import small

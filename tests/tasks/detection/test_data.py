@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from common import sampling
 from common.errors import UserError
-from common.image import read
-from common.sampling import Batches, Counted, generator_for
+from common.reading.image import read
+from common.training import sampling
+from common.training.sampling import Batches, Counted, generator_for
 from tasks.detection.batches import AspectBatches, collate, pad
 from tasks.detection.data import TestSet, TrainSet, as_tested, order, read_annotations
 from tasks.detection.outlines import decode, encode

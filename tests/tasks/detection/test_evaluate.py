@@ -12,9 +12,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from common import card
-from common.distributed import World
+from common.commands import card
 from common.errors import UserError
+from common.training.distributed import World
 from tasks.detection import evaluate
 from tasks.detection.config import ModelConfig
 from tasks.detection.inference import Detections, coco_results

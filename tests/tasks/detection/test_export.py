@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.ops import box_iou
 
-from common import export
+from common.commands import export
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
 from tasks.detection.batched import BatchedDetector
 from tasks.detection.config import DetectorName, TestConfig
 from tasks.detection.export import ExportConfig, aligned, graph, main

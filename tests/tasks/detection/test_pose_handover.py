@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from common.distributed import World
+from common.training.distributed import World
 from tasks.detection import evaluate as detection
 from tasks.pose import evaluate as pose
 from tasks.pose.config import TestConfig

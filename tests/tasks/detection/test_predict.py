@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from common import image, video
 from common.errors import DamagedFile, UserError
+from common.reading import image, video
 from tasks.detection import predict
 from tasks.detection.draw import OPACITY, Drawn, colour_of, draw_objects
 from tasks.pose.boxes import read_picture_boxes

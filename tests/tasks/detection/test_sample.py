@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.image import read
-from common.scenery import gather
+from common.reading.image import read
+from common.sample.scenery import gather
 from tasks.detection import sample
 from tasks.detection.coco import read_coco
 from tasks.detection.config import DataConfig
 from tasks.detection.data import TestSet, TrainSet, read_annotations
 from tasks.detection.outlines import decode, encode, parse
-from tasks.detection.sample import THINGS, Laid, annotate, outline, scene
+from tasks.detection.sample import THINGS, Laid, __main__, annotate, outline, scene
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +148,10 @@ def test_a_scene_is_quick():
 def test_the_command(tmp_path, monkeypatch, capsys):
     words = ["sample", str(tmp_path / "set"), "--train", "2", "--val", "1"]
     monkeypatch.setattr("sys.argv", words)
-    sample.main()
+    __main__.main()
     assert "2 training and 1 held-out pictures in COCO's layout" in capsys.readouterr().out
     with pytest.raises(UserError, match="is not empty"):
-        sample.main()
+        __main__.main()
 
 
 def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):

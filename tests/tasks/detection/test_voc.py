@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from common import voc
+from common.reading import voc
 from tasks.detection.data import TestSet
 from tasks.detection.voc import read_voc
 from tests.tasks.detection import small

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from common import checkpoint, config
+from common.commands import config
+from common.training import checkpoint
 from tasks.pose.config import Config, DataConfig, ModelConfig
 from tasks.pose.data import TrainSet
 from tasks.pose.model import build

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.errors import DamagedFile
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.pose.data import TestSet, TrainSet, read_coco
 from tasks.pose.metrics import coco_scores
 from tasks.pose.skeleton import COCO

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common.errors import DamagedFile
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.pose.data import TestSet, TrainSet, read_coco
 from tests.tasks.pose import small
 from tests.tasks.pose.small import refused

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.pose.config import DataConfig
 from tasks.pose.data import FORMATS, TestSet, TrainSet, read_boxes, read_coco
 from tasks.pose.mpii import read_mpii

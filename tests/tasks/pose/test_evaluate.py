@@ -9,9 +9,10 @@ import pytest
 import torch
 from pycocotools import coco, cocoeval
 
-from common import card, checkpoint, trained
-from common.distributed import World
+from common.commands import card, trained
 from common.errors import UserError
+from common.training import checkpoint
+from common.training.distributed import World
 from tasks.pose import evaluate
 from tasks.pose.config import Config, DataConfig, TestConfig
 from tasks.pose.evaluate import Person, coco_results, watched_metric

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from common import trained
+from common.commands import trained
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
 from tasks.pose.model import (
     PoseHead,
     build,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from common import image
 from common.errors import DamagedFile, UserError
+from common.reading import image
 from tasks.pose import predict
 from tasks.pose.config import DataConfig
 from tasks.pose.predict import Box, PredictConfig, find_people

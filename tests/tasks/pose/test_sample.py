@@ -8,12 +8,12 @@ import numpy as np
 import pycocotools.coco
 import pytest
 
-from common.image import read
-from common.sampling import generator_for
+from common.reading.image import read
+from common.training.sampling import generator_for
 from tasks.pose import sample
 from tasks.pose.data import TrainSet, read_coco
-from tasks.pose.figure import dress, pose
-from tasks.pose.painting import paint
+from tasks.pose.sample.figure import dress, pose
+from tasks.pose.sample.painting import paint
 from tasks.pose.skeleton import COCO
 from tests.tasks.pose import small
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from common import checkpoint, config
-from common.config import LoaderConfig
-from common.engine import EngineConfig
+from common.commands import config
+from common.training import checkpoint
+from common.training.settings import EngineConfig, LoaderConfig
 from tasks.reid.config import Config, DataConfig, TestConfig
 from tasks.reid.model import build
 

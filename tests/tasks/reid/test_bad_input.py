@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from common.errors import DamagedFile, UserError
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.reid.config import DataConfig
 from tasks.reid.data import TestSet, TrainSet, read_sets, read_test, read_training
 from tasks.reid.listing import present

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from common.config import EngineConfig
 from common.errors import UserError
-from common.optim import OptimizerConfig, schedule
-from common.sampling import Batches
+from common.training.optim import OptimizerConfig, schedule
+from common.training.sampling import Batches
+from common.training.settings import EngineConfig
 from tasks.reid.batches import PersonBatches, person_batches, rates
 from tasks.reid.config import Config, DataConfig
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import image
-from common.sampling import generator_for
+from common.reading import image
+from common.training.sampling import generator_for
 from tasks.reid.config import DataConfig
 from tasks.reid.cuhk03 import read_cuhk03
 from tasks.reid.data import TestSet, TrainSet, overlap, read_test, read_training

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from common import card, image, trained
-from common.distributed import World
+from common.commands import card, trained
 from common.errors import DamagedFile, UserError
+from common.reading import image
+from common.training.distributed import World
 from tasks.reid import evaluate
 from tasks.reid.config import Config, TestConfig
 from tasks.reid.data import read_test

@@ -8,8 +8,8 @@ import torch
 import torchvision
 from torch import nn
 
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
 from tasks.reid.config import Config, LossConfig, ModelConfig, TestConfig
 from tasks.reid.inference import embed, restore
 from tasks.reid.model import (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import image
-from common.distributed import World
 from common.errors import DamagedFile, UserError
+from common.reading import image
+from common.training.distributed import World
 from tasks.reid import draw, predict
 from tests.tasks.reid import small
 

@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from common import image
+from common.reading import image
 from tasks.reid import sample
-from tasks.reid.camera import CAMERAS, HEIGHT, WIDTH
 from tasks.reid.config import DataConfig
 from tasks.reid.data import read_sets, read_test
 from tasks.reid.evaluate import labels
-from tasks.reid.look import BAGS, PATTERNS, family
 from tasks.reid.metrics import score
-from tasks.reid.pedestrian import Sight, paint
+from tasks.reid.sample.camera import CAMERAS, HEIGHT, WIDTH
+from tasks.reid.sample.look import BAGS, PATTERNS, family
+from tasks.reid.sample.pedestrian import Sight, paint
 
 
 @pytest.fixture(scope="module")

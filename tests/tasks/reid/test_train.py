@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backbone import WeightsError
-from common import card, config
+from common.commands import card, config
 from common.errors import UserError
 from tasks.reid import train
 from tasks.reid.batches import person_batches

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common import checkpoint, config
+from common.commands import config
+from common.training import checkpoint
 from tasks.salient.config import Config, DataConfig, ModelConfig
 from tasks.salient.inference import fresh
 

@@ -1,6 +1,6 @@
 import pytest
 
-from common.config import parse, read, save
+from common.commands.config import parse, read, save
 from common.errors import UserError
 from tasks.salient.config import Config
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import image as pictures
 from common.errors import DamagedFile
-from common.sampling import Counted, generator_for
+from common.reading import image as pictures
+from common.training.sampling import Counted, generator_for
 from tasks.salient import sets
 from tasks.salient.config import DataConfig
 from tasks.salient.data import TestSet, TrainSet, read_map, read_mask, read_pair

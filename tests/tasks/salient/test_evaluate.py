@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from common import card, image
-from common.distributed import World
+from common.commands import card
 from common.errors import DamagedFile, UserError
+from common.reading import image
+from common.training.distributed import World
 from tasks.salient import evaluate, sets
 from tasks.salient.data import read_mask
 from tasks.salient.metrics import MAIN, measure, scores

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from backbone import MODELS
-from common import trained
+from common.commands import trained
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.trained import Trained
 from tasks.salient.model import CHANNELS, PoolNetHead, build, scaled
 from tasks.salient.published import CLASSIFIER, explain, from_published, to_published
 from tests.tasks.salient import small

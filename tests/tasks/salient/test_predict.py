@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import image, video
 from common.errors import DamagedFile, UserError
+from common.reading import image, video
 from tasks.salient import predict
 from tasks.salient.predict import cutout, on_background, overlay
 from tests.tasks.salient import small

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.salient import sample, sets
 from tasks.salient.config import DataConfig
 from tasks.salient.data import TrainSet, read_mask
 from tasks.salient.metrics import measure, scores
-from tasks.salient.shapes import KINDS, coverage, random_shape
+from tasks.salient.sample.shapes import KINDS, coverage, random_shape
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from common import checkpoint, config
-from common.config import LoaderConfig
-from common.engine import EngineConfig
+from common.commands import config
+from common.training import checkpoint
+from common.training.settings import EngineConfig, LoaderConfig
 from tasks.segmentation.config import Config, DataConfig, ModelConfig, TestConfig
 from tasks.segmentation.model import Scores, build
 from tests.tasks.segmentation import small

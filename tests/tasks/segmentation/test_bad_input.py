@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from common.distributed import World
 from common.errors import DamagedFile, UserError
-from common.sampling import generator_for
+from common.training.distributed import World
+from common.training.sampling import generator_for
 from tasks.segmentation import evaluate, train
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import TestSet, TrainSet, read_split

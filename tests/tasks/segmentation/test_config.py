@@ -2,7 +2,7 @@
 
 import pytest
 
-from common import config
+from common.commands import config
 from common.errors import UserError
 from tasks.segmentation.config import Config
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from common.errors import UserError
-from common.sampling import generator_for
+from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import TestSet, TrainSet, class_names, read_split
 from tasks.segmentation.evaluate import with_classes

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import card, image
-from common.distributed import World
+from common.commands import card
 from common.errors import UserError
+from common.reading import image
+from common.training.distributed import World
 from tasks.segmentation import evaluate, report
 from tasks.segmentation.config import TestConfig
 from tasks.segmentation.metrics import class_scores, confusion_matrix

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from backbone import MODELS, load
-from common import optim, trained
+from common.commands import trained
+from common.commands.trained import Trained
 from common.errors import UserError
-from common.optim import OptimizerConfig
-from common.trained import Trained
+from common.training import optim
+from common.training.optim import OptimizerConfig
 from tasks.segmentation.config import ModelConfig
 from tasks.segmentation.decoder import DECODERS
 from tasks.segmentation.model import build, explain, from_published

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import image, video
 from common.errors import DamagedFile, UserError
+from common.reading import image, video
 from tasks.segmentation import predict
 from tasks.segmentation.config import TestConfig
 from tasks.segmentation.palette import voc_colours

@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from common.image import read
-from common.scenery import gather
-from common.things import COLOURS, paint
+from common.reading.image import read
+from common.sample.scenery import gather
+from common.sample.things import COLOURS, paint
 from tasks.segmentation import sample
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import read_split
 from tasks.segmentation.evaluate import with_classes
-from tasks.segmentation.sample import CLASSES, scene
-from tasks.segmentation.things import SCRAP, THINGS
+from tasks.segmentation.sample import CLASSES, __main__, scene
+from tasks.segmentation.sample.things import SCRAP, THINGS
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +118,11 @@ def test_a_scene_is_quick():
 def test_the_command(tmp_path, monkeypatch, capsys):
     words = ["sample", str(tmp_path / "set"), "--train", "2", "--val", "1"]
     monkeypatch.setattr("sys.argv", words)
-    sample.main()
+    __main__.main()
     assert "2 training and 1 held-out pictures in VOC's layout" in capsys.readouterr().out
     assert len(list((tmp_path / "set" / "JPEGImages").iterdir())) == 3
     with pytest.raises(UserError, match="is not empty"):
-        sample.main()
+        __main__.main()
 
 
 def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backbone import WeightsError
-from common import card, config
+from common.commands import card, config
 from common.errors import UserError
 from tasks.segmentation import sample, train
 from tasks.segmentation.config import Config

@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 
-from common import checkpoint, config
+from common.commands import config
+from common.training import checkpoint
 from tasks.speaker import audio
 from tasks.speaker.config import Config, DataConfig, ModelConfig
 from tasks.speaker.model import build
-from tasks.speaker.voice import draw_session, draw_voice, speak
+from tasks.speaker.sample.voice import draw_session, draw_voice, speak
 
 BACKBONE = "res2net26_14w_4s_half"
 TINY = ModelConfig(bins=24, width=8, strides=(2, 2, 2, 1), embedding=16)

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from common.errors import DamagedFile
-from common.sampling import Counted, generator_for
+from common.training.sampling import Counted, generator_for
 from tasks.speaker import audio
 from tasks.speaker.config import Config, DataConfig
 from tasks.speaker.data import TestSet, TrainSet, load, training_set

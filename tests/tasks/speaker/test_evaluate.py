@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from common import card, checkpoint
-from common.distributed import World
+from common.commands import card
 from common.errors import UserError
+from common.training import checkpoint
+from common.training.distributed import World
 from tasks.speaker import audio, evaluate
 from tasks.speaker.conditions import all_scores, quick_scores
 from tasks.speaker.config import TestConfig
@@ -296,7 +297,7 @@ def test_a_model_of_nothing_but_nan_is_refused(root):
 
 
 def test_averaged_weights_of_the_last_checkpoint_are_taken(root, tmp_path):
-    from common import trained
+    from common.commands import trained
     from tasks.speaker.model import from_published
 
     model = write_run(tmp_path / "run", root)

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from common import checkpoint
 from common.errors import DamagedFile, UserError
+from common.training import checkpoint
 from tasks.speaker import audio, evaluate, predict
 from tasks.speaker.config import TestConfig
 from tests.tasks.speaker.small import tone, write_run, write_set, write_speaker

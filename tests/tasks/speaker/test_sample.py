@@ -10,9 +10,10 @@ from common.errors import UserError
 from tasks.speaker import audio, sample
 from tasks.speaker.config import DataConfig
 from tasks.speaker.noise import find_disturbances
+from tasks.speaker.sample.__main__ import SampleConfig
+from tasks.speaker.sample.voice import HOP, VOWELS, draw_session, draw_voice, speak
 from tasks.speaker.speakers import find_files, read_speakers
 from tasks.speaker.trials import read_trials
-from tasks.speaker.voice import HOP, VOWELS, draw_session, draw_voice, speak
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_the_command(tmp_path):
 
 def test_too_few_speakers_are_refused():
     with pytest.raises(UserError, match="at least 2"):
-        sample.SampleConfig(out=(), train=1)
+        SampleConfig(out=(), train=1)
 
 
 def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):

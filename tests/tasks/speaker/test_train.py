@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backbone import WeightsError
-from common import card, config
+from common.commands import card, config
 from common.errors import UserError
 from tasks.speaker import train
 from tasks.speaker.config import Config

@@ -1,0 +1,1 @@
+"""What every command does: read its flags, open a run, leave results, and end in one line."""

@@ -1,0 +1,137 @@
+"""Pictures of a run: its curves, and sheets of sample pictures."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.reading import image
+
+matplotlib.use("Agg")  # draw to files: a training machine has no screen
+
+_MARGIN = 6
+_TITLE_HEIGHT = 22
+
+
+def curves(log: Path, path: Path) -> None:
+    """Draw a run's ``log.jsonl``: loss terms over steps, metrics over epochs.
+
+    Both axes of the loss are what the log says; the loss is drawn on a logarithmic scale, because
+    dense regression losses fall over orders of magnitude.
+    """
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = [line for line in lines if "step" in line and "loss" in line]
+    epochs = [line for line in lines if "metrics" in line]
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    loss_axes, metric_axes = figure.subplots(1, 2)
+    _loss_curves(loss_axes, steps)
+    _metric_curves(metric_axes, epochs)
+    figure.savefig(path, dpi=110)
+
+
+def lines(
+    path: Path,
+    series: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw named lines (x values, y values) into one square diagram with a grid and a legend."""
+    figure = Figure(figsize=(5.6, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, (x, y) in series.items():
+        axes.plot(x, y, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    if series:
+        axes.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+
+
+def sheet(
+    pictures: Sequence[np.ndarray],
+    path: Path,
+    columns: int,
+    titles: Sequence[str] = (),
+    cell: tuple[int, int] = (256, 256),
+) -> None:
+    """Write pictures as one `grid` into a PNG or JPEG file."""
+    image.write(path, grid(pictures, columns, titles, cell))
+
+
+def grid(
+    pictures: Sequence[np.ndarray],
+    columns: int,
+    titles: Sequence[str] = (),
+    cell: tuple[int, int] = (256, 256),
+) -> image.Picture:
+    """Pictures as one grid (H, W, 3), each fitted into its cell without changing its shape.
+
+    Args:
+        pictures: uint8 (H, W, 3) RGB, of any sizes.
+        columns: cells in a row.
+        titles: one short text per picture, or none at all.
+        cell: height and width of a cell in pixels.
+    """
+    height, width = cell
+    top = _TITLE_HEIGHT if titles else 0
+    rows = math.ceil(len(pictures) / columns)
+    stride_y, stride_x = height + top + _MARGIN, width + _MARGIN
+    canvas = np.full((rows * stride_y + _MARGIN, columns * stride_x + _MARGIN, 3), 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        y = (index // columns) * stride_y + _MARGIN
+        x = (index % columns) * stride_x + _MARGIN
+        if titles:
+            _write_title(canvas, titles[index], x, y, width)
+        _paste_fitted(canvas[y + top : y + top + height, x : x + width], picture)
+    return canvas
+
+
+def _loss_curves(axes: Any, steps: list[dict[str, Any]]) -> None:
+    notes = {"step", "epoch", "samples", "learning_rate", "samples_per_second", "memory_mb"}
+    terms = [name for name in (steps[0] if steps else {}) if name not in notes]
+    if len(terms) == 2:  # a single term is the loss itself
+        terms = ["loss"]
+    for name in terms:
+        axes.plot([line["step"] for line in steps], [line[name] for line in steps], label=name)
+    if steps and min(line["loss"] for line in steps) > 0:
+        axes.set_yscale("log")
+    axes.set(xlabel="step", ylabel="training loss")
+    axes.grid(alpha=0.3, which="both")
+    if len(terms) > 1:
+        axes.legend()
+
+
+def _metric_curves(axes: Any, epochs: list[dict[str, Any]]) -> None:
+    for name in epochs[0]["metrics"] if epochs else []:
+        values = [line["metrics"][name] for line in epochs]
+        axes.plot([line["epoch"] + 1 for line in epochs], values, label=name, marker=".")
+    axes.set(xlabel="epochs trained", ylabel="validation metrics")
+    axes.grid(alpha=0.3)
+    if epochs:
+        axes.legend(fontsize="small")
+
+
+def _write_title(canvas: np.ndarray, text: str, x: int, y: int, width: int) -> None:
+    characters = max(1, width // 8)  # the font's average advance at this scale is about 8 px
+    cv2.putText(
+        canvas, text[:characters], (x, y + 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1,
+        cv2.LINE_AA,
+    )  # fmt: skip
+
+
+def _paste_fitted(cell: np.ndarray, picture: np.ndarray) -> None:
+    """Scale `picture` to fit `cell`, centre it, and write it there in place."""
+    scale = min(cell.shape[0] / picture.shape[0], cell.shape[1] / picture.shape[1])
+    height = max(1, round(picture.shape[0] * scale))
+    width = max(1, round(picture.shape[1] * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    fitted = cv2.resize(picture, (width, height), interpolation=method)
+    y, x = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2
+    cell[:] = 238
+    cell[y : y + height, x : x + width] = fitted

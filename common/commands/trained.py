@@ -1,0 +1,290 @@
+"""From a run directory or a file to a trained model: what evaluate and predict begin with."""
+
+import argparse
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from common.commands import config as configuration
+from common.errors import UserError
+from common.training import checkpoint
+from common.training.finite import first_bad
+
+_COUNT = "num_batches_tracked"
+_SHOWN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedFlags:
+    """Which trained model a command takes, and in which precision."""
+
+    __test__ = False  # The name of a class built on it may begin with Test.
+
+    run: Path | None = None
+    """Run directory; its config is taken, and flags win over it."""
+    checkpoint: str = "best"
+    """best or last of the run, or a file: of this project, or in the published layout."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Precision of the forward pass."""
+    deploy: bool = True
+    """Fold BatchNorm and fuse layers before inference in fp32: faster, with the same scores."""
+
+    @property
+    def deploys(self) -> bool:
+        """Whether the model is deployed; in bf16 it runs as it was trained."""
+        return self.deploy and self.precision == "fp32"
+
+
+class RunConfig(Protocol):
+    """A task's config: it says where its run is kept."""
+
+    @property
+    def out(self) -> Path:
+        """Run directory."""
+        ...
+
+
+Flags = TypeVar("Flags", bound=TrainedFlags)
+
+Translate = Callable[[Mapping[str, Any]], dict[str, Tensor] | None]
+"""A foreign checkpoint's content -> weights under this project's names, None if it is unknown."""
+
+Explain = Callable[[Sequence[str], Mapping[str, Tensor]], str]
+"""Keys that do not fit, and the weights -> the likely cause as "; ...", or nothing."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model's weights under the names of this project, and where they are from."""
+
+    file: Path
+    state: Mapping[str, Tensor]
+    epoch: int | None
+    """Epochs trained; None where the file does not say."""
+
+
+def finished_run(kind: type[Flags], config: RunConfig) -> Flags:
+    """What scores the best checkpoint of a run that has just ended, under its own config.
+
+    Args:
+        kind: the task's config class with the `TrainedFlags` added.
+        config: what was trained.
+    """
+    names = {field.name for field in fields(kind)} - {field.name for field in fields(TrainedFlags)}
+    return kind(**{name: getattr(config, name) for name in names}, run=config.out)
+
+
+def parse(
+    kind: type[Flags], words: Sequence[str], *, folder: str = "", positional: str | None = None
+) -> Flags:
+    """Read the words of evaluate or predict over the config of the run that they name.
+
+    Args:
+        kind: the task's config class with the `TrainedFlags` added.
+        words: of the command line.
+        folder: where in the run directory the results go, unless --out says otherwise.
+        positional: the field that takes the bare words.
+
+    Raises:
+        UserError: neither a run nor a checkpoint file is given, the run has no config, or a flag is
+            wrong.
+    """
+    # Whether the other flags fit together is for the run's config to say, not for the defaults.
+    run, checkpoint = configuration.peek(kind, words, positional, "run", "checkpoint")
+    if run is None and checkpoint in ("best", "last"):
+        raise UserError(
+            "--run is missing: give a run directory, or --config RECIPE.yaml and --checkpoint FILE"
+        )
+    out = (run or results_folder(Path(checkpoint).stem, words)) / folder
+    defaults = ["--out", str(out)]
+    if run is not None:
+        file = str(_config_of(run))
+        _require_kind(kind, file, run)
+        defaults += ["--config", file]
+    return configuration.parse(kind, [*defaults, *words], positional)
+
+
+def results_folder(name: str, words: Sequence[str]) -> Path:
+    """Where the results go of what belongs to no run, unless the words say so themselves.
+
+    Raises:
+        UserError: a run is kept there.
+    """
+    folder = Path("runs") / name
+    given = any(word == "--out" or word.startswith("--out=") for word in words)
+    if not given and (folder / "config.yaml").exists():
+        raise UserError(
+            f"--out is missing: results of {name} would go to {folder}, where a run is kept; "
+            "name another folder"
+        )
+    return folder
+
+
+def _require_kind(kind: type[Flags], file: str, run: Path) -> None:
+    """Refuse a run of another task by its own name, not by those of flags that nobody gave."""
+    try:
+        configuration.parse(kind, ["--config", file])
+    except UserError as error:
+        raise UserError(
+            f"--run {run}: its config.yaml does not fit this command ({error})"
+        ) from error
+
+
+def _config_of(run: Path) -> Path:
+    file = run / "config.yaml"
+    if not file.is_file():
+        found = "has no config.yaml" if run.is_dir() else "no such folder"
+        raise UserError(f"--run {run}: {found}; give the folder that train wrote")
+    return file
+
+
+def find(flags: TrainedFlags, translate: Translate) -> Trained:
+    """Read the checkpoint that --run and --checkpoint name.
+
+    Raises:
+        UserError: it is missing, damaged or of no model of the task.
+    """
+    if flags.checkpoint not in ("best", "last"):
+        return read("--checkpoint", Path(flags.checkpoint), translate)
+    if flags.run is None:
+        raise UserError(f"--checkpoint {flags.checkpoint}: needs --run, or give a file")
+    return _own(flags.run / f"{flags.checkpoint}.pt")
+
+
+def read(flag: str, path: Path, translate: Translate) -> Trained:
+    """Read a checkpoint of this project or a foreign one, told apart by its content.
+
+    Args:
+        flag: that names the path, for messages.
+        path: a file, or a run directory, of which the best checkpoint is taken.
+        translate: knows the foreign layouts.
+
+    Raises:
+        UserError: it is missing, damaged or of no model of the task.
+    """
+    if path.is_dir():
+        return _own(path / "best.pt")
+    if not path.is_file():
+        raise UserError(f"{flag} {path}: no such file")
+    try:
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _tensors(path)
+    except (*checkpoint.FAULTS, SafetensorError) as error:
+        # With weights_only, torch names the function or class that the file asks to call.
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if code:
+            raise UserError(
+                f"{flag} {path}: refused, because reading it would run code ({code[1]}); if you "
+                "trust its source, save its state_dict alone there"
+            ) from error
+        raise UserError(
+            f"{flag} {path}: is cut short or not a checkpoint of plain weights "
+            f"({path.stat().st_size:,} bytes); copy it again"
+        ) from error
+    if isinstance(content, dict) and "format" in content:
+        return _own(path)
+    state = translate(content) if isinstance(content, dict) else None
+    if state is None:
+        raise UserError(
+            f"{flag} {path}: holds no model of this task in a layout that is known; weights "
+            "of a backbone alone are given to train as --weights"
+        )
+    return Trained(path, state, None)
+
+
+def _tensors(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        checkpoint.require_checksums(path)
+    # Training scripts of torchvision and timm keep their flags beside the weights.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _own(file: Path) -> Trained:
+    payload = checkpoint.read(file)
+    # Of last.pt the averaged weights, if the run averages, are what training evaluates.
+    state = payload["model"] if payload["ema"] is None else payload["ema"]
+    return Trained(file, state, int(payload["progress"]["epoch"]))
+
+
+def unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A foreign checkpoint's weights without the wrappings of training code.
+
+    These are a dict around it (its "state_dict") and DataParallel's prefix "module.".
+    """
+    weights = content.get("state_dict", content)
+    if not isinstance(weights, Mapping):
+        return {}
+    # Beside the weights there may be an epoch or flags.
+    named = {
+        key: value
+        for key, value in weights.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
+    return {key.removeprefix("module."): value for key, value in named.items()}
+
+
+def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
+    """Load a whole model's weights; nothing may be missing, left over or of another shape.
+
+    The model is unchanged if they do not fit.
+
+    Raises:
+        UserError: one line saying in what the weights and the model differ, and why if `explain`
+            knows it; or which of them are not finite.
+    """
+    own = model.state_dict()
+    # PyTorch before 0.4.1 kept no count of batches, so published files may lack it; it decides
+    # nothing here.
+    counts = {
+        key: value
+        for key, value in own.items()
+        if key.endswith(_COUNT) and key.removesuffix(_COUNT) + "running_mean" in trained.state
+    }
+    state = {**counts, **trained.state}
+    found = {key: value.shape for key, value in state.items()}
+    wanted = {key: value.shape for key, value in own.items()}
+    if found != wanted:
+        wrong, listed = _differences(found, wanted)
+        cause = explain(wrong, state)
+        raise UserError(f"{trained.file}: the weights do not fit the model{cause} ({listed})")
+    whole = [k for k in own if own[k].is_floating_point() and not state[k].is_floating_point()]
+    if whole:
+        raise UserError(
+            f"{trained.file}: {_shortened(whole)} are of {state[whole[0]].dtype}; needed are "
+            "floating-point numbers"
+        )
+    # Deployed on a CPU, a network makes zeros of what is not a number, and would get a score.
+    bad = first_bad(state)
+    if bad is not None:
+        raise UserError(f"{trained.file}: {bad} is not finite: this checkpoint is of a failed run")
+    model.load_state_dict(state)
+
+
+def ready(model: nn.Module, device: torch.device) -> None:
+    """Put a model on its device, in the memory layout and the mode of inference."""
+    model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def _differences(
+    found: Mapping[str, torch.Size], wanted: Mapping[str, torch.Size]
+) -> tuple[list[str], str]:
+    """The keys that do not fit, and a short text about them."""
+    missing = [key for key in wanted if key not in found]
+    unexpected = [key for key in found if key not in wanted]
+    misshapen = [key for key in wanted if key in found and found[key] != wanted[key]]
+    shapes = [f"{key} is {tuple(found[key])} and not {tuple(wanted[key])}" for key in misshapen]
+    parts = [("missing", missing), ("unexpected", unexpected), ("misshapen", shapes)]
+    listed = "; ".join(f"{len(keys)} {title}: {_shortened(keys)}" for title, keys in parts if keys)
+    return [*missing, *unexpected, *misshapen], listed
+
+
+def _shortened(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

@@ -1,0 +1,1 @@
+"""Files in: pictures, videos, annotations and the layouts that several data sets share."""

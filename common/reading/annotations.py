@@ -1,0 +1,111 @@
+"""Reading annotation files: text, JSON with its fingerprint, and checks that data sets share."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.errors import DamagedFile, UserError
+from common.reading.image import Colour, Picture, read
+
+
+def read_json(path: Path) -> tuple[Any, str]:
+    """Content of a JSON file and the sha256 of its bytes.
+
+    Raises:
+        UserError: it cannot be read.
+        DamagedFile: it is empty, cut short or not JSON.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if not data:
+        raise DamagedFile(f"{path}: is empty (0 bytes); copy or unpack it again")
+    try:
+        content = json.loads(data)
+    except json.JSONDecodeError as error:
+        at_end = error.pos >= len(error.doc.rstrip()) - len("false")
+        cut = at_end or error.msg.startswith("Unterminated")
+        reason = "is cut short" if cut else f"is not valid JSON ({error})"
+        raise DamagedFile(f"{path}: {reason}; copy or unpack it again") from None
+    except UnicodeDecodeError:
+        raise DamagedFile(f"{path}: is not JSON but binary data; is it an archive?") from None
+    return content, hashlib.sha256(data).hexdigest()
+
+
+def read_text(path: Path, what: str) -> str:
+    """Content of a text file, without the mark with which spreadsheets begin theirs.
+
+    `what` names it in messages, such as "list of pictures".
+
+    Raises:
+        UserError: it does not exist, cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {what}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a {what} ({error})") from None
+
+
+def require_once(values: Iterable[Any], file: Path, what: str) -> None:
+    """Raise DamagedFile when a value, such as an id, occurs twice in an annotation file."""
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
+        raise DamagedFile(f"{file}: {what} {twice[0]} is listed twice{more}")
+
+
+def require_pictures(pictures: Sequence[Path], file: Path) -> None:
+    """Raise UserError when pictures that an annotation file names are not on disk."""
+    missing = missing_files(pictures)
+    if missing:
+        raise UserError(
+            f"{file}: names {len(set(pictures)):,} pictures, {len(missing):,} of them are missing, "
+            f"first {min(missing)}; complete the folder, or say --data.on_error skip"
+        )
+
+
+def missing_files(paths: Iterable[Path]) -> list[str]:
+    """Those that are not on disk, each once.
+
+    Folders are listed once: asking for each of 118,000 files takes minutes on a network drive.
+    """
+    listings: dict[str, set[str]] = {}
+    missing = []
+    for path in dict.fromkeys(map(os.fspath, paths)):
+        folder, name = os.path.split(path)
+        if folder not in listings:
+            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if name not in listings[folder]:
+            missing.append(path)
+    return missing
+
+
+def read_picture(path: Path, height: int, width: int, file: Path, colour: Colour) -> Picture:
+    """Picture (H, W, 3), 0..255, that must have the size that its annotation file says.
+
+    Raises:
+        DamagedFile: it cannot be read, or has another size.
+    """
+    picture = read(path, colour)
+    found = picture.shape[:2]
+    if found != (height, width):
+        turned = found == (width, height)
+        reason = "it was turned after it was annotated" if turned else "it was scaled or replaced"
+        raise DamagedFile(
+            f"{path}: has {found[1]}x{found[0]} pixels, {file} says {width}x{height}: {reason}, "
+            "and its annotations do not fit"
+        )
+    return picture
+
+
+def left_out(reasons: dict[str, int]) -> str:
+    """What a summary says of the entries that are not used, by reason; "" if all are."""
+    told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+    return f" (left out: {told})" if told else ""

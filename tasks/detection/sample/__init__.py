@@ -1,0 +1,164 @@
+"""Writes the generated detection data set in COCO's layout: things that overlap, with outlines."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from common.reading.image import write as write_picture
+from common.sample import cached
+from common.sample.scenery import Scenery, backdrop, gather, lay, photograph, places, thing_of
+from common.sample.things import Thing, ball, crate, fish, flower, wheel
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+VERSION = 1
+"""Rises when the same seed gives other pictures, so that nobody trains on a stale cache."""
+
+TRAIN_PICTURES, VAL_PICTURES = 700, 100
+
+THINGS: dict[str, tuple[int, Thing]] = {
+    "ball": (1, Thing(ball, ("red", "yellow", "white"))),
+    "crate": (2, Thing(crate, ("brown", "ochre"))),
+    "flower": (4, Thing(flower, ("pink", "violet"))),
+    "fish": (7, Thing(fish, ("blue", "teal"))),
+    "wheel": (8, Thing(wheel, ("black", "grey"))),
+}
+"""The classes with their ids, which have gaps as COCO's do."""
+
+_SMALLEST, _LARGEST = 48, 92
+"""Side of a thing's canvas in pixels."""
+_SMALL = 26, 34
+"""Of one in a crowd."""
+_CROWDED = 0.06
+"""Share of the pictures with a crowd."""
+_RUN_LENGTHS = 0.2
+"""Share of the things whose outline is written as run lengths, as crowds' always are."""
+_VISIBLE = 0.55
+"""Least share of a thing that others may leave to be seen."""
+_FINER = 4
+"""Outlines are followed on a bitmap so many times as fine, which keeps their half pixels."""
+
+
+class Laid(NamedTuple):
+    """A thing, or a crowd of things, as it is seen."""
+
+    name: str
+    mask: Mask
+    """(H, W)"""
+    crowd: bool
+
+
+def write(
+    folder: Path, seed: int = 0, train: int = TRAIN_PICTURES, val: int = VAL_PICTURES
+) -> None:
+    """Write `train` and `val` pictures of things in front of photographs, in COCO's layout.
+
+    The same seed gives the same bytes, and a split's first pictures do not depend on its length.
+    """
+    (folder / "annotations").mkdir(parents=True)
+    for split, pictures, first in (("train2017", train, 1), ("val2017", val, 500_001)):
+        (folder / split).mkdir()
+        scenery = gather(held_out=split == "val2017")
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for number in range(first, first + pictures):
+            generator = np.random.default_rng([seed, number])
+            picture, things = scene(scenery, generator)
+            name = f"{number:012d}.jpg"
+            write_picture(folder / split / name, picture)
+            height, width = picture.shape[:2]
+            images.append({"id": number, "file_name": name, "height": height, "width": width})
+            annotations += [
+                {"id": 10 * number + place, "image_id": number, **annotate(thing, generator)}
+                for place, thing in enumerate(things)
+            ]
+        categories = [{"id": number, "name": name} for name, (number, _) in THINGS.items()]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        file = folder / "annotations" / f"instances_{split}.json"
+        file.write_text(json.dumps({"info": {"description": "generated"}, **content}))
+
+
+def sample_set() -> Path:
+    """Folder of the default set, generated on first use."""
+    return cached("detection", VERSION, write)
+
+
+def scene(scenery: Scenery, generator: np.random.Generator) -> tuple[Picture, list[Laid]]:
+    """A picture (H, W, 3), three in ten of them upright, and what is seen in it."""
+    long, short = int(generator.integers(150, 181)), int(generator.integers(120, 141))
+    width, height = (short, long) if generator.random() < 0.3 else (long, short)
+    picture = backdrop(scenery, width, height, generator)
+    laid = [_crowd(picture, scenery, generator)] if generator.random() < _CROWDED else []
+    for place in places(int(generator.integers(1, 5)), generator):
+        name = str(generator.choice(list(THINGS)))
+        thing = thing_of(THINGS[name][1], scenery, _SMALLEST, _LARGEST, generator)
+        tried = picture.copy()
+        covered = lay(tried, thing, place)
+        if all((one.mask & ~covered).sum() >= _VISIBLE * one.mask.sum() for one in laid):
+            picture = tried
+            laid = [one._replace(mask=one.mask & ~covered) for one in laid]
+            laid.append(Laid(name, covered, crowd=False))
+    return photograph(picture, generator), laid
+
+
+def _crowd(picture: Picture, scenery: Scenery, generator: np.random.Generator) -> Laid:
+    """Many small things of a kind in a heap, which count as one region."""
+    name = str(generator.choice(list(THINGS)))
+    middle = generator.uniform(0.3, 0.7, 2)
+    mask = np.zeros(picture.shape[:2], dtype=bool)
+    for _ in range(int(generator.integers(8, 13))):
+        place = np.clip(middle + generator.normal(0, 0.13, 2), 0.1, 0.9)
+        thing = thing_of(THINGS[name][1], scenery, *_SMALL, generator)
+        mask |= lay(picture, thing, place)
+    return Laid(name, mask, crowd=True)
+
+
+def annotate(thing: Laid, generator: np.random.Generator) -> dict[str, Any]:
+    """The thing as an annotation without ids: polygons or run lengths, box, area, category."""
+    polygons = [] if thing.crowd or generator.random() < _RUN_LENGTHS else outline(thing.mask)
+    height, width = thing.mask.shape
+    if polygons:
+        runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+        points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in polygons])
+        corner, extent = points.min(axis=0), np.ptp(points, axis=0)
+        box = [*corner.tolist(), *extent.tolist()]
+    else:
+        runs = coco_mask.encode(np.asfortranarray(thing.mask, dtype=np.uint8))
+        box = coco_mask.toBbox(runs).tolist()
+    return {
+        "category_id": THINGS[thing.name][0],
+        "bbox": box,
+        "area": float(coco_mask.area(runs)),
+        "iscrowd": int(thing.crowd),
+        "segmentation": polygons or _run_lengths(thing, runs),
+    }
+
+
+def _run_lengths(thing: Laid, runs: dict[str, Any]) -> dict[str, Any]:
+    """Run lengths as COCO writes them: plain for crowds, compressed elsewhere."""
+    if not thing.crowd:
+        return {"size": list(thing.mask.shape), "counts": runs["counts"].decode("ascii")}
+    columns = thing.mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(columns)) + 1
+    lengths = np.diff(np.concatenate([[0], changes, [columns.size]])).tolist()
+    return {"size": list(thing.mask.shape), "counts": [0, *lengths] if columns[0] else lengths}
+
+
+def outline(mask: Mask) -> list[list[float]]:
+    """Polygons x, y, x, y, ... around the parts of a mask; none if one has a hole."""
+    fine = np.kron(mask.astype(np.uint8), np.ones((_FINER, _FINER), np.uint8))
+    contours, levels = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if levels is None or (levels[0, :, 3] >= 0).any():
+        return []
+    polygons = []
+    for contour in contours:
+        corners = cv2.approxPolyDP(contour, 0.4 * _FINER, True).reshape(-1, 2)
+        if len(corners) >= 3:
+            polygons.append(((corners + 0.5) / _FINER).ravel().tolist())
+    return polygons

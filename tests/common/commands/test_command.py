@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import pytest
+
+from common.commands import command
+from common.errors import UserError
+
+
+def raise_error(error):
+    raise error
+
+
+def test_a_users_mistake_is_one_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        command.run(lambda: raise_error(UserError("--out is\n  wrong")))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: --out is wrong\n"
+
+
+def test_expected_errors_are_the_users_and_others_are_ours():
+    with pytest.raises(SystemExit):
+        command.run(lambda: raise_error(KeyError("x")), KeyError)
+    with pytest.raises(KeyError):
+        command.run(lambda: raise_error(KeyError("x")))
+
+
+def test_a_command_that_ends_well_is_silent(capsys):
+    command.run(lambda: None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_that_the_system_refuses_is_named(capsys, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        command.run(lambda: print((tmp_path / "gone").read_text()))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/gone: No such file or directory\n"
+    with pytest.raises(SystemExit):
+        command.run(lambda: print(tmp_path.read_text()))
+    assert capsys.readouterr().err == f"error: {tmp_path}: Is a directory\n"
+
+
+def test_other_errors_of_the_system_are_ours():
+    for error in (PermissionError("no file is named"), ConnectionError("x")):
+        with pytest.raises(type(error)):
+            command.run(lambda error=error: raise_error(error))
+
+
+def test_ctrl_c_ends_without_a_word(capsys):
+    with pytest.raises(SystemExit) as caught:
+        command.run(lambda: raise_error(KeyboardInterrupt()))
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word():
+    code = (
+        "from common.commands import command; "
+        "command.run(lambda: [print('x' * 999) for _ in range(999)])"
+    )
+    script = f'{sys.executable} -c "{code}" | head -n 1; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["x" * 999, "141"]
+    assert done.stderr == ""
+
+
+def test_names_of_files_that_are_not_text_are_printed():
+    code = "from common.commands import command; command.run(lambda: print('caf\\udce9'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"caf\xe9\n"
