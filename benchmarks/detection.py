@@ -25,7 +25,7 @@ from common.reading import image as pictures
 from common.training.sampling import generator_for
 from tasks.detection.annotations import Annotations
 from tasks.detection.config import DataConfig
-from tasks.detection.data import TestSet, TrainSet, read_annotations
+from tasks.detection.data import ScoringSet, TrainSet, read_annotations
 from tasks.detection.outlines import as_coco
 from tasks.detection.sample import sample_set
 from tasks.detection.transforms import View, draw, fitted
@@ -103,7 +103,7 @@ def main() -> None:
     times = {name: milliseconds(sampled(dataset), count) for name, dataset in found.items()}
     for name, each in times.items():
         print(f"sample: {name:31}{each:7.2f} ms  {1000 / each:5.0f} samples/s")
-    whole = milliseconds(TestSet(annotations, RECIPE).__getitem__, count)
+    whole = milliseconds(ScoringSet(annotations, RECIPE).__getitem__, count)
     print(f"test sample                            {whole:7.2f} ms  {1000 / whole:5.0f} samples/s")
     compare(with_masks, times["boxes and masks"], count)
 

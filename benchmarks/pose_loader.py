@@ -11,7 +11,7 @@ import cv2
 from common.reading import image as pictures
 from common.training.sampling import generator_for
 from tasks.pose.config import DataConfig
-from tasks.pose.data import TestSet, TrainSet, read_coco
+from tasks.pose.data import ScoringSet, TrainSet, read_coco
 from tasks.pose.sample import sample_set
 
 RECIPE = DataConfig(input_size=(256, 192), padding=1.25, sigma=2, half_body_probability=0.3)
@@ -33,7 +33,7 @@ def loader(root: Path | None = None) -> None:
     cv2.setNumThreads(1)
     annotations = read_coco(root or sample_set(), "train2017")
     count = min(SAMPLES, len(annotations))
-    train, test = TrainSet(annotations, RECIPE), TestSet(annotations, RECIPE)
+    train, test = TrainSet(annotations, RECIPE), ScoringSet(annotations, RECIPE)
     paths = [annotations.images[int(number)] for number in annotations.image_ids[:count]]
     stored = [path.read_bytes() for path in paths]  # Also warms the disk's cache.
     print(f"{count} persons of {annotations.file.parents[1]}, input 256x192, one core")

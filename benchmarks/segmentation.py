@@ -20,7 +20,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJac
 from common.reading import image
 from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.data import TestSet, TrainSet, read_split
+from tasks.segmentation.data import ScoringSet, TrainSet, read_split
 from tasks.segmentation.evaluate import with_classes
 from tasks.segmentation.labels import LabelReader
 from tasks.segmentation.metrics import confusion_matrix, mean_scores
@@ -69,7 +69,7 @@ def loader(root: Path) -> None:
     config = with_classes(Config(data=DataConfig(root=root, **RECIPE)))
     split = read_split(root, "train", config.data)
     count = min(SAMPLES, len(split))
-    train, test = TrainSet(split, config.data), TestSet(split, "stop")
+    train, test = TrainSet(split, config.data), ScoringSet(split, "stop")
     height, width = split.read(0).label.shape
     print(f"{count} pictures of {root}, the first {width}x{height}; crop 513x513, one core")
     picture = milliseconds(lambda index: image.read(split.pairs[index].image), count)

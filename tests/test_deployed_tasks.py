@@ -109,7 +109,7 @@ TASKS = ("pose", "salient", "segmentation", "reid", "speaker", "classification",
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_the_flag(task):
-    kind = importlib.import_module(f"tasks.{task}.inference").TestedConfig
+    kind = importlib.import_module(f"tasks.{task}.inference").ScoredConfig
     assert kind().deploys
     assert not kind(deploy=False).deploys
     assert not kind(precision="bf16").deploys
@@ -124,7 +124,7 @@ def test_a_deployed_detector_finds_the_same(detector):
         SLIM,
         3,
         config.ModelConfig(detector=detector, **options),
-        config.TestConfig(score_threshold=0.0, detections=20),
+        config.ScoringConfig(score_threshold=0.0, detections=20),
     )
     randomise(model)
     for layer in model.modules():

@@ -26,8 +26,6 @@ _SHOWN = 2
 class TrainedFlags:
     """Which trained model a command takes, and in which precision."""
 
-    __test__ = False  # The name of a class built on it may begin with Test.
-
     run: Path | None = None
     """Run directory; its config is taken, and flags win over it."""
     checkpoint: str = "best"

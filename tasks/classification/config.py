@@ -108,10 +108,8 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig:
+class ScoringConfig:
     """How a picture is brought to the network for its score: scaled, then its centre cut out."""
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     input_size: int = 64
     """Height and width of the centre crop in pixels."""
@@ -151,7 +149,7 @@ class Config:
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=12, batch_size=32, evaluate_every=4)
-    test: TestConfig = TestConfig()
+    test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

@@ -10,12 +10,12 @@ from common.errors import UserError
 from common.reading.image import planes
 from common.reading.left_out import LeftOut, OnError
 from tasks.classification import folders, labels, official, sample, shards
-from tasks.classification.config import Config, DataConfig, TestConfig
+from tasks.classification.config import Config, DataConfig, ScoringConfig
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import Pictures, renumbered
 from tasks.classification.transforms import TrainTransform, evaluation_image
 
-__all__ = ["Pictures", "TestSet", "TrainSet", "read_split", "read_splits"]
+__all__ = ["Pictures", "ScoringSet", "TrainSet", "read_split", "read_splits"]
 
 
 def read_splits(config: Config) -> tuple[Pictures, Pictures]:
@@ -102,15 +102,13 @@ class TrainSet:
         return {"image": planes(image), "label": int(self.pictures.labels[index])}
 
 
-class TestSet(Dataset[dict[str, Any] | None]):
+class ScoringSet(Dataset[dict[str, Any] | None]):
     """Centre crops for evaluation.
 
     A sample that cannot be read is None when on_error is "skip", and told on stderr.
     """
 
-    __test__ = False  # Its name makes pytest take it for a test.
-
-    def __init__(self, pictures: Pictures, test: TestConfig, on_error: OnError) -> None:
+    def __init__(self, pictures: Pictures, test: ScoringConfig, on_error: OnError) -> None:
         self.pictures = pictures
         self.test = test
         self.on_error = on_error

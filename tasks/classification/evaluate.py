@@ -21,8 +21,8 @@ from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.classification import inference, labels, report
 from tasks.classification.config import Config
-from tasks.classification.data import Pictures, TestSet, read_split
-from tasks.classification.inference import FRESH_LAYER, TestedConfig, classes_of, restore
+from tasks.classification.data import Pictures, ScoringSet, read_split
+from tasks.classification.inference import FRESH_LAYER, ScoredConfig, classes_of, restore
 from tasks.classification.metrics import accuracy, ranks
 from tasks.classification.pictures import renumbered
 from tasks.classification.report import Evaluation
@@ -46,7 +46,7 @@ def evaluate(model: nn.Module, pictures: Pictures, config: Config, world: World)
 
     The metrics are the same on every rank.
     """
-    dataset = TestSet(pictures, config.test, config.data.on_error)
+    dataset = ScoringSet(pictures, config.test, config.data.on_error)
     answers: list[Answer] = infer(
         dataset,
         lambda batch: _answers(model, batch),
@@ -83,7 +83,7 @@ def _answers(model: nn.Module, batch: dict[str, Tensor]) -> list[Answer]:
     return [Answer(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def read_pictures(config: TestedConfig, weights: Trained) -> Pictures:
+def read_pictures(config: ScoredConfig, weights: Trained) -> Pictures:
     """The pictures to be scored, under the numbers that the model has for their classes.
 
     Raises:
@@ -108,12 +108,12 @@ def read_pictures(config: TestedConfig, weights: Trained) -> Pictures:
 
 def main() -> None:
     """Read the flags, score the model and write the card, the accuracies and the pictures."""
-    config = trained.parse(TestedConfig, sys.argv[1:])
+    config = trained.parse(ScoredConfig, sys.argv[1:])
     with distributed.started(config.engine.device) as world:
         score(config, world)
 
 
-def score(config: TestedConfig, world: World) -> Evaluation:
+def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     weights = inference.find(config)
     pictures = read_pictures(config, weights)
@@ -128,7 +128,7 @@ def score(config: TestedConfig, world: World) -> Evaluation:
     return evaluation
 
 
-def _compare_protocols(config: TestedConfig) -> None:
+def _compare_protocols(config: ScoredConfig) -> None:
     """Tell when a published checkpoint is not scored as it was published."""
     published, test = WEIGHTS.get(config.checkpoint), config.test
     if published is None or (test.input_size, test.crop) == (published.input_size, published.crop):

@@ -11,13 +11,13 @@ import torch
 from backbone import WeightsError, deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.classification.inference import TestedConfig, class_count, classes_of, find, restore
+from tasks.classification.inference import ScoredConfig, class_count, classes_of, find, restore
 from tasks.classification.labels import Classes, numbered
 from tasks.classification.model import MEAN, STD, Classifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportFlags, TestedConfig):
+class ExportConfig(ExportFlags, ScoredConfig):
     """A run's config, and the file that is written."""
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     export.save(graph(config, model, classes), target, weights)
 
 
-def graph(config: TestedConfig, model: Classifier, classes: Classes) -> Graph:
+def graph(config: ScoredConfig, model: Classifier, classes: Classes) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     side, filter_name = config.test.input_size, config.test.interpolation.upper()
     return Graph(

@@ -28,7 +28,7 @@ FRESH_LAYER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedConfig(TrainedFlags, Config):
+class ScoredConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 
@@ -82,7 +82,7 @@ def read(source: str, flag: str) -> Trained:
     return trained.read(flag, Path(source), from_published)
 
 
-def find(config: TestedConfig) -> Trained:
+def find(config: ScoredConfig) -> Trained:
     """The weights that --run and --checkpoint name; a checkpoint may be a published name, too."""
     if config.checkpoint in ("best", "last"):
         return trained.find(config, from_published)
@@ -159,7 +159,7 @@ class Opened:
     classes: Classes
 
 
-def open_main(config: TestedConfig, device: torch.device) -> Opened:
+def open_main(config: ScoredConfig, device: torch.device) -> Opened:
     """The model that --run and --checkpoint name.
 
     Raises:

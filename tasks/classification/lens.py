@@ -36,14 +36,14 @@ from common.training.distributed import World
 from tasks.classification import inference, lens_chart
 from tasks.classification.data import Pictures
 from tasks.classification.evaluate import evaluate, read_pictures
-from tasks.classification.inference import TestedConfig, restore
+from tasks.classification.inference import ScoredConfig, restore
 from tasks.classification.lens_chart import Measured
 from tasks.classification.model import Classifier
 from tasks.classification.pictures import spread
 
 
 @dataclass(frozen=True, kw_only=True)
-class LensConfig(TestedConfig):
+class LensConfig(ScoredConfig):
     """Measure what each group of a Res2Net's blocks contributes."""
 
     pictures: int = 1000

@@ -30,7 +30,7 @@ from common.training import distributed
 from tasks.classification import sample
 from tasks.classification.cam import Stage, cam, grad_cam, heat
 from tasks.classification.draw import Guess, Panel, overlay, row
-from tasks.classification.inference import Opened, TestedConfig, open_main, open_other
+from tasks.classification.inference import Opened, ScoredConfig, open_main, open_other
 from tasks.classification.sample.painting import CLASSES
 from tasks.classification.transforms import evaluation_image
 
@@ -39,7 +39,7 @@ SAMPLE_SEED = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TestedConfig):
+class PredictConfig(ScoredConfig):
     """Name what pictures show, and draw where it is seen."""
 
     inputs: tuple[Path, ...] = ()

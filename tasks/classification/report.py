@@ -12,7 +12,7 @@ from common.commands import card, plot
 from common.commands.trained import Trained
 from common.errors import UserError
 from common.reading.image import Picture
-from tasks.classification.inference import TestedConfig
+from tasks.classification.inference import ScoredConfig
 from tasks.classification.metrics import per_class
 from tasks.classification.pictures import Pictures
 from tasks.classification.transforms import evaluation_image
@@ -39,7 +39,7 @@ class Evaluation:
 
 
 def write(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     pictures: Pictures,
     model: nn.Module,
@@ -58,7 +58,7 @@ def write(
     print(f"wrote {config.out}/metrics.json, per_class.csv and pictures/")
 
 
-def _protocol(config: TestedConfig) -> dict[str, Any]:
+def _protocol(config: ScoredConfig) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     test = config.test
     return {
@@ -72,7 +72,7 @@ def _protocol(config: TestedConfig) -> dict[str, Any]:
 
 
 def result_card(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     pictures: Pictures,
     model: nn.Module,
@@ -100,7 +100,7 @@ def result_card(
     )
 
 
-def write_classes(config: TestedConfig, evaluation: Evaluation, pictures: Pictures) -> None:
+def write_classes(config: ScoredConfig, evaluation: Evaluation, pictures: Pictures) -> None:
     """Write per_class.csv: pictures and accuracy of each class, and what it is mistaken for."""
     classes = pictures.classes
     truth = pictures.labels[evaluation.index]
@@ -118,7 +118,7 @@ def write_classes(config: TestedConfig, evaluation: Evaluation, pictures: Pictur
             table.writerow([*names, count, correct, share, mistaken_for, mistaken])
 
 
-def write_pictures(config: TestedConfig, evaluation: Evaluation, pictures: Pictures) -> None:
+def write_pictures(config: ScoredConfig, evaluation: Evaluation, pictures: Pictures) -> None:
     """Write a sheet of pictures, spread evenly over the split, with what they were taken for."""
     count = min(PICTURES, len(evaluation.index))
     if not count:

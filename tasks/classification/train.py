@@ -16,7 +16,7 @@ from tasks.classification import evaluate, labels
 from tasks.classification.augmentation import mixing
 from tasks.classification.config import Config
 from tasks.classification.data import Pictures, TrainSet, read_splits
-from tasks.classification.inference import TestedConfig, initialise
+from tasks.classification.inference import ScoredConfig, initialise
 from tasks.classification.loss import cross_entropy
 from tasks.classification.model import build
 
@@ -64,7 +64,7 @@ def train(config: Config, world: World) -> None:
     )
     labels.keep(training.classes, config.out, world.main)
     engine.fit(config.resume)
-    evaluate.score(finished_run(TestedConfig, config), world)
+    evaluate.score(finished_run(ScoredConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

@@ -26,7 +26,7 @@ from common.errors import DamagedFile
 from common.reading import image as pictures
 from common.reading.image import Picture, Reduction
 from tasks.classification.augmentation import randaugment
-from tasks.classification.config import DataConfig, TestConfig
+from tasks.classification.config import DataConfig, ScoringConfig
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -181,7 +181,7 @@ class TrainTransform:
 
 
 def evaluation_image(
-    encoded: NDArray[np.uint8], name: str, test: TestConfig, rotate: bool = False
+    encoded: NDArray[np.uint8], name: str, test: ScoringConfig, rotate: bool = False
 ) -> Picture:
     """The centre crop (size, size, 3) in RGB of a file's bytes, as published scores are taken.
 

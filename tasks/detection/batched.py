@@ -18,7 +18,7 @@ from torchvision.ops.boxes import clip_boxes_to_image
 
 from tasks.detection.batches import STRIDE
 from tasks.detection.cascade import CascadeHeads
-from tasks.detection.config import TestConfig
+from tasks.detection.config import ScoringConfig
 from tasks.detection.model import DetectionModel
 from tasks.detection.single_stage import CANDIDATES, SingleStage
 from tasks.detection.suppression import suppress
@@ -51,7 +51,7 @@ class BatchedDetector(nn.Module):
         test: thresholds of the detections.
     """
 
-    def __init__(self, model: DetectionModel, test: TestConfig) -> None:
+    def __init__(self, model: DetectionModel, test: ScoringConfig) -> None:
         super().__init__()
         self.model = model
         self.test = test
@@ -163,7 +163,7 @@ def _classified(
     boxes: Tensor,
     proposed: Tensor,
     size: tuple[int, int],
-    test: TestConfig,
+    test: ScoringConfig,
 ) -> Boxes:
     """Detections of one head, or of a cascade: its last boxes, its mean probabilities.
 
@@ -208,7 +208,7 @@ def _masks(stages: list[RoIHeads], levels: Levels, found: Boxes) -> Tensor:
 
 
 def _single_stage(
-    detector: SingleStage, levels: Levels, x: Tensor, size: tuple[int, int], test: TestConfig
+    detector: SingleStage, levels: Levels, x: Tensor, size: tuple[int, int], test: ScoringConfig
 ) -> Boxes:
     """Detections of RetinaNet and FCOS: the best of each level, suppressed within each class."""
     features = list(levels.values())

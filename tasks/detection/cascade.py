@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_loss
 from torchvision.ops import boxes as box_ops
 
-from tasks.detection.config import ModelConfig, TestConfig
+from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.loss import stage_terms
 from tasks.detection.two_stage import Features, Found, Targets, roi_heads
 
@@ -128,7 +128,7 @@ class CascadeHeads(nn.Module):
 
 
 def cascade_heads(
-    strides: Sequence[int], classes: int, masks: bool, model: ModelConfig, test: TestConfig
+    strides: Sequence[int], classes: int, masks: bool, model: ModelConfig, test: ScoringConfig
 ) -> CascadeHeads:
     """The published cascade of three stages; the arguments are those of `roi_heads`."""
     heads = [

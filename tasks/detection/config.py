@@ -148,10 +148,8 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig:
+class ScoringConfig:
     """Which detections count, and how they are scored."""
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     score_threshold: float = 0.05
     """Least score of a detection."""
@@ -193,7 +191,7 @@ class Config:
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=6, batch_size=4, evaluate_every=3)
-    test: TestConfig = TestConfig()
+    test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

@@ -34,7 +34,7 @@ from tasks.detection.transforms import (
 from tasks.detection.voc import read_voc
 
 __all__ = [
-    "FORMATS", "Annotations", "TestSet", "TrainSet", "as_tested", "collate", "order",
+    "FORMATS", "Annotations", "ScoringSet", "TrainSet", "as_tested", "collate", "order",
     "read_annotations",
 ]  # fmt: skip
 
@@ -131,13 +131,11 @@ class TrainSet:
         return replace(view, mirrored=bool(generator.random() < config.flip_probability))
 
 
-class TestSet(Dataset[dict[str, Any] | None]):
+class ScoringSet(Dataset[dict[str, Any] | None]):
     """Whole pictures of a split, with objects or without, for evaluation.
 
     A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
     """
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     def __init__(self, annotations: Annotations, config: DataConfig) -> None:
         self.annotations = annotations

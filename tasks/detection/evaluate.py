@@ -26,8 +26,8 @@ from common.training.evaluation import infer
 from tasks.detection import report, sample
 from tasks.detection.annotations import Annotations
 from tasks.detection.config import Config
-from tasks.detection.data import TestSet, collate, read_annotations
-from tasks.detection.inference import TestedConfig, coco_results, detect, restore
+from tasks.detection.data import ScoringSet, collate, read_annotations
+from tasks.detection.inference import ScoredConfig, coco_results, detect, restore
 from tasks.detection.metrics import Kind, Scores, coco_scores
 from tasks.detection.published import from_published
 from tasks.detection.report import Evaluation
@@ -92,7 +92,7 @@ def evaluate(
         ]
 
     pictures: list[tuple[int, list[dict[str, Any]]]] = infer(
-        TestSet(annotations, config.data),
+        ScoringSet(annotations, config.data),
         step,
         batch_size=1,  # with padding, what is found would depend on the other pictures
         workers=config.loader.workers,
@@ -125,12 +125,12 @@ def _scores(
 
 def main() -> None:
     """Read the flags, score the model and write the card, the detections and the pictures."""
-    config = trained.parse(TestedConfig, sys.argv[1:])
+    config = trained.parse(ScoredConfig, sys.argv[1:])
     with distributed.started(config.engine.device) as world:
         score(config, world)
 
 
-def score(config: TestedConfig, world: World) -> Evaluation:
+def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     weights = trained.find(config, from_published)
     annotations = read_split(config, config.data.val_split)

@@ -18,14 +18,14 @@ from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph, Outputs
 from tasks.detection.batched import BatchedDetector
 from tasks.detection.evaluate import with_names
-from tasks.detection.inference import TestedConfig, restore
+from tasks.detection.inference import ScoredConfig, restore
 from tasks.detection.model import MEAN, STD, DetectionModel
 from tasks.detection.published import from_published
 from tasks.detection.suppression import TRANSLATIONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportFlags, TestedConfig):
+class ExportConfig(ExportFlags, ScoredConfig):
     """A run's config, and the file that is written."""
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     export.save(replace(final, description={**final.description, **more}), target, weights)
 
 
-def graph(config: TestedConfig, model: DetectionModel) -> Graph:
+def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     data, test = config.data, config.test
     kept = f"(B, {test.detections}"

@@ -13,14 +13,14 @@ import backbone
 from common.commands import trained
 from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from tasks.detection.config import Config, TestConfig
+from tasks.detection.config import Config, ScoringConfig
 from tasks.detection.masks import Size, encode
 from tasks.detection.model import DetectionModel, build, explain
 from tasks.detection.published import from_published
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedConfig(TrainedFlags, Config):
+class ScoredConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 
@@ -68,7 +68,7 @@ def restore(config: Config, weights: Trained, device: torch.device) -> Detection
 
 
 def detect(
-    model: nn.Module, images: Tensor, sizes: Tensor, originals: Tensor, test: TestConfig
+    model: nn.Module, images: Tensor, sizes: Tensor, originals: Tensor, test: ScoringConfig
 ) -> list[Detections]:
     """Find the objects of each picture.
 

@@ -16,7 +16,7 @@ from backbone.variants import MODELS
 from common.commands.config import choose
 from common.layers import Normalize, freeze_batchnorm
 from tasks.detection.cascade import cascade_heads
-from tasks.detection.config import ModelConfig, TestConfig
+from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.freeze import freeze_stages
 from tasks.detection.single_stage import FCOS, RETINANET_ANCHORS, RetinaNet
 from tasks.detection.two_stage import Found, Targets, TwoStage, roi_heads, rpn
@@ -104,7 +104,7 @@ def _inside(sizes: Tensor, height: int, width: int) -> Tensor:
 
 
 def build(
-    backbone: str, classes: int, model: ModelConfig, test: TestConfig | None = None
+    backbone: str, classes: int, model: ModelConfig, test: ScoringConfig | None = None
 ) -> DetectionModel:
     """A detector with a fresh backbone of the given name, on the CPU.
 
@@ -121,13 +121,15 @@ def build(
     freeze_stages(trunk, model.frozen_stages)
     if model.frozen_batchnorm:
         freeze_batchnorm(trunk)
-    test = test or TestConfig()
+    test = test or ScoringConfig()
     if model.detector in ("retinanet", "fcos"):
         return _single_stage(trunk, classes, model, test)
     return _two_stage(trunk, classes, model, test)
 
 
-def _two_stage(trunk: Trunk, classes: int, model: ModelConfig, test: TestConfig) -> DetectionModel:
+def _two_stage(
+    trunk: Trunk, classes: int, model: ModelConfig, test: ScoringConfig
+) -> DetectionModel:
     heads: Callable[..., nn.Module] = cascade_heads if model.cascade else roi_heads
     neck = FeaturePyramidNetwork(list(trunk.channels[1:]), model.channels, LastLevelMaxPool())
     detector = TwoStage(
@@ -137,7 +139,7 @@ def _two_stage(trunk: Trunk, classes: int, model: ModelConfig, test: TestConfig)
 
 
 def _single_stage(
-    trunk: Trunk, classes: int, model: ModelConfig, test: TestConfig
+    trunk: Trunk, classes: int, model: ModelConfig, test: ScoringConfig
 ) -> DetectionModel:
     channels = model.channels
     neck = FeaturePyramidNetwork(

@@ -31,7 +31,7 @@ from tasks.detection import evaluate, sample
 from tasks.detection.batches import pad
 from tasks.detection.data import as_tested
 from tasks.detection.draw import Drawn, draw_objects
-from tasks.detection.inference import Detections, TestedConfig, coco_results, detect, restore
+from tasks.detection.inference import Detections, ScoredConfig, coco_results, detect, restore
 from tasks.detection.published import from_published
 
 SAMPLE_SEED = 1
@@ -41,7 +41,7 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TestedConfig):
+class PredictConfig(ScoredConfig):
     """Draw the objects of pictures and videos, and list them as JSON."""
 
     inputs: tuple[Path, ...] = ()

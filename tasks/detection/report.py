@@ -19,7 +19,7 @@ from common.errors import UserError
 from common.reading import image
 from tasks.detection.annotations import Annotations
 from tasks.detection.draw import Drawn, draw_objects
-from tasks.detection.inference import TestedConfig
+from tasks.detection.inference import ScoredConfig
 from tasks.detection.metrics import Scores
 from tasks.detection.outlines import Outline
 from tasks.detection.transforms import Size, View, draw
@@ -63,7 +63,7 @@ class Evaluation:
 
 
 def write(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
     model: nn.Module,
@@ -92,7 +92,7 @@ def _digest(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
 
 
-def _protocol(config: TestedConfig) -> dict[str, Any]:
+def _protocol(config: ScoredConfig) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     data, test = config.data, config.test
     masks = {"mask_threshold": test.mask_threshold} if config.model.masks else {}
@@ -111,7 +111,7 @@ def _protocol(config: TestedConfig) -> dict[str, Any]:
 
 
 def result_card(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
     model: nn.Module,

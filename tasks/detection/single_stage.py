@@ -16,7 +16,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import boxes as box_ops
 
-from tasks.detection.config import ModelConfig, TestConfig
+from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.loss import UNMATCHED, fcos_matches
 from tasks.detection.two_stage import RATIOS, Features, Found, Targets
 
@@ -39,7 +39,7 @@ class SingleStage(nn.Module):
     """
 
     def __init__(
-        self, head: RetinaNetHead | FCOSHead, anchors: AnchorGenerator, test: TestConfig
+        self, head: RetinaNetHead | FCOSHead, anchors: AnchorGenerator, test: ScoringConfig
     ) -> None:
         super().__init__()
         self.head = head
@@ -114,7 +114,9 @@ class SingleStage(nn.Module):
 class RetinaNet(SingleStage):
     """Nine anchors at every place, told apart by the focal loss."""
 
-    def __init__(self, channels: int, classes: int, model: ModelConfig, test: TestConfig) -> None:
+    def __init__(
+        self, channels: int, classes: int, model: ModelConfig, test: ScoringConfig
+    ) -> None:
         sides = [model.anchor_size * 2**level for level in range(5)]
         sizes = tuple((side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in sides)
         anchors = AnchorGenerator(sizes, (RATIOS,) * len(sizes))
@@ -143,7 +145,7 @@ class FCOS(SingleStage):
     """No anchors: each place says how far the four sides are, and how central it is."""
 
     def __init__(
-        self, channels: int, strides: Sequence[int], classes: int, test: TestConfig
+        self, channels: int, strides: Sequence[int], classes: int, test: ScoringConfig
     ) -> None:
         anchors = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
         super().__init__(FCOSHead(channels, 1, classes), anchors, test)

@@ -16,7 +16,7 @@ from tasks.detection import evaluate
 from tasks.detection.annotations import Annotations
 from tasks.detection.config import Config
 from tasks.detection.data import TrainSet, collate, order
-from tasks.detection.inference import TestedConfig, initialise
+from tasks.detection.inference import ScoredConfig, initialise
 from tasks.detection.model import Batch, build, targets_of
 
 
@@ -65,7 +65,7 @@ def train(config: Config, world: World) -> None:
         data=TrainData(samples, in_order, config.loader.workers, config.data.on_error, collate),
     )
     engine.fit(config.resume)
-    evaluate.score(finished_run(TestedConfig, config), world)
+    evaluate.score(finished_run(ScoredConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

@@ -18,7 +18,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
-from tasks.detection.config import ModelConfig, TestConfig
+from tasks.detection.config import ModelConfig, ScoringConfig
 
 Features = Mapping[str, Tensor]
 Targets = Sequence[Mapping[str, Tensor]]
@@ -113,7 +113,7 @@ def roi_heads(
     classes: int,
     masks: bool,
     model: ModelConfig,
-    test: TestConfig,
+    test: ScoringConfig,
     *,
     overlap: float = 0.5,
     box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0),

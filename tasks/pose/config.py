@@ -110,10 +110,8 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig:
+class ScoringConfig:
     """How heat maps become scored persons."""
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     flip: bool = True
     """Average the heat maps with those of the mirrored crop."""
@@ -158,7 +156,7 @@ class Config:
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=8, batch_size=16, evaluate_every=8)
-    test: TestConfig = TestConfig()
+    test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

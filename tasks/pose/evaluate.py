@@ -23,9 +23,9 @@ from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.pose import report, sample
-from tasks.pose.config import Config, TestConfig
-from tasks.pose.data import FORMATS, Annotations, Boxes, TestSet, read_boxes
-from tasks.pose.inference import TestedConfig, estimate, restore
+from tasks.pose.config import Config, ScoringConfig
+from tasks.pose.data import FORMATS, Annotations, Boxes, ScoringSet, read_boxes
+from tasks.pose.inference import ScoredConfig, estimate, restore
 from tasks.pose.metrics import PERSON, coco_scores, pckh, rescore
 from tasks.pose.model import from_published
 from tasks.pose.report import Evaluation
@@ -82,7 +82,7 @@ def evaluate(
     """
     watched_metric(config)
     boxes = _detections(annotations, config)
-    dataset = TestSet(annotations, config.data, boxes)
+    dataset = ScoringSet(annotations, config.data, boxes)
 
     def step(batch: dict[str, Tensor]) -> list[Person]:
         return _people(model, batch, config)
@@ -136,7 +136,7 @@ def _people(model: nn.Module, batch: dict[str, Tensor], config: Config) -> list[
 
 
 def coco_results(
-    people: Sequence[Person], skeleton: Skeleton, test: TestConfig
+    people: Sequence[Person], skeleton: Skeleton, test: ScoringConfig
 ) -> list[dict[str, Any]]:
     """Persons in COCO's result form, rescored by their joints, without those found twice."""
     results: list[dict[str, Any]] = []
@@ -180,12 +180,12 @@ def _scores(
 
 def main() -> None:
     """Read the flags, score the model and write the card, the results and the pictures."""
-    config = trained.parse(TestedConfig, sys.argv[1:])
+    config = trained.parse(ScoredConfig, sys.argv[1:])
     with distributed.started(config.engine.device) as world:
         score(config, world)
 
 
-def score(config: TestedConfig, world: World) -> Evaluation:
+def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     watched_metric(config)
     weights = trained.find(config, from_published)

@@ -22,7 +22,7 @@ SKELETONS: dict[str, Skeleton] = {"coco": COCO, "mpii": MPII}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedConfig(TrainedFlags, Config):
+class ScoredConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 

@@ -33,7 +33,7 @@ from tasks.pose.coco import read_coco
 from tasks.pose.draw import draw_people
 from tasks.pose.inference import (
     SKELETONS,
-    TestedConfig,
+    ScoredConfig,
     estimate,
     restore,
 )
@@ -49,7 +49,7 @@ Boxes = Mapping[Path, Sequence[Box]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TestedConfig):
+class PredictConfig(ScoredConfig):
     """Draw skeletons on pictures, and write the joints as JSON."""
 
     inputs: tuple[Path, ...] = ()
@@ -77,7 +77,7 @@ class Found(NamedTuple):
 
 
 def find_people(
-    model: nn.Module, picture: NDArray[np.uint8], boxes: Sequence[Box], config: TestedConfig
+    model: nn.Module, picture: NDArray[np.uint8], boxes: Sequence[Box], config: ScoredConfig
 ) -> Found:
     """Estimate the people in the boxes of a picture (H, W, 3), RGB, and drop those found twice."""
     data = config.data
@@ -117,7 +117,7 @@ def _estimate_batch(
     images: Sequence[NDArray[np.uint8]],
     centers: NDArray[np.float64],
     extents: NDArray[np.float64],
-    config: TestedConfig,
+    config: ScoredConfig,
 ) -> NDArray[np.float64]:
     device = next(model.parameters()).device
     batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(device)
@@ -211,7 +211,7 @@ def _boxes_of(
     return inside
 
 
-def _drawn(picture: NDArray[np.uint8], found: Found, config: TestedConfig) -> NDArray[np.uint8]:
+def _drawn(picture: NDArray[np.uint8], found: Found, config: ScoredConfig) -> NDArray[np.uint8]:
     # The best person is drawn last, on top.
     skeleton = SKELETONS[config.data.format]
     return draw_people(picture, found.joints[::-1], skeleton, config.test.joint_threshold)

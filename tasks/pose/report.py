@@ -18,7 +18,7 @@ from common.reading import image
 from tasks.pose.annotations import Annotations
 from tasks.pose.config import Config
 from tasks.pose.draw import draw_people
-from tasks.pose.inference import TestedConfig
+from tasks.pose.inference import ScoredConfig
 
 PICTURES = 12
 """Pictures on the sheet that the command writes."""
@@ -42,7 +42,7 @@ class Evaluation:
 
 
 def write(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
     model: nn.Module,
@@ -62,7 +62,7 @@ def write(
     print(f"wrote {config.out}/metrics.json, {results.name} and pictures/")
 
 
-def _protocol(config: TestedConfig, evaluation: Evaluation) -> dict[str, Any]:
+def _protocol(config: ScoredConfig, evaluation: Evaluation) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     data, test = config.data, config.test
     suppression: dict[str, Any] = {"nms": test.nms}
@@ -89,7 +89,7 @@ def _protocol(config: TestedConfig, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def result_card(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
     model: nn.Module,

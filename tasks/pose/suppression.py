@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.pose.config import TestConfig
+from tasks.pose.config import ScoringConfig
 
 Array = NDArray[np.floating[Any]]
 
@@ -107,7 +107,7 @@ def soft_oks_nms(
 
 
 def suppress(
-    points: Array, scores: Array, areas: Array, sigmas: Array, test: TestConfig
+    points: Array, scores: Array, areas: Array, sigmas: Array, test: ScoringConfig
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Indices (K,) of the persons of one picture to report, best first, and their scores (K,).
 

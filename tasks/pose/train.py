@@ -15,7 +15,7 @@ from common.training.task import Progress, TrainData
 from tasks.pose import evaluate
 from tasks.pose.config import Config
 from tasks.pose.data import Annotations, TrainSet
-from tasks.pose.inference import TestedConfig, initialise
+from tasks.pose.inference import ScoredConfig, initialise
 from tasks.pose.loss import heatmap_loss
 from tasks.pose.model import build
 
@@ -62,7 +62,7 @@ def train(config: Config, world: World) -> None:
         data=TrainData(TrainSet(training, config.data), None, config.loader.workers, on_error),
     )
     engine.fit(config.resume)
-    evaluate.score(finished_run(TestedConfig, config), world)
+    evaluate.score(finished_run(ScoredConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

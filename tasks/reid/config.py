@@ -99,10 +99,8 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig:
+class ScoringConfig:
     """How pictures are compared."""
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     feature: Literal["after", "before"] = "after"
     """The feature after or before the batch norm of the neck."""
@@ -163,7 +161,7 @@ class Config:
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=16, batch_size=64, evaluate_every=4)
-    test: TestConfig = TestConfig(feature="before", flip=True)
+    test: ScoringConfig = ScoringConfig(feature="before", flip=True)
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

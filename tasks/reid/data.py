@@ -57,8 +57,6 @@ class Training:
 class Test:
     """Who is sought, and where."""
 
-    __test__ = False  # Its name makes pytest take it for a test.
-
     query: Pictures
     gallery: Pictures
 
@@ -214,13 +212,11 @@ class TrainSet:
         return {"image": image, "erased": np.array(erased), "label": label}
 
 
-class TestSet(Dataset[dict[str, Any] | None]):
+class ScoringSet(Dataset[dict[str, Any] | None]):
     """Pictures, scaled and nothing else; upright ones are turned as their EXIF says.
 
     A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
     """
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     def __init__(self, paths: tuple[Path, ...], config: DataConfig, upright: bool = False) -> None:
         self.paths = paths

@@ -19,7 +19,7 @@ from common.training.distributed import World
 from tasks.reid import report
 from tasks.reid.config import Config
 from tasks.reid.data import Test, read_test
-from tasks.reid.inference import TestedConfig, compare, embed_files, restore
+from tasks.reid.inference import ScoredConfig, compare, embed_files, restore
 from tasks.reid.listing import Pictures
 from tasks.reid.metrics import Labels
 from tasks.reid.metrics import score as score_distances
@@ -92,12 +92,12 @@ def labels(test: Test) -> tuple[Labels, Labels]:
 
 def main() -> None:
     """Read the flags, score the model and write the card, the curve and the pictures."""
-    config = trained.parse(TestedConfig, sys.argv[1:])
+    config = trained.parse(ScoredConfig, sys.argv[1:])
     with distributed.started(config.engine.device) as world:
         score(config, world)
 
 
-def score(config: TestedConfig, world: World) -> Evaluation:
+def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     weights = trained.find(config, from_published)
     test = read_test(config.data)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from backbone import WeightsError, deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.reid.config import Config, TestConfig
+from tasks.reid.config import Config, ScoringConfig
 from tasks.reid.inference import restore
 from tasks.reid.model import MEAN, STD, ReidModel, from_published
 from tasks.reid.retrieval import unit
@@ -35,7 +35,7 @@ def main() -> None:
 class Embedding(nn.Module):
     """Pictures in, the features that are compared out."""
 
-    def __init__(self, model: ReidModel, test: TestConfig) -> None:
+    def __init__(self, model: ReidModel, test: ScoringConfig) -> None:
         super().__init__()
         self.model = model
         self.after, self.normalize = test.feature == "after", test.normalize
@@ -70,14 +70,14 @@ def graph(config: Config, model: ReidModel) -> Graph:
     )
 
 
-def _mirrored(test: TestConfig) -> str:
+def _mirrored(test: ScoringConfig) -> str:
     if not test.flip:
         return "nothing"
     again = ", then brought to length 1" if test.normalize else ""
     return f"a picture's features are the mean of its own and its mirror image's{again}"
 
 
-def _afterwards(test: TestConfig) -> str:
+def _afterwards(test: ScoringConfig) -> str:
     """What evaluate does to queries or distances besides."""
     parts = [f"query expansion by {test.expansion}"] if test.expansion else []
     parts += ["k-reciprocal re-ranking"] if test.rerank else []

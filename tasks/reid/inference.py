@@ -15,15 +15,15 @@ from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
 from common.training.distributed import World
 from common.training.evaluation import infer
-from tasks.reid.config import Config, TestConfig
-from tasks.reid.data import TestSet
+from tasks.reid.config import Config, ScoringConfig
+from tasks.reid.data import ScoringSet
 from tasks.reid.model import TRAINING_ONLY, ReidModel, build, explain, from_published
 from tasks.reid.reranking import rerank
 from tasks.reid.retrieval import distances, expand, unit
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedConfig(TrainedFlags, Config):
+class ScoredConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 
@@ -66,7 +66,7 @@ def _load(model: ReidModel, weights: Trained) -> None:
     trained.load(model, replace(weights, state=kept), explain)
 
 
-def embed(model: nn.Module, images: Tensor, test: TestConfig) -> Tensor:
+def embed(model: nn.Module, images: Tensor, test: ScoringConfig) -> Tensor:
     """Features (B, C) of pictures (B, 3, H, W), bytes, by a model in eval mode.
 
     Raises:
@@ -83,7 +83,7 @@ def embed(model: nn.Module, images: Tensor, test: TestConfig) -> Tensor:
     return features
 
 
-def _features(model: nn.Module, images: Tensor, test: TestConfig) -> Tensor:
+def _features(model: nn.Module, images: Tensor, test: ScoringConfig) -> Tensor:
     found = model(images)
     features: Tensor = found.after if test.feature == "after" else found.before
     return unit(features) if test.normalize else features
@@ -109,7 +109,7 @@ def embed_files(
         return list(zip(batch["index"].tolist(), features, strict=True))
 
     rows = infer(
-        TestSet(paths, config.data, upright),
+        ScoringSet(paths, config.data, upright),
         step,
         batch_size=config.engine.batch_size,
         workers=config.loader.workers,
@@ -123,7 +123,7 @@ def embed_files(
 
 
 def compare(
-    query: NDArray[np.float32], gallery: NDArray[np.float32], test: TestConfig
+    query: NDArray[np.float32], gallery: NDArray[np.float32], test: ScoringConfig
 ) -> Iterator[NDArray[np.float32]]:
     """Distances of queries (Q, C) to a gallery (G, C) as blocks of rows, as the test says."""
     searched, among = torch.from_numpy(query), torch.from_numpy(gallery)

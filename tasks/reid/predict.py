@@ -25,8 +25,8 @@ from common.reading import image
 from common.training import distributed
 from common.training.distributed import World
 from tasks.reid import draw, sample
-from tasks.reid.config import TestConfig
-from tasks.reid.inference import TestedConfig, compare, embed_files, restore
+from tasks.reid.config import ScoringConfig
+from tasks.reid.inference import ScoredConfig, compare, embed_files, restore
 from tasks.reid.market import NOBODY, person_and_camera
 from tasks.reid.metrics import nearest
 from tasks.reid.model import from_published
@@ -36,7 +36,7 @@ SAMPLE_SEED = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TestedConfig):
+class PredictConfig(ScoredConfig):
     """Write the features of pictures, or search a folder for the people in them."""
 
     inputs: tuple[Path, ...] = ()
@@ -173,7 +173,7 @@ def _embed(config: PredictConfig, world: World, *groups: Sequence[Path]) -> list
 
 
 def _distances(
-    asked: _Embedded, among: _Embedded, test: TestConfig
+    asked: _Embedded, among: _Embedded, test: ScoringConfig
 ) -> Iterator[NDArray[np.float32]]:
     """Distances (G,) of each query to the gallery; infinite to its own file, if that is there.
 

@@ -11,7 +11,7 @@ from common.commands.trained import Trained
 from common.errors import UserError
 from tasks.reid import draw
 from tasks.reid.data import Test
-from tasks.reid.inference import TestedConfig
+from tasks.reid.inference import ScoredConfig
 from tasks.reid.listing import Pictures
 from tasks.reid.metrics import Scores
 
@@ -33,7 +33,7 @@ class Evaluation:
     """Pictures that could not be read."""
 
 
-def write(config: TestedConfig, evaluation: Evaluation, model: nn.Module, weights: Trained) -> None:
+def write(config: ScoredConfig, evaluation: Evaluation, model: nn.Module, weights: Trained) -> None:
     """Print the table; write metrics.json, the CMC curve and the ranked lists."""
     one = result_card(config, evaluation, model, weights)
     print(evaluation.test.summary())
@@ -50,7 +50,7 @@ def write(config: TestedConfig, evaluation: Evaluation, model: nn.Module, weight
     print(f"wrote {config.out}/metrics.json, pictures/cmc.png and pictures/ranked.jpg")
 
 
-def _protocol(config: TestedConfig) -> dict[str, Any]:
+def _protocol(config: ScoredConfig) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     data, test = config.data, config.test
     reranking: Any = False
@@ -75,7 +75,7 @@ def _protocol(config: TestedConfig) -> dict[str, Any]:
 
 
 def result_card(
-    config: TestedConfig, evaluation: Evaluation, model: nn.Module, weights: Trained
+    config: ScoredConfig, evaluation: Evaluation, model: nn.Module, weights: Trained
 ) -> card.Card:
     """The evaluation with its protocol, data, model and versions."""
     test = evaluation.test
@@ -105,7 +105,7 @@ def result_card(
     )
 
 
-def write_curve(scores: Scores, config: TestedConfig) -> None:
+def write_curve(scores: Scores, config: ScoredConfig) -> None:
     """Draw the CMC curve: the share of the queries with a hit up to each rank."""
     curve = scores.cmc(_CURVE)
     mean = scores.metrics()["mAP"]
@@ -115,7 +115,7 @@ def write_curve(scores: Scores, config: TestedConfig) -> None:
     plot.lines(path, series, "rank", "share of the queries with a hit up to it (CMC)")
 
 
-def write_lists(scores: Scores, test: Test, config: TestedConfig) -> None:
+def write_lists(scores: Scores, test: Test, config: ScoredConfig) -> None:
     """Write queries, spread evenly over the split, beside the nearest pictures that count."""
     count = min(LISTS, len(scores.queries))
     rows = []

@@ -16,7 +16,7 @@ from tasks.reid import evaluate
 from tasks.reid.batches import person_batches, rates
 from tasks.reid.config import Config
 from tasks.reid.data import Test, TrainSet, read_sets
-from tasks.reid.inference import TestedConfig, fresh
+from tasks.reid.inference import ScoredConfig, fresh
 from tasks.reid.loss import center_step, terms
 from tasks.reid.model import ReidModel
 
@@ -65,7 +65,7 @@ def train(config: Config, world: World) -> None:
         data=TrainData(TrainSet(training, config.data), order, workers, on_error),
     )
     engine.fit(config.resume)
-    evaluate.score(finished_run(TestedConfig, config), world)
+    evaluate.score(finished_run(ScoredConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

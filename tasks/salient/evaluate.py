@@ -24,8 +24,8 @@ from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.salient import maps, report, sample, sets
 from tasks.salient.config import Config
-from tasks.salient.data import TestSet
-from tasks.salient.inference import TestedConfig, restore, saliency_maps
+from tasks.salient.data import ScoringSet
+from tasks.salient.inference import ScoredConfig, restore, saliency_maps
 from tasks.salient.metrics import Measured, measure, scores
 from tasks.salient.published import from_published
 from tasks.salient.report import Evaluation
@@ -33,7 +33,7 @@ from tasks.salient.sets import PictureSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(TestedConfig):
+class EvaluateConfig(ScoredConfig):
     """Score a model, or maps that exist already."""
 
     maps: Path | None = None
@@ -83,7 +83,7 @@ def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: Wo
 
     native = settings.data.fit == "native"
     results: list[Result] = infer(
-        TestSet(pictures, settings.data),
+        ScoringSet(pictures, settings.data),
         step,
         batch_size=1 if native else settings.engine.batch_size,
         workers=settings.loader.workers,
@@ -164,7 +164,7 @@ def main() -> None:
         score_maps(settings, world)
 
 
-def score(settings: TestedConfig, world: World) -> list[Evaluation]:
+def score(settings: ScoredConfig, world: World) -> list[Evaluation]:
     """Score the config's checkpoint and write everything there is to tell into its `out`."""
     weights = trained.find(settings, from_published)
     pictures = test_sets(settings)

@@ -21,7 +21,7 @@ from tasks.salient.transforms import fit
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedConfig(TrainedFlags, Config):
+class ScoredConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 
@@ -96,7 +96,7 @@ def saliency_maps(
 
 
 def find_saliency(
-    model: nn.Module, picture: NDArray[np.uint8], config: TestedConfig
+    model: nn.Module, picture: NDArray[np.uint8], config: ScoredConfig
 ) -> NDArray[np.uint8]:
     """The map (H, W), 0..255, of one RGB picture (H, W, 3)."""
     data = config.data

@@ -26,7 +26,7 @@ from common.reading import image, video
 from common.reading.left_out import LeftOut
 from common.training import distributed
 from tasks.salient import sample
-from tasks.salient.inference import TestedConfig, find_saliency, restore
+from tasks.salient.inference import ScoredConfig, find_saliency, restore
 from tasks.salient.published import from_published
 
 SAMPLE_SEED = 1
@@ -42,7 +42,7 @@ BACKGROUND = np.array([40, 160, 60])
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TestedConfig):
+class PredictConfig(ScoredConfig):
     """Find what stands out in pictures and videos."""
 
     inputs: tuple[Path, ...] = ()

@@ -18,7 +18,7 @@ from common.errors import DamagedFile, UserError
 from common.reading import image
 from tasks.salient.config import Config
 from tasks.salient.data import read_mask
-from tasks.salient.inference import TestedConfig, find_saliency
+from tasks.salient.inference import ScoredConfig, find_saliency
 from tasks.salient.metrics import MAIN, Scores
 from tasks.salient.sets import PictureSet
 
@@ -48,7 +48,7 @@ class Source:
     device: str
 
     @classmethod
-    def of_model(cls, config: TestedConfig, model: nn.Module, weights: Trained) -> Self:
+    def of_model(cls, config: ScoredConfig, model: nn.Module, weights: Trained) -> Self:
         """Maps that a model has just made."""
         data = config.data
         inputs = "native" if data.fit == "native" else f"{data.fit} {list(data.input_size)}"
@@ -154,7 +154,7 @@ def result_card(config: Config, evaluation: Evaluation, source: Source) -> card.
 
 
 def write_pictures(
-    config: TestedConfig, evaluations: Sequence[Evaluation], model: nn.Module
+    config: ScoredConfig, evaluations: Sequence[Evaluation], model: nn.Module
 ) -> None:
     """Write a sheet for each set: picture, mask and map, for pictures spread evenly over it."""
     folder = config.out / "pictures"

@@ -15,7 +15,7 @@ from common.training.task import Progress, TrainData
 from tasks.salient import evaluate
 from tasks.salient.config import Config
 from tasks.salient.data import TrainSet, train_sets
-from tasks.salient.inference import TestedConfig, initialised
+from tasks.salient.inference import ScoredConfig, initialised
 from tasks.salient.loss import terms
 from tasks.salient.metrics import MAIN
 from tasks.salient.sets import PictureSet
@@ -65,7 +65,7 @@ def train(config: Config, world: World) -> None:
     # Tuning convolutions to each size that comes would never end.
     torch.backends.cudnn.benchmark &= config.data.fit != "native"
     engine.fit(config.resume)
-    evaluate.score(finished_run(TestedConfig, config), world)
+    evaluate.score(finished_run(ScoredConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

@@ -163,10 +163,8 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig:
+class ScoringConfig:
     """How a picture becomes a label map."""
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     short_side: int = 96
     """Pictures are resized to this short side before the network; 0 leaves them as they are."""
@@ -217,7 +215,7 @@ class Config:
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=10, batch_size=8, evaluate_every=5)
-    test: TestConfig = TestConfig()
+    test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

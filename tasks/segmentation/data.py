@@ -142,13 +142,11 @@ class TrainSet:
         }
 
 
-class TestSet(Dataset[dict[str, Any] | None]):
+class ScoringSet(Dataset[dict[str, Any] | None]):
     """Whole pictures and their original label maps, for evaluation.
 
     A sample that cannot be read is None when on_error is "skip", and told on stderr.
     """
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     def __init__(self, split: Split, on_error: OnError) -> None:
         self.split = split

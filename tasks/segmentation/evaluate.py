@@ -24,8 +24,8 @@ from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.segmentation import report, sample
 from tasks.segmentation.config import Config
-from tasks.segmentation.data import Split, TestSet, class_names, read_split
-from tasks.segmentation.inference import TestedConfig, restore, segment
+from tasks.segmentation.data import ScoringSet, Split, class_names, read_split
+from tasks.segmentation.inference import ScoredConfig, restore, segment
 from tasks.segmentation.metrics import Counts, confusion_matrix, mean_scores
 from tasks.segmentation.model import from_published
 from tasks.segmentation.report import Evaluation, Prediction
@@ -88,7 +88,7 @@ def evaluate(model: nn.Module, split: Split, config: Config, world: World) -> Ev
         return [Prediction(index, predicted if index in shown else None)]
 
     predictions: list[Prediction] = infer(
-        TestSet(split, config.data.on_error),
+        ScoringSet(split, config.data.on_error),
         step,
         batch_size=1,  # pictures differ in size
         workers=config.loader.workers,
@@ -109,12 +109,12 @@ def evaluate(model: nn.Module, split: Split, config: Config, world: World) -> Ev
 
 def main() -> None:
     """Read the flags, score the model and write the card, the scores of classes and pictures."""
-    config = trained.parse(TestedConfig, sys.argv[1:])
+    config = trained.parse(ScoredConfig, sys.argv[1:])
     with distributed.started(config.engine.device) as world:
         score(config, world)
 
 
-def score(config: TestedConfig, world: World) -> Evaluation:
+def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     config = with_classes(config)
     weights = trained.find(config, from_published)

@@ -15,12 +15,12 @@ from backbone import WeightsError, deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
 from tasks.segmentation.evaluate import with_classes
-from tasks.segmentation.inference import TestedConfig, restore
+from tasks.segmentation.inference import ScoredConfig, restore
 from tasks.segmentation.model import MEAN, STD, SegmentationModel, from_published
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportFlags, TestedConfig):
+class ExportConfig(ExportFlags, ScoredConfig):
     """A run's config, and the file that is written."""
 
 
@@ -72,7 +72,7 @@ def exportable(model: nn.Module) -> nn.Module:
     return model
 
 
-def graph(config: TestedConfig, model: SegmentationModel) -> Graph:
+def graph(config: ScoredConfig, model: SegmentationModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     test = config.test
     size = f"a short side of {test.short_side}" if test.short_side else "their own size"

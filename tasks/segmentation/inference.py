@@ -11,7 +11,7 @@ import backbone
 from common.commands import trained
 from common.commands.trained import Trained, TrainedFlags
 from common.errors import UserError
-from tasks.segmentation.config import Config, TestConfig
+from tasks.segmentation.config import Config, ScoringConfig
 from tasks.segmentation.model import SegmentationModel, build, explain, from_published
 from tasks.segmentation.transforms import scaled_size
 
@@ -19,7 +19,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedConfig(TrainedFlags, Config):
+class ScoredConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 
@@ -47,7 +47,7 @@ def restore(config: Config, weights: Trained, device: torch.device) -> Segmentat
     return model
 
 
-def segment(model: nn.Module, images: Tensor, test: TestConfig) -> Tensor:
+def segment(model: nn.Module, images: Tensor, test: ScoringConfig) -> Tensor:
     """Label maps (B, H, W), bytes, of pictures (B, 3, H, W) in their own size.
 
     Score maps are interpolated to that size before the best class is taken. With several scales or
@@ -77,7 +77,7 @@ def segment(model: nn.Module, images: Tensor, test: TestConfig) -> Tensor:
     return total.argmax(dim=1).byte()
 
 
-def score(model: nn.Module, images: Tensor, test: TestConfig) -> Tensor:
+def score(model: nn.Module, images: Tensor, test: ScoringConfig) -> Tensor:
     """Logits (B, C, h, w), float32, of pictures (B, 3, h, w): in one pass, or window by window.
 
     Where windows overlap, their logits are averaged.

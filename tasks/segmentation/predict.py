@@ -30,7 +30,7 @@ from common.reading.left_out import LeftOut
 from common.training import distributed
 from tasks.segmentation import evaluate, sample
 from tasks.segmentation.draw import legend, overlay
-from tasks.segmentation.inference import TestedConfig, restore, segment
+from tasks.segmentation.inference import ScoredConfig, restore, segment
 from tasks.segmentation.model import from_published
 from tasks.segmentation.palette import Colours, colours_of, write_labels
 
@@ -42,7 +42,7 @@ _LEGEND_WIDTH = 600
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TestedConfig):
+class PredictConfig(ScoredConfig):
     """Segment pictures and videos: palette PNG and overlays."""
 
     inputs: tuple[Path, ...] = ()
@@ -61,7 +61,7 @@ class PredictConfig(TestedConfig):
 class Segmenter:
     """A model with what it takes to go from a picture to its labels and its overlay."""
 
-    def __init__(self, model: nn.Module, config: TestedConfig) -> None:
+    def __init__(self, model: nn.Module, config: ScoredConfig) -> None:
         self.model = model
         self.config = config
         self.classes = config.data.classes

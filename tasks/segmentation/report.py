@@ -18,7 +18,7 @@ from common.errors import UserError
 from common.reading import image
 from tasks.segmentation.data import Split
 from tasks.segmentation.draw import coloured, legend, mistakes
-from tasks.segmentation.inference import TestedConfig
+from tasks.segmentation.inference import ScoredConfig
 from tasks.segmentation.metrics import Counts, class_scores, constant_scores
 from tasks.segmentation.palette import Colours, colours_of
 
@@ -57,7 +57,7 @@ def spread(length: int) -> list[int]:
 
 
 def write(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     split: Split,
     model: nn.Module,
@@ -88,7 +88,7 @@ def write(
     print(f"wrote {config.out}/metrics.json, classes.json and pictures/")
 
 
-def _protocol(config: TestedConfig) -> dict[str, Any]:
+def _protocol(config: ScoredConfig) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     test, data = config.test, config.data
     masks: dict[str, Any] = {"values": list(data.values)} if data.values else {}
@@ -111,7 +111,7 @@ def _protocol(config: TestedConfig) -> dict[str, Any]:
 
 
 def result_card(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     split: Split,
     model: nn.Module,

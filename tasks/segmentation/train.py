@@ -16,7 +16,7 @@ from tasks.segmentation import evaluate
 from tasks.segmentation.config import Config
 from tasks.segmentation.data import Split, TrainSet
 from tasks.segmentation.decoder import require_company
-from tasks.segmentation.inference import TestedConfig, initialise
+from tasks.segmentation.inference import ScoredConfig, initialise
 from tasks.segmentation.loss import terms
 from tasks.segmentation.model import build
 
@@ -65,7 +65,7 @@ def train(config: Config, world: World) -> None:
         data=TrainData(TrainSet(training, config.data), None, config.loader.workers, on_error),
     )
     engine.fit(config.resume)
-    evaluate.score(finished_run(TestedConfig, config), world)
+    evaluate.score(finished_run(ScoredConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

@@ -163,10 +163,8 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig:
+class ScoringConfig:
     """How trials are scored."""
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     seconds: tuple[float, ...] = (0.0, 2.0, 3.0, 4.0)
     """Lengths to which utterances are cut for a score each; 0 is their full length."""
@@ -221,7 +219,7 @@ class Config:
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=16, batch_size=16, evaluate_every=8)
-    test: TestConfig = TestConfig()
+    test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:

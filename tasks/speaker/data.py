@@ -72,13 +72,11 @@ def training_set(speakers: Speakers, root: Path, config: Config) -> TrainSet:
     return TrainSet(speakers, config.data, config.model.bins, disturbances)
 
 
-class TestSet(Dataset[dict[str, Any] | None]):
+class ScoringSet(Dataset[dict[str, Any] | None]):
     """Whole recordings, or their first seconds, to be embedded one by one.
 
     A recording that cannot be read is None when on_error is "skip", and told on stderr.
     """
-
-    __test__ = False  # Its name makes pytest take it for a test.
 
     def __init__(
         self, files: Sequence[Path | str], seconds: float = 0.0, on_error: OnError = "stop"

@@ -25,7 +25,7 @@ from common.training.distributed import World
 from tasks.speaker import report
 from tasks.speaker.conditions import Evaluation, all_scores
 from tasks.speaker.figures import det_curve, score_histogram
-from tasks.speaker.inference import TestedConfig, restore
+from tasks.speaker.inference import ScoredConfig, restore
 from tasks.speaker.material import read_material
 from tasks.speaker.metrics import (
     equal_errors,
@@ -40,7 +40,7 @@ from tasks.speaker.trials import read_scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(TestedConfig):
+class EvaluateConfig(ScoredConfig):
     """Score a model on trials, or a file of scores."""
 
     scores: Path | None = None
@@ -80,7 +80,7 @@ def main() -> None:
         score(config, world)
 
 
-def score(config: TestedConfig, world: World) -> Evaluation:
+def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     weights = trained.find(config, from_published)
     material = read_material(config, need_speakers=False)

@@ -17,7 +17,7 @@ from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.speaker.config import Config
-from tasks.speaker.data import TestSet
+from tasks.speaker.data import ScoringSet
 from tasks.speaker.model import (
     SpeakerModel,
     build,
@@ -30,7 +30,7 @@ Embeddings = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedConfig(TrainedFlags, Config):
+class ScoredConfig(TrainedFlags, Config):
     """A run's config together with what decides which of its models is used, and how."""
 
 
@@ -103,7 +103,7 @@ def embed(
         return list(zip(batch["index"].tolist(), vectors, strict=True))
 
     found = infer(
-        TestSet(files, seconds, config.data.on_error),
+        ScoringSet(files, seconds, config.data.on_error),
         step,
         batch_size=config.engine.batch_size if seconds else 1,
         workers=config.loader.workers,

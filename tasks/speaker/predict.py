@@ -30,7 +30,7 @@ from common.training.distributed import World
 from tasks.speaker import audio, decision, sample
 from tasks.speaker.config import Config
 from tasks.speaker.decision import Decision, read_decision
-from tasks.speaker.inference import Embeddings, TestedConfig, embed, restore
+from tasks.speaker.inference import Embeddings, ScoredConfig, embed, restore
 from tasks.speaker.model import from_published
 from tasks.speaker.sample.voice import draw_session, speak
 from tasks.speaker.scoring import Backend, Scorer
@@ -42,7 +42,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TestedConfig):
+class PredictConfig(ScoredConfig):
     """Compare recordings, embed them, or search them for a voice."""
 
     inputs: tuple[Path, ...] = ()

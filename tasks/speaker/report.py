@@ -16,14 +16,14 @@ from tasks.speaker.conditions import Condition, Evaluation
 from tasks.speaker.decision import Decision
 from tasks.speaker.features import SHORTEST
 from tasks.speaker.figures import det_curve, score_histogram
-from tasks.speaker.inference import TestedConfig
+from tasks.speaker.inference import ScoredConfig
 from tasks.speaker.material import Material
 from tasks.speaker.metrics import equal_errors, operating_points
 from tasks.speaker.trials import write_scores
 
 
 def write(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     material: Material,
     model: nn.Module,
@@ -67,7 +67,7 @@ def conditions_table(conditions: Sequence[Condition]) -> str:
 
 
 def result_card(
-    config: TestedConfig,
+    config: ScoredConfig,
     evaluation: Evaluation,
     material: Material,
     model: nn.Module,
@@ -95,11 +95,11 @@ def result_card(
     )
 
 
-def _source(config: TestedConfig) -> str | None:
+def _source(config: ScoredConfig) -> str | None:
     return None if config.finetune is None else str(config.finetune)
 
 
-def _protocol(config: TestedConfig, evaluation: Evaluation, headline: Condition) -> dict[str, Any]:
+def _protocol(config: ScoredConfig, evaluation: Evaluation, headline: Condition) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     test, model = config.test, config.model
     backend: dict[str, Any] = {}
@@ -120,7 +120,7 @@ def _protocol(config: TestedConfig, evaluation: Evaluation, headline: Condition)
     }
 
 
-def _decision(config: TestedConfig, evaluation: Evaluation, one: card.Card) -> Decision:
+def _decision(config: ScoredConfig, evaluation: Evaluation, one: card.Card) -> Decision:
     headline, equal = evaluation.conditions[0], evaluation.equal
     fitted = evaluation.calibration
     return Decision(

@@ -16,7 +16,7 @@ from tasks.speaker import evaluate
 from tasks.speaker.conditions import quick_scores
 from tasks.speaker.config import Config
 from tasks.speaker.data import training_set
-from tasks.speaker.inference import TestedConfig, initial_model
+from tasks.speaker.inference import ScoredConfig, initial_model
 from tasks.speaker.loss import margin_loss
 from tasks.speaker.material import Material, read_material
 
@@ -64,7 +64,7 @@ def train(config: Config, world: World) -> None:
         data=TrainData(dataset, None, config.loader.workers, on_error),
     )
     engine.fit(config.resume)
-    evaluate.score(finished_run(TestedConfig, config), world)
+    evaluate.score(finished_run(ScoredConfig, config), world)
     if world.main:
         plot.curves(run.log, config.out / "curves.png")
 

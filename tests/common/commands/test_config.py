@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from common.commands import config
 from common.errors import UserError
+from common.training.settings import EngineConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -213,7 +214,7 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path):
 
 def test_a_seed_that_no_generator_takes():
     with pytest.raises(UserError, match=r"--engine\.seed 9223372036854775808: must be below"):
-        config.EngineConfig(seed=2**63)
+        EngineConfig(seed=2**63)
 
 
 def test_reading_a_missing_file_names_it(tmp_path):

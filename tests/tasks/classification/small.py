@@ -10,7 +10,7 @@ from common.commands import config
 from common.training import checkpoint, optim
 from common.training.settings import EngineConfig
 from tasks.classification import labels
-from tasks.classification.config import Config, DataConfig, TestConfig
+from tasks.classification.config import Config, DataConfig, ScoringConfig
 from tasks.classification.model import build
 
 CLASSES = ("bee", "cat", "dog")
@@ -47,7 +47,7 @@ def tiny_config(root, **changes):
     plain = {
         "backbone": BACKBONE,
         "data": DataConfig(root=root, input_size=32),
-        "test": TestConfig(input_size=32),
+        "test": ScoringConfig(input_size=32),
         "engine": EngineConfig(epochs=1, batch_size=4, device="cpu"),
         "optimizer": optim.OptimizerConfig(name="sgd", learning_rate=0.01),
     }

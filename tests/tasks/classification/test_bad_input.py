@@ -11,7 +11,7 @@ import torch
 from backbone import MODELS, WeightsError
 from common.errors import UserError
 from tasks.classification import evaluate, pack, sample, train
-from tasks.classification.config import Config, DataConfig, LossConfig, ModelConfig, TestConfig
+from tasks.classification.config import Config, DataConfig, LossConfig, ModelConfig, ScoringConfig
 from tasks.classification.data import read_splits
 from tasks.classification.model import build, to_published
 from tests.tasks.classification import small
@@ -159,8 +159,8 @@ def test_lists_of_classes(root, tmp_path, text, message):
         (LossConfig, {"mixup": -1.0}, r"--loss\.mixup -1"),
         (LossConfig, {"cutmix": -1.0}, r"--loss\.cutmix -1"),
         (LossConfig, {"mix_probability": 1.1}, r"--loss\.mix_probability 1\.1"),
-        (TestConfig, {"input_size": 0}, r"--test\.input_size 0"),
-        (TestConfig, {"crop": 1.2}, r"--test\.crop 1\.2: must be from"),
+        (ScoringConfig, {"input_size": 0}, r"--test\.input_size 0"),
+        (ScoringConfig, {"crop": 1.2}, r"--test\.crop 1\.2: must be from"),
     ],
 )
 def test_values_out_of_range(kind, settings, message):

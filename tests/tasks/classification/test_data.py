@@ -13,8 +13,8 @@ from torchvision.datasets import ImageFolder
 from common.errors import DamagedFile, UserError
 from common.training.sampling import Counted, collate, generator_for
 from tasks.classification import folders, labels, official
-from tasks.classification.config import Config, DataConfig, TestConfig
-from tasks.classification.data import TestSet, TrainSet, read_split, read_splits
+from tasks.classification.config import Config, DataConfig, ScoringConfig
+from tasks.classification.data import ScoringSet, TrainSet, read_split, read_splits
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import renumbered, spread
 from tests.tasks.classification import small
@@ -201,7 +201,7 @@ def test_a_test_sample_is_red_green_blue(tmp_path):
     for name in ("blue", "red"):
         (tmp_path / "val" / name).mkdir(parents=True)
         Image.new("RGB", (40, 40), name).save(tmp_path / "val" / name / "a.png")
-    dataset = TestSet(folders.read(tmp_path, "val", None), TestConfig(input_size=16), "stop")
+    dataset = ScoringSet(folders.read(tmp_path, "val", None), ScoringConfig(input_size=16), "stop")
     for index, plane in ((0, 2), (1, 0)):
         sample = dataset[index]
         assert sample["image"][plane].min() == 255
@@ -214,8 +214,8 @@ def test_a_damaged_picture_stops_or_is_left_out(root, capsys):
     path.write_bytes(path.read_bytes()[:-100])
     pictures = folders.read(root, "val", None)
     with pytest.raises(DamagedFile, match=r"cat_1\.jpg: the picture is cut short"):
-        TestSet(pictures, TestConfig(input_size=32), "stop")[3]
-    assert TestSet(pictures, TestConfig(input_size=32), "skip")[3] is None
+        ScoringSet(pictures, ScoringConfig(input_size=32), "stop")[3]
+    assert ScoringSet(pictures, ScoringConfig(input_size=32), "skip")[3] is None
     assert "skipped: " in capsys.readouterr().err
 
 

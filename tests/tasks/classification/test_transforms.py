@@ -16,7 +16,7 @@ from torchvision.transforms import functional as F
 from common.errors import DamagedFile
 from common.sample import backgrounds
 from tasks.classification import transforms
-from tasks.classification.config import DataConfig, TestConfig
+from tasks.classification.config import DataConfig, ScoringConfig
 from tasks.classification.transforms import (
     Box,
     TrainTransform,
@@ -79,7 +79,7 @@ def test_a_box_that_never_fits_is_torchvisions_fallback(size):
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("size", "crop"), [(224, 0.875), (64, 1.0), (160, 0.95), (97, 0.9)])
 def test_a_test_picture_has_torchvisions_pixels(photographs, interpolation, size, crop):
-    test = TestConfig(input_size=size, crop=crop, interpolation=interpolation)
+    test = ScoringConfig(input_size=size, crop=crop, interpolation=interpolation)
     method = InterpolationMode(interpolation)
     for photograph in (*photographs, photographs[0][:201, :333], photographs[1].swapaxes(0, 1)):
         data = encoded(np.ascontiguousarray(photograph))
@@ -93,7 +93,7 @@ def test_a_test_picture_obeys_the_orientation_only_if_asked():
     exif = Image.Exif()
     exif[0x0112] = 6
     data = small.jpeg(small.picture(0, 64, 64), exif=exif)
-    test = TestConfig(input_size=64)
+    test = ScoringConfig(input_size=64)
     stored, seen = evaluation_image(data, "a", test), evaluation_image(data, "a", test, rotate=True)
     assert np.array_equal(np.rot90(stored, -1), seen)
 

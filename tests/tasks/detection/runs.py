@@ -7,7 +7,7 @@ from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from common.commands import config
 from common.training import checkpoint
 from common.training.settings import EngineConfig, LoaderConfig
-from tasks.detection.config import Config, DataConfig, ModelConfig, TestConfig
+from tasks.detection.config import Config, DataConfig, ModelConfig, ScoringConfig
 from tasks.detection.model import build
 from tasks.detection.transforms import View, draw
 
@@ -56,7 +56,7 @@ def tiny_config(root=None, **changes):
         "model": ModelConfig(channels=32, box_channels=16, proposals=(60, 30), samples=16),
         "loader": LoaderConfig(workers=0),
         "engine": EngineConfig(batch_size=2, device="cpu"),
-        "test": TestConfig(),
+        "test": ScoringConfig(),
     }
     return Config(backbone=BACKBONE, **{**settings, **changes})
 

@@ -9,7 +9,7 @@ from PIL import Image
 from common.errors import DamagedFile, UserError
 from common.training.sampling import generator_for
 from tasks.detection.config import DataConfig
-from tasks.detection.data import TestSet, TrainSet, read_annotations
+from tasks.detection.data import ScoringSet, TrainSet, read_annotations
 from tests.tasks.detection import small
 
 FILE = "instances_val2017.json"
@@ -217,8 +217,8 @@ def test_missing_pictures(root):
     refused(lambda: read(root), FILE, "names 3 pictures, 1 of them are missing", missing)
     config = replace(small.PLAIN, on_error="skip")
     found = read_annotations(root, "val2017", config)
-    assert TestSet(found, config)[2] is None
-    assert TestSet(found, config)[1] is not None
+    assert ScoringSet(found, config)[2] is None
+    assert ScoringSet(found, config)[1] is not None
 
 
 def test_a_truncated_picture(root, capsys):
@@ -227,11 +227,11 @@ def test_a_truncated_picture(root, capsys):
     found = read(root)
     for use in (
         lambda: TrainSet(found, small.PLAIN).sample(0, generator_for(0, 0, 0)),
-        lambda: TestSet(found, small.PLAIN)[0],
+        lambda: ScoringSet(found, small.PLAIN)[0],
     ):
         line = refused(use, "cut short", kind=DamagedFile)
         assert line.startswith(str(path))
-    assert TestSet(found, replace(small.PLAIN, on_error="skip"))[0] is None
+    assert ScoringSet(found, replace(small.PLAIN, on_error="skip"))[0] is None
     assert str(path) in capsys.readouterr().err
 
 
@@ -240,7 +240,7 @@ def test_a_picture_that_was_turned_or_scaled(root):
     found = read(root)
     for size, word in (((120, 160), "turned after it was annotated"), ((80, 60), "scaled or")):
         Image.new("RGB", size).save(path)
-        refused(lambda: TestSet(found, small.PLAIN)[0], path, FILE, "160x120", word)
+        refused(lambda: ScoringSet(found, small.PLAIN)[0], path, FILE, "160x120", word)
 
 
 def test_a_damaged_picture_to_paste_from_is_named(root):

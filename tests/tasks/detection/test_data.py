@@ -15,7 +15,7 @@ from common.reading.image import read
 from common.training import sampling
 from common.training.sampling import Batches, Counted, generator_for
 from tasks.detection.batches import AspectBatches, collate, pad
-from tasks.detection.data import TestSet, TrainSet, as_tested, order, read_annotations
+from tasks.detection.data import ScoringSet, TrainSet, as_tested, order, read_annotations
 from tasks.detection.outlines import decode, encode
 from tests.tasks.detection import small
 
@@ -147,7 +147,7 @@ def test_chosen_classes(root):
 
 def test_whole_pictures_for_evaluation(root):
     config = replace(small.PLAIN, test_short_side=60)
-    dataset = TestSet(read_annotations(root, "val2017", config), config)
+    dataset = ScoringSet(read_annotations(root, "val2017", config), config)
     assert len(dataset) == 3, "pictures without objects are scored too"
     sample = dataset[2]
     assert sample["image"].shape == (3, 60, 80)
@@ -184,7 +184,7 @@ def test_a_batch_is_padded_with_zeros_to_multiples_of_the_stride():
 
 
 def test_a_batch_for_evaluation(root):
-    dataset = TestSet(read_annotations(root, "val2017", small.PLAIN), small.PLAIN)
+    dataset = ScoringSet(read_annotations(root, "val2017", small.PLAIN), small.PLAIN)
     batch = collate([dataset[0], dataset[1]])
     assert set(batch) == {"image", "size", "image_id", "original_size"}
     assert batch["original_size"].tolist() == [[120, 160]] * 2

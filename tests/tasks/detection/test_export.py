@@ -16,7 +16,7 @@ from common.commands import export
 from common.commands.trained import Trained
 from common.errors import UserError
 from tasks.detection.batched import BatchedDetector
-from tasks.detection.config import DetectorName, TestConfig
+from tasks.detection.config import DetectorName, ScoringConfig
 from tasks.detection.export import ExportConfig, aligned, graph, main
 from tasks.detection.model import build
 from tasks.detection.suppression import suppress
@@ -44,7 +44,7 @@ def noise(*shape):
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_whole_batch_finds_what_each_picture_does(name):
     images, sizes = noise(2, 3, 70, 90), torch.tensor([[70, 90], [70, 90]])
-    every, padded = TestConfig(score_threshold=0.0, detections=20), F.pad(images, (0, 6, 0, 26))
+    every, padded = ScoringConfig(score_threshold=0.0, detections=20), F.pad(images, (0, 6, 0, 26))
     with torch.inference_mode():
         between = in_the_widest_gap(detector(name, every)(padded, sizes)[0]["scores"])
         for test in (every, replace(every, score_threshold=between), replace(every, detections=90)):
@@ -121,7 +121,7 @@ def test_alignment_follows_labels_and_hides_no_difference():
 )
 def test_every_detector_becomes_a_file_of_any_size(name, tmp_path):
     pytest.importorskip("onnxruntime")
-    test = TestConfig(score_threshold=0.0, detections=20)
+    test = ScoringConfig(score_threshold=0.0, detections=20)
     config = ExportConfig(model=tiny(name), test=test)
     config = replace(config, data=replace(config.data, classes=("ant", "bee", "cat")))
     (tmp_path / "best.pt").write_bytes(b"weights")

@@ -11,7 +11,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from backbone import MODELS, deploy
 from common.errors import UserError
 from common.layers import FrozenBatchNorm2d
-from tasks.detection.config import DetectorName, ModelConfig, TestConfig
+from tasks.detection.config import DetectorName, ModelConfig, ScoringConfig
 from tasks.detection.export import aligned
 from tasks.detection.model import build, classes_of, explain
 from tasks.detection.published import COCO_GAPS, from_published
@@ -26,7 +26,7 @@ def tiny(detector):
     return ModelConfig(detector=detector, **{**TINY, "channels": 64 if detector == "fcos" else 32})
 
 
-ALL = TestConfig(score_threshold=0.0, detections=20)
+ALL = ScoringConfig(score_threshold=0.0, detections=20)
 
 
 def batch(seed=0, masks=True):
@@ -139,7 +139,7 @@ def test_torchvision_gives_the_same_with_the_same_weights(detector):
         detector=detector, channels=oracle.CHANNELS, box_channels=oracle.BOX_CHANNELS,
         proposals=(2000, 1000), samples=512, anchor_size=32,
     )  # fmt: skip
-    test = TestConfig(
+    test = ScoringConfig(
         score_threshold=threshold,
         nms_threshold=0.6 if detector == "fcos" else 0.5,
         detections=count,
@@ -248,7 +248,7 @@ def test_torchvision_gives_the_same_in_full_size():
     config = ModelConfig(
         channels=256, box_channels=1024, anchor_size=32, proposals=(2000, 1000), samples=512
     )
-    model = build("resnet50", 3, config, TestConfig(score_threshold=0.2, detections=9))
+    model = build("resnet50", 3, config, ScoringConfig(score_threshold=0.2, detections=9))
     counts = {key: value for key, value in model.state_dict().items() if "num_batches" in key}
     model.load_state_dict({**counts, **from_published(reference.state_dict())})
     images, *_ = batch()

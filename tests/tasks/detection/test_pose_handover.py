@@ -9,7 +9,7 @@ import pytest
 from common.training.distributed import World
 from tasks.detection import evaluate as detection
 from tasks.pose import evaluate as pose
-from tasks.pose.config import TestConfig
+from tasks.pose.config import ScoringConfig
 from tests.tasks.detection import runs
 from tests.tasks.pose import oracle
 from tests.tasks.pose import small as people
@@ -48,7 +48,7 @@ def estimate(root, file):
     config = oracle.tiny_config(
         root,
         data={"boxes": file, "input_size": (256, 192), "coding": "unbiased"},
-        test=TestConfig(flip=False),
+        test=ScoringConfig(flip=False),
     )
     config = dataclasses.replace(config, loader=dataclasses.replace(config.loader, workers=0))
     annotations = pose.read_annotations(config, "val2017")

@@ -12,7 +12,7 @@ from common.sample.scenery import gather
 from tasks.detection import sample
 from tasks.detection.coco import read_coco
 from tasks.detection.config import DataConfig
-from tasks.detection.data import TestSet, TrainSet, read_annotations
+from tasks.detection.data import ScoringSet, TrainSet, read_annotations
 from tasks.detection.outlines import decode, encode, parse
 from tasks.detection.sample import THINGS, Laid, __main__, annotate, outline, scene
 
@@ -39,7 +39,7 @@ def test_the_loader_reads_it_without_complaint(root):
     for split in ("train2017", "val2017"):
         annotations = read_annotations(root, split, config)
         assert not annotations.dropped
-        dataset, whole = TrainSet(annotations, config), TestSet(annotations, config)
+        dataset, whole = TrainSet(annotations, config), ScoringSet(annotations, config)
         for index in range(8):
             assert len(dataset.sample(index, np.random.default_rng(0))["labels"])
             assert whole[index] is not None

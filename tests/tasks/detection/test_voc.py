@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from common.reading import voc
-from tasks.detection.data import TestSet
+from tasks.detection.data import ScoringSet
 from tasks.detection.voc import read_voc
 from tests.tasks.detection import small
 
@@ -72,6 +72,6 @@ def test_classes_and_pictures_of_ones_own(root):
 
 def test_the_loader_takes_it(root):
     annotations = read_voc(root, "trainval")
-    sample = TestSet(annotations, small.PLAIN)[1]
+    sample = ScoringSet(annotations, small.PLAIN)[1]
     with Image.open(annotations.images[1]) as stored:
         assert sample["image"].shape == (3, stored.height, stored.width)

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import DamagedFile
 from common.training.sampling import generator_for
-from tasks.pose.data import TestSet, TrainSet, read_coco
+from tasks.pose.data import ScoringSet, TrainSet, read_coco
 from tasks.pose.metrics import coco_scores
 from tasks.pose.skeleton import COCO
 from tests.tasks.pose import small
@@ -86,9 +86,9 @@ def test_missing_pictures_are_left_to_the_run_when_skipping(root, capsys):
     config = replace(small.PLAIN, on_error="skip")
     with pytest.raises(DamagedFile, match=f"^{missing}: no such file"):
         TrainSet(annotations, config).sample(1, generator_for(0, 0, 0))
-    assert TestSet(annotations, config)[1] is None
+    assert ScoringSet(annotations, config)[1] is None
     assert str(missing) in capsys.readouterr().err
-    assert TestSet(annotations, config)[0] is not None
+    assert ScoringSet(annotations, config)[0] is not None
 
 
 def test_pictures_without_persons_need_not_be_there(root):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.errors import DamagedFile
 from common.training.sampling import generator_for
-from tasks.pose.data import TestSet, TrainSet, read_coco
+from tasks.pose.data import ScoringSet, TrainSet, read_coco
 from tests.tasks.pose import small
 from tests.tasks.pose.small import refused
 
@@ -29,8 +29,8 @@ def test_a_truncated_jpeg(root):
     with pytest.raises(DamagedFile, match=f"^{path}: .*cut short"):
         TrainSet(annotations, small.PLAIN).sample(0, generator_for(0, 0, 0))
     with pytest.raises(DamagedFile, match=f"^{path}: .*cut short"):
-        TestSet(annotations, small.PLAIN)[0]
-    assert TestSet(annotations, replace(small.PLAIN, on_error="skip"))[0] is None
+        ScoringSet(annotations, small.PLAIN)[0]
+    assert ScoringSet(annotations, replace(small.PLAIN, on_error="skip"))[0] is None
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -57,14 +57,14 @@ def test_deep_palette_and_transparent_pictures_just_work(root, mode):
     else:
         picture = picture.convert(mode)
     picture.save(root / "images" / "val2017" / "picture.png")
-    sample = TestSet(read_coco(root, "val2017"), small.PLAIN)[0]
+    sample = ScoringSet(read_coco(root, "val2017"), small.PLAIN)[0]
     assert sample["image"].shape == (3, 128, 96)
     assert sample["image"].std() > 10
 
 
 def test_exif_rotation_is_ignored_because_annotations_count_stored_pixels(root):
     path = first_picture(small.write_coco(root))
-    before = TestSet(read_coco(root, "val2017"), small.PLAIN)[0]["image"]
+    before = ScoringSet(read_coco(root, "val2017"), small.PLAIN)[0]["image"]
     exif = Image.Exif()
     exif[0x0112] = 6
     data, segment = path.read_bytes(), exif.tobytes()
@@ -72,7 +72,7 @@ def test_exif_rotation_is_ignored_because_annotations_count_stored_pixels(root):
     path.write_bytes(data[:2] + b"\xff\xe1" + length + segment + data[2:])
     with Image.open(path) as stored:
         assert stored.getexif()[0x0112] == 6
-    after = TestSet(read_coco(root, "val2017"), small.PLAIN)[0]["image"]
+    after = ScoringSet(read_coco(root, "val2017"), small.PLAIN)[0]["image"]
     np.testing.assert_array_equal(before, after)
 
 
@@ -80,7 +80,7 @@ def test_a_picture_that_was_really_turned(root):
     path = first_picture(small.write_coco(root))
     small.picture(7).transpose(Image.Transpose.ROTATE_90).save(path)
     annotations = read_coco(root, "val2017")
-    line = refused(lambda: TestSet(annotations, small.PLAIN)[0], path, "120x160", "160x120")
+    line = refused(lambda: ScoringSet(annotations, small.PLAIN)[0], path, "120x160", "160x120")
     assert "turned after it was annotated" in line
 
 

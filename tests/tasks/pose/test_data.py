@@ -9,7 +9,7 @@ from torch.utils.data import default_collate
 
 from common.training.sampling import generator_for
 from tasks.pose.config import DataConfig
-from tasks.pose.data import FORMATS, TestSet, TrainSet, read_boxes, read_coco
+from tasks.pose.data import FORMATS, ScoringSet, TrainSet, read_boxes, read_coco
 from tasks.pose.mpii import read_mpii
 from tasks.pose.skeleton import COCO, MPII
 from tasks.pose.transforms import box_to_crop, to_image
@@ -105,7 +105,7 @@ def test_colour_order_is_the_recipes(tmp_path):
     )
     np.testing.assert_array_equal(red["image"], blue["image"][::-1])
     one, other = (
-        TestSet(annotations, replace(small.PLAIN, colour=colour))[0] for colour in ("RGB", "BGR")
+        ScoringSet(annotations, replace(small.PLAIN, colour=colour))[0] for colour in ("RGB", "BGR")
     )
     np.testing.assert_array_equal(one["image"], other["image"][::-1])
 
@@ -124,7 +124,7 @@ def test_a_test_sample_is_the_training_sample_without_augmentation(tmp_path, cod
     annotations = read_coco(small.write_coco(tmp_path), "val2017")
     config = replace(small.PLAIN, coding=coding)
     trained = TrainSet(annotations, config).sample(2, generator_for(0, 0, 0))
-    tested = TestSet(annotations, config)[2]
+    tested = ScoringSet(annotations, config)[2]
     np.testing.assert_array_equal(trained["image"], tested["image"])
     assert tested["image_id"] == 9
     assert tested["annotation"] == 2
@@ -160,7 +160,7 @@ def test_detected_boxes(tmp_path):
     assert "1 of other categories" in boxes.summary()
     assert "1 with a score below 0.2" in boxes.summary()
     assert "2 of no area or outside the picture" in boxes.summary()
-    dataset = TestSet(annotations, DataConfig(), boxes)
+    dataset = ScoringSet(annotations, DataConfig(), boxes)
     assert len(dataset) == 2
     assert dataset[0]["image_id"] == 9
     assert dataset[0]["score"] == 0.9
@@ -195,4 +195,4 @@ def test_mpii_samples(tmp_path):
     sample = TrainSet(annotations, config).sample(0, generator_for(0, 0, 0))
     assert sample["heatmaps"].shape == (16, 64, 64)
     assert sample["weights"].tolist()[15] == 0
-    assert TestSet(annotations, config)[2]["annotation"] == 2
+    assert ScoringSet(annotations, config)[2]["annotation"] == 2

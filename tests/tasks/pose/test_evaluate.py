@@ -14,9 +14,9 @@ from common.errors import UserError
 from common.training import checkpoint
 from common.training.distributed import World
 from tasks.pose import evaluate
-from tasks.pose.config import Config, DataConfig, TestConfig
+from tasks.pose.config import Config, DataConfig, ScoringConfig
 from tasks.pose.evaluate import Person, coco_results, watched_metric
-from tasks.pose.inference import TestedConfig
+from tasks.pose.inference import ScoredConfig
 from tasks.pose.model import from_published, to_published
 from tasks.pose.skeleton import COCO
 from tests.tasks.pose import small
@@ -56,7 +56,7 @@ def test_true_heat_maps_give_a_perfect_score(tmp_path, coding, flip):
     outcome = scores_of_an_oracle(
         root,
         data={"coding": coding, "input_size": (256, 192)},
-        test=TestConfig(flip=flip, shift=False),
+        test=ScoringConfig(flip=flip, shift=False),
     )
     assert outcome.metrics["AP"] == pytest.approx(1)
     assert outcome.metrics["AR"] == pytest.approx(1)
@@ -81,7 +81,7 @@ def test_persons_in_pictures_that_cannot_be_read_do_not_count(tmp_path):
     content = json.loads((root / "annotations" / "person_keypoints_val2017.json").read_text())
     found = [{**person, "score": 1.0} for person in content["annotations"]]
     data = {"coding": "unbiased", "on_error": "skip"}
-    test = TestConfig(flip=False)
+    test = ScoringConfig(flip=False)
     annotations = evaluate.read_annotations(tiny_config(root), "val2017")
     oracles = [Oracle(annotations, tiny_config(root, data=data).data).eval() for _ in range(3)]
     (root / "images" / "val2017" / content["images"][2]["file_name"]).write_bytes(b"")
@@ -104,7 +104,7 @@ def test_estimated_joints_are_near_the_annotated_ones(tmp_path):
     outcome = scores_of_an_oracle(
         root,
         data={"coding": "unbiased", "input_size": (256, 192)},
-        test=TestConfig(flip=False),
+        test=ScoringConfig(flip=False),
     )
     truth = np.array(small.person(1, 7)["keypoints"]).reshape(17, 3)
     for result in outcome.results:
@@ -123,7 +123,7 @@ def test_mpii_is_scored_by_pckh(tmp_path):
             "input_size": (256, 256),
             "coding": "unbiased",
         },
-        test=TestConfig(flip=False),
+        test=ScoringConfig(flip=False),
     )
     assert outcome.metrics["Mean"] == pytest.approx(100)
     assert set(outcome.metrics) >= {"Head", "Ankle", "Mean@0.1"}
@@ -148,10 +148,10 @@ def test_results_are_rescored_and_thinned_out_picture_by_picture():
         Person(1, 1, joints, 9000.0, 0.4),
         Person(2, 2, weaker, 9000.0, 0.7),
     ]
-    hard = coco_results(people, COCO, TestConfig())
+    hard = coco_results(people, COCO, ScoringConfig())
     assert [(one["image_id"], one["score"]) for one in hard] == [(1, 0.2), (2, 0.4)]
     assert hard[1]["keypoints"] == joints.ravel().tolist()
-    everybody = coco_results(people, COCO, TestConfig(nms="none"))
+    everybody = coco_results(people, COCO, ScoringConfig(nms="none"))
     assert [one["score"] for one in everybody] == pytest.approx([0.2, 0.4, 0.35])
 
 
@@ -274,7 +274,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
 def test_flags_win_over_the_run_config(tmp_path):
     write_run(tmp_path / "run", data={"sigma": 2.5, "box_threshold": 0.1})
     words = ["--run", str(tmp_path / "run"), "--data.box_threshold", "0.3"]
-    config = trained.parse(TestedConfig, words, folder="out")
+    config = trained.parse(ScoredConfig, words, folder="out")
     assert config.data.sigma == 2.5
     assert config.data.box_threshold == 0.3
     assert config.out == tmp_path / "run" / "out"

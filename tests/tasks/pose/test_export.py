@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tasks.pose.boxes import Box
-from tasks.pose.config import Config, DataConfig, TestConfig
+from tasks.pose.config import Config, DataConfig, ScoringConfig
 from tasks.pose.export import graph
 from tasks.pose.metrics import decode
 from tasks.pose.model import build
@@ -42,7 +42,7 @@ def crop_of(picture, description, unbiased):
 @pytest.mark.parametrize("flip", [True, False])
 def test_the_description_leads_to_the_joints_of_predict(coding, flip):
     data = DataConfig(coding=coding, padding=1.2, sigma=1.5, input_size=(HEIGHT, WIDTH))
-    config = Config(data=data, test=TestConfig(flip=flip))
+    config = Config(data=data, test=ScoringConfig(flip=flip))
     torch.manual_seed(0)
     model = randomise(build(SLIM, 17, (16, 16)))
     picture = np.asarray(small.picture(3))
@@ -74,7 +74,7 @@ def test_the_description_leads_to_the_joints_of_predict(coding, flip):
 
 def test_the_joints_and_their_threshold_are_named():
     model = randomise(build(SLIM, 17, (16, 16)))
-    config = Config(test=replace(TestConfig(), joint_threshold=0.3))
+    config = Config(test=replace(ScoringConfig(), joint_threshold=0.3))
     description = graph(config, model).description
     assert description["joints"][0] == "nose"
     assert description["joint_threshold"] == 0.3

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.pose.config import TestConfig
+from tasks.pose.config import ScoringConfig
 from tasks.pose.suppression import oks, oks_nms, soft_oks_nms, suppress
 
 JOINTS = 5
@@ -132,7 +132,7 @@ def test_a_crowd_is_compared_in_parts_of_the_memory(monkeypatch):
 @pytest.mark.parametrize("method", ["hard", "soft", "none"])
 def test_suppress_takes_the_method_of_the_config(method):
     points, scores, areas = persons(4, 9)
-    config = TestConfig(nms=method, nms_threshold=0.5)
+    config = ScoringConfig(nms=method, nms_threshold=0.5)
     kept, rest = suppress(points, scores, areas, SIGMAS, config)
     if method == "hard":
         assert kept.tolist() == slow_nms(points, scores, areas, 0.5)
@@ -149,5 +149,5 @@ def test_suppress_takes_the_method_of_the_config(method):
 
 def test_joints_without_spreads_cannot_be_compared_so_everybody_stays():
     points, scores, areas = persons(4, 9)
-    kept, _ = suppress(points, scores, areas, np.zeros(0), TestConfig())
+    kept, _ = suppress(points, scores, areas, np.zeros(0), ScoringConfig())
     assert sorted(kept.tolist()) == list(range(9))

@@ -11,7 +11,7 @@ from scipy.io import savemat
 from common.commands import config
 from common.training import checkpoint
 from common.training.settings import EngineConfig, LoaderConfig
-from tasks.reid.config import Config, DataConfig, TestConfig
+from tasks.reid.config import Config, DataConfig, ScoringConfig
 from tasks.reid.model import build
 
 PLAIN = DataConfig(input_size=(32, 16), flip_probability=0, padding=0, erase_probability=0)
@@ -110,7 +110,7 @@ def tiny_config(root=None, **data):
         data=dataclasses.replace(PLAIN, root=root, **data),
         loader=LoaderConfig(workers=0),
         engine=EngineConfig(epochs=1, batch_size=8, device="cpu"),
-        test=TestConfig(),
+        test=ScoringConfig(),
     )
 
 

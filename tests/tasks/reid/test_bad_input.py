@@ -10,7 +10,7 @@ from scipy.io import savemat
 from common.errors import DamagedFile, UserError
 from common.training.sampling import generator_for
 from tasks.reid.config import DataConfig
-from tasks.reid.data import TestSet, TrainSet, read_sets, read_test, read_training
+from tasks.reid.data import ScoringSet, TrainSet, read_sets, read_test, read_training
 from tasks.reid.listing import present
 from tests.tasks.reid import small
 
@@ -236,8 +236,8 @@ def test_a_truncated_picture_stops_or_is_left_out(tmp_path, capsys):
     with pytest.raises(DamagedFile, match=f"^{path}: .*cut short"):
         TrainSet(read_training(config), config).sample(0, generator_for(0, 0, 0))
     with pytest.raises(DamagedFile, match=f"^{path}: .*cut short"):
-        TestSet((path,), config)[0]
-    assert TestSet((path,), SKIP)[0] is None
+        ScoringSet((path,), config)[0]
+    assert ScoringSet((path,), SKIP)[0] is None
     assert str(path) in capsys.readouterr().err
 
 
@@ -246,7 +246,7 @@ def test_pictures_of_any_kind_just_work(tmp_path, mode):
     suffix = "jpg" if mode in ("L", "CMYK") else "png"
     path = tmp_path / f"picture.{suffix}"
     small.picture(3).convert(mode).save(path)
-    found = TestSet((path,), small.PLAIN)[0]["image"]
+    found = ScoringSet((path,), small.PLAIN)[0]["image"]
     assert found.shape == (3, 32, 16)
     assert found.std() > 10
 

@@ -10,7 +10,7 @@ from common.reading import image
 from common.training.sampling import generator_for
 from tasks.reid.config import DataConfig
 from tasks.reid.cuhk03 import read_cuhk03
-from tasks.reid.data import TestSet, TrainSet, overlap, read_test, read_training
+from tasks.reid.data import ScoringSet, TrainSet, overlap, read_test, read_training
 from tasks.reid.evaluate import labels
 from tasks.reid.listing import pictures
 from tasks.reid.market import person_and_camera, read_market
@@ -190,10 +190,10 @@ def test_samples(tmp_path):
 
 def test_a_test_picture_is_scaled_and_nothing_else(tmp_path):
     path = small.save(tmp_path / "a.png", 3)
-    found = TestSet((path,), dataclasses.replace(PLAIN, input_size=(48, 24 * 2 // 2 + 8)))[0]
+    found = ScoringSet((path,), dataclasses.replace(PLAIN, input_size=(48, 24 * 2 // 2 + 8)))[0]
     assert found["index"] == 0
     assert found["image"].shape == (3, 48, 32)
-    same = TestSet((path,), dataclasses.replace(PLAIN, input_size=(48, 32)))[0]["image"]
+    same = ScoringSet((path,), dataclasses.replace(PLAIN, input_size=(48, 32)))[0]["image"]
     np.testing.assert_array_equal(found["image"], same)
     stored = image.read(path)
     assert abs(found["image"].mean() - stored.mean()) < 2

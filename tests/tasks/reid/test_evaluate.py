@@ -13,9 +13,9 @@ from common.errors import DamagedFile, UserError
 from common.reading import image
 from common.training.distributed import World
 from tasks.reid import evaluate
-from tasks.reid.config import Config, TestConfig
+from tasks.reid.config import Config, ScoringConfig
 from tasks.reid.data import read_test
-from tasks.reid.inference import TestedConfig
+from tasks.reid.inference import ScoredConfig
 from tasks.reid.model import to_published
 from tests.tasks.reid import small
 
@@ -31,18 +31,18 @@ class Pixels(nn.Module):
 
 
 def outcome(root, test=None, **data):
-    config = dataclasses.replace(small.tiny_config(root, **data), test=test or TestConfig())
+    config = dataclasses.replace(small.tiny_config(root, **data), test=test or ScoringConfig())
     return evaluate.evaluate(Pixels(), read_test(config.data), config, WORLD)
 
 
 @pytest.mark.parametrize(
     "test",
     [
-        TestConfig(),
-        TestConfig(normalize=False),
-        TestConfig(rerank=True, rerank_k1=3, rerank_k2=2),
-        TestConfig(expansion=1),
-        TestConfig(feature="before"),
+        ScoringConfig(),
+        ScoringConfig(normalize=False),
+        ScoringConfig(rerank=True, rerank_k1=3, rerank_k2=2),
+        ScoringConfig(expansion=1),
+        ScoringConfig(feature="before"),
     ],
 )
 def test_pictures_that_tell_persons_give_a_perfect_score(tmp_path, test):
@@ -210,7 +210,7 @@ def test_the_sheet_names_who_was_found_and_by_which_camera(run, monkeypatch):
 
 
 def test_a_runs_config_is_taken(run):
-    config = trained.parse(TestedConfig, ["--run", str(run)], folder="out")
+    config = trained.parse(ScoredConfig, ["--run", str(run)], folder="out")
     assert config.backbone == "resnet26_half"
     assert config.data.input_size == (32, 16)
     assert isinstance(config, Config)

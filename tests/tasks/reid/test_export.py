@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tasks.reid.config import Config, TestConfig
-from tasks.reid.data import TestSet
+from tasks.reid.config import Config, ScoringConfig
+from tasks.reid.data import ScoringSet
 from tasks.reid.export import graph
 from tasks.reid.inference import embed
 from tasks.reid.model import build
@@ -18,13 +18,13 @@ from tests.test_deployed_tasks import SLIM, randomise
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_the_description_leads_to_the_features_of_evaluate(tmp_path, normalize):
-    test = TestConfig(flip=True, normalize=normalize)
+    test = ScoringConfig(flip=True, normalize=normalize)
     config = Config(backbone=SLIM, data=replace(small.PLAIN, input_size=(64, 32)), test=test)
     torch.manual_seed(0)
     model = randomise(build(config))
     file = graph(config, model)
     path = small.save(tmp_path / "a.png", 3)
-    whole = torch.from_numpy(TestSet((path,), config.data)[0]["image"])[None]
+    whole = torch.from_numpy(ScoringSet((path,), config.data)[0]["image"])[None]
     with torch.inference_mode():
         expected = embed(model, whole, test)[0].numpy()
         assert "64 x 32" in file.description["images"]
@@ -42,7 +42,7 @@ def test_the_description_leads_to_the_features_of_evaluate(tmp_path, normalize):
 
 def test_what_evaluate_does_besides_is_named():
     def described(**test):
-        config = Config(backbone=SLIM, test=TestConfig(**test))
+        config = Config(backbone=SLIM, test=ScoringConfig(**test))
         return graph(config, randomise(build(config))).description
 
     assert described()["mirrored"] == "nothing"

@@ -10,7 +10,7 @@ from torch import nn
 
 from common.commands.trained import Trained
 from common.errors import UserError
-from tasks.reid.config import Config, LossConfig, ModelConfig, TestConfig
+from tasks.reid.config import Config, LossConfig, ModelConfig, ScoringConfig
 from tasks.reid.inference import embed, restore
 from tasks.reid.model import (
     GeneralisedMean,
@@ -228,7 +228,7 @@ class Side(nn.Module):
 
 
 def test_features_before_and_after_the_neck_plain_and_mirrored(images):
-    test = TestConfig()
+    test = ScoringConfig()
     raw = Side()(images)
     change = dataclasses.replace
     plain = embed(Side(), images, change(test, normalize=False))

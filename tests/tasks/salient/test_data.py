@@ -11,7 +11,7 @@ from common.reading import image as pictures
 from common.training.sampling import Counted, generator_for
 from tasks.salient import sets
 from tasks.salient.config import DataConfig
-from tasks.salient.data import TestSet, TrainSet, read_map, read_mask, read_pair
+from tasks.salient.data import ScoringSet, TrainSet, read_map, read_mask, read_pair
 from tests.tasks.salient import small
 
 PLAIN = DataConfig(fit="native", flip_probability=0)
@@ -48,7 +48,7 @@ def test_colour_order_is_the_recipes(saliency):
     bgr = draw(TrainSet(saliency, dataclasses.replace(PLAIN, colour="BGR")))["image"]
     assert np.array_equal(rgb, bgr[::-1])
     assert np.array_equal(
-        TestSet(saliency, dataclasses.replace(PLAIN, colour="BGR"))[0]["image"], bgr
+        ScoringSet(saliency, dataclasses.replace(PLAIN, colour="BGR"))[0]["image"], bgr
     )
 
 
@@ -74,7 +74,7 @@ def test_edge_pictures_travel_with_the_others(saliency, tmp_path):
 
 
 def test_a_test_sample_keeps_the_masks_own_size(saliency):
-    sample = TestSet(saliency, DataConfig(fit="stretch", input_size=(32, 40)))[2]
+    sample = ScoringSet(saliency, DataConfig(fit="stretch", input_size=(32, 40)))[2]
     assert sample["image"].shape == (3, 32, 40)
     assert (sample["rows"], sample["columns"]) == (32, 40)
     mask = np.frombuffer(sample["mask"], np.uint8).reshape(sample["mask_size"])
@@ -103,7 +103,7 @@ def test_picture_and_mask_of_different_size(saliency):
     replace_mask(saliency, small.mask(0, (44, 60)))
     assert "one of them was turned" in refusal(saliency)
     # Scoring resizes the map to the mask.
-    sample = TestSet(saliency, PLAIN)[0]
+    sample = ScoringSet(saliency, PLAIN)[0]
     assert sample["mask_size"].tolist() == [60, 44]
     assert not sample["same_size"]
 
@@ -172,7 +172,7 @@ def test_a_black_mask_is_damaged_unless_it_is_meant(saliency):
     config = dataclasses.replace(PLAIN, allow_empty=True)
     assert not read_pair(saliency.pairs[0], config)[1].any()
     assert not read_mask(path, allow_empty=True).any()
-    assert TestSet(saliency, config)[0] is not None
+    assert ScoringSet(saliency, config)[0] is not None
 
 
 def test_a_jpg_mask_is_nearly_the_png(saliency, tmp_path):
@@ -192,9 +192,9 @@ def test_files_that_are_no_pictures_inside(saliency):
 def test_damaged_samples_stop_or_are_skipped(saliency, capsys):
     replace_mask(saliency, Image.new("L", (60, 44)))
     with pytest.raises(DamagedFile, match="black all over"):
-        TestSet(saliency, PLAIN)[0]
+        ScoringSet(saliency, PLAIN)[0]
     skip = dataclasses.replace(PLAIN, on_error="skip")
-    assert TestSet(saliency, skip)[0] is None
+    assert ScoringSet(saliency, skip)[0] is None
     assert "skipped: " in capsys.readouterr().err
     counted = Counted(TrainSet(saliency, PLAIN), seed=0, on_error="skip")
     assert counted[(0, 0)]["index"] == 1

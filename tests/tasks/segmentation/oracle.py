@@ -6,7 +6,7 @@ from torch import nn
 from common.commands import config
 from common.training import checkpoint
 from common.training.settings import EngineConfig, LoaderConfig
-from tasks.segmentation.config import Config, DataConfig, ModelConfig, TestConfig
+from tasks.segmentation.config import Config, DataConfig, ModelConfig, ScoringConfig
 from tasks.segmentation.model import Scores, build
 from tests.tasks.segmentation import small
 
@@ -58,7 +58,7 @@ def tiny_config(root=None, **changes):
         "model": ModelConfig(channels=32, auxiliary=False),
         "loader": LoaderConfig(workers=0),
         "engine": EngineConfig(batch_size=2, device="cpu"),
-        "test": TestConfig(short_side=0),
+        "test": ScoringConfig(short_side=0),
     }
     return Config(backbone=BACKBONE, **{**settings, **changes})
 

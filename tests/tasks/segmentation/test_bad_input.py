@@ -13,7 +13,7 @@ from common.training.distributed import World
 from common.training.sampling import generator_for
 from tasks.segmentation import evaluate, train
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.data import TestSet, TrainSet, read_split
+from tasks.segmentation.data import ScoringSet, TrainSet, read_split
 from tasks.segmentation.loss import cross_entropy
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.oracle import Oracle, tiny_config
@@ -135,8 +135,8 @@ def test_a_damaged_picture_or_label_stops_or_is_skipped(voc, capsys):
     picture.write_bytes(picture.read_bytes()[:700])
     refused_split(voc, picture, "cut short", split="val")
     split = read_split(voc, "val", replace(DATA, on_error="skip"))
-    refused(lambda: TestSet(split, "stop")[0], picture, kind=DamagedFile)
-    assert TestSet(split, "skip")[0] is None
+    refused(lambda: ScoringSet(split, "stop")[0], picture, kind=DamagedFile)
+    assert ScoringSet(split, "skip")[0] is None
     assert str(picture) in capsys.readouterr().err
     refused(
         lambda: TrainSet(split, DATA).sample(0, generator_for(0, 0, 0)), picture, kind=DamagedFile

@@ -12,7 +12,7 @@ from torch.utils.data import default_collate
 from common.errors import UserError
 from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.data import TestSet, TrainSet, class_names, read_split
+from tasks.segmentation.data import ScoringSet, TrainSet, class_names, read_split
 from tasks.segmentation.evaluate import with_classes
 from tasks.segmentation.palette import VOC_CLASSES
 from tasks.segmentation.voc import read_voc
@@ -144,7 +144,7 @@ def test_without_augmentation_the_picture_itself_is_learnt(voc):
 
 def test_evaluation_sees_whole_pictures(voc):
     split = read_split(voc, "val", DATA)
-    found = TestSet(split, "stop")[0]
+    found = ScoringSet(split, "stop")[0]
     assert found["image"].shape == (3, 64, 48)
     assert np.array_equal(found["label"], small.labels(6, 48, 64))
 

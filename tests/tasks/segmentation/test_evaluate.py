@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.reading import image
 from common.training.distributed import World
 from tasks.segmentation import evaluate, report
-from tasks.segmentation.config import TestConfig
+from tasks.segmentation.config import ScoringConfig
 from tasks.segmentation.metrics import class_scores, confusion_matrix
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.oracle import Oracle, tiny_config, write_run
@@ -69,7 +69,7 @@ def test_known_mistakes_have_known_scores(voc):
 
 def test_scores_are_of_the_original_size(voc):
     """A network that sees pictures of half the size is scored against the whole label maps."""
-    found = outcome(voc, test=TestConfig(short_side=24))
+    found = outcome(voc, test=ScoringConfig(short_side=24))
     assert found.counts.sum() == 3 * 64 * 48 - 64 - 48 - 64
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from common.errors import UserError
-from tasks.segmentation.config import TestConfig
+from tasks.segmentation.config import ScoringConfig
 from tasks.segmentation.inference import score, segment, starts
 from tasks.segmentation.model import Scores
 from tests.tasks.segmentation.oracle import Pointwise
@@ -52,7 +52,7 @@ def test_an_image_of_one_window_is_one_window():
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(5, 40), st.integers(5, 40))
 def test_windows_of_a_pointwise_model_are_the_whole(height, width, rows, columns):
     images = pictures(height, width)
-    windows = TestConfig(short_side=0, window=(rows, columns), overlap=0.4)
+    windows = ScoringConfig(short_side=0, window=(rows, columns), overlap=0.4)
     model = Pointwise()
     torch.testing.assert_close(score(model, images, windows), images.float() / 25.5)
     assert all(size == (min(rows, height), min(columns, width)) for size in model.sizes)
@@ -67,7 +67,7 @@ def test_where_windows_overlap_their_logits_are_averaged():
             return Scores(torch.full((1, 2, *images.shape[-2:]), float(self.calls)), None)
 
     found = score(
-        Counter(), torch.zeros(1, 3, 4, 6), TestConfig(short_side=0, window=(4, 4), overlap=0.5)
+        Counter(), torch.zeros(1, 3, 4, 6), ScoringConfig(short_side=0, window=(4, 4), overlap=0.5)
     )
     assert found[0, 0, 0].tolist() == [1, 1, 1.5, 1.5, 2, 2]
 
@@ -76,11 +76,14 @@ def test_pictures_keep_their_size_whatever_the_network_sees():
     images = pictures(50, 70)
     wanted = images.argmax(dim=1).byte()
     for test, sizes in (
-        (TestConfig(short_side=0), [(50, 70)]),
-        (TestConfig(short_side=100), [(100, 140)]),
-        (TestConfig(short_side=25, scales=(1, 2)), [(25, 35), (50, 70)]),
-        (TestConfig(short_side=0, flip=True), [(50, 70)] * 2),
-        (TestConfig(short_side=0, scales=(0.5, 1.0), flip=True), [(25, 35)] * 2 + [(50, 70)] * 2),
+        (ScoringConfig(short_side=0), [(50, 70)]),
+        (ScoringConfig(short_side=100), [(100, 140)]),
+        (ScoringConfig(short_side=25, scales=(1, 2)), [(25, 35), (50, 70)]),
+        (ScoringConfig(short_side=0, flip=True), [(50, 70)] * 2),
+        (
+            ScoringConfig(short_side=0, scales=(0.5, 1.0), flip=True),
+            [(25, 35)] * 2 + [(50, 70)] * 2,
+        ),
     ):
         model = Pointwise()
         found = segment(model, images, test)
@@ -92,8 +95,8 @@ def test_pictures_keep_their_size_whatever_the_network_sees():
 
 def test_a_mirrored_pass_takes_out_a_leaning():
     images = pictures(20, 31)
-    assert segment(Leaning(), images, TestConfig(short_side=0)).float().mean() > 0.2
-    both = segment(Leaning(), images, TestConfig(short_side=0, flip=True))
+    assert segment(Leaning(), images, ScoringConfig(short_side=0)).float().mean() > 0.2
+    both = segment(Leaning(), images, ScoringConfig(short_side=0, flip=True))
     assert torch.equal(both, both.flip(-1))
     assert not both.any()
 
@@ -112,7 +115,9 @@ def test_probabilities_are_averaged_not_logits():
             return Scores(logits, None)
 
     # Probabilities of class 0: 0.98, 0.18, 0.18; mean 0.45. Mean logit: +0.33.
-    found = segment(Alternating(), pictures(8, 8), TestConfig(short_side=0, scales=(1.0, 1.0, 1.0)))
+    found = segment(
+        Alternating(), pictures(8, 8), ScoringConfig(short_side=0, scales=(1.0, 1.0, 1.0))
+    )
     assert (found == 1).all()
 
 
@@ -122,4 +127,4 @@ def test_a_model_of_nothing_but_nan_is_refused():
             return Scores(torch.full((1, 2, *images.shape[-2:]), torch.nan), None)
 
     with pytest.raises(UserError, match="not finite"):
-        segment(Broken(), pictures(8, 8), TestConfig(short_side=0))
+        segment(Broken(), pictures(8, 8), ScoringConfig(short_side=0))

@@ -11,7 +11,7 @@ from PIL import Image
 from common.errors import DamagedFile, UserError
 from common.reading import image, video
 from tasks.segmentation import predict
-from tasks.segmentation.config import TestConfig
+from tasks.segmentation.config import ScoringConfig
 from tasks.segmentation.palette import voc_colours
 from tasks.segmentation.predict import Segmenter
 from tests.tasks.segmentation import small
@@ -69,7 +69,7 @@ def test_a_folder(run, pictures, tmp_path, monkeypatch, capsys):
 def test_labels_and_shares_are_those_of_the_model(run):
     segmenter = Segmenter(
         Pointwise().eval(),
-        predict.PredictConfig(data=tiny_config().data, test=TestConfig(short_side=0)),
+        predict.PredictConfig(data=tiny_config().data, test=ScoringConfig(short_side=0)),
     )
     picture = small.picture(3)
     found = segmenter.labels(picture)

@@ -9,7 +9,7 @@ import pytest
 from common.errors import UserError
 from tasks.speaker import audio
 from tasks.speaker.conditions import all_scores, training_trials
-from tasks.speaker.config import TestConfig
+from tasks.speaker.config import ScoringConfig
 from tasks.speaker.inference import embed
 from tasks.speaker.material import read_material
 from tasks.speaker.metrics import (
@@ -37,7 +37,7 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     (root / "calibration.txt").write_text("\n".join(known))
     others = [line for line in lines if "id10000" not in line and "id10001" not in line]
     (root / "veri_test.txt").write_text("\n".join(others))
-    test = TestConfig(seconds=(0,), calibration="calibration.txt")
+    test = ScoringConfig(seconds=(0,), calibration="calibration.txt")
     config = plain(tiny_config(root, test=test))
     evaluation = all_scores(write_model(config), read_material(config), config, WORLD)
     assert evaluation.calibrated_on == "calibration"
@@ -45,7 +45,7 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     # Calibrated on trials that are heard as those which are scored: one side whole, one cut.
     known = {}
     for cut in ("test", "both"):
-        test = TestConfig(seconds=(0.6,), cut=cut, calibration="calibration.txt")
+        test = ScoringConfig(seconds=(0.6,), cut=cut, calibration="calibration.txt")
         config = plain(tiny_config(root, test=test))
         model, material = write_model(config), read_material(config)
         found = all_scores(model, material, config, WORLD)
@@ -62,7 +62,7 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
 def test_utterances_that_begin_in_silence_are_left_out_of_the_calibration(tmp_path):
     """They are heard whole, for the cohort, and not where trials are cut."""
     root = write_set(tmp_path, train=4)
-    test = TestConfig(seconds=(0.6,), cut="both")
+    test = ScoringConfig(seconds=(0.6,), cut="both")
     config = plain(tiny_config(root, test=test))
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, on_error="skip"))
     model, material = write_model(config), read_material(config)
@@ -84,7 +84,7 @@ def test_utterances_that_begin_in_silence_are_left_out_of_the_calibration(tmp_pa
 @pytest.mark.parametrize("cut", ["test", "both"])
 def test_calibration_on_training_speakers_hears_them_as_the_trials(tmp_path, cut):
     root = write_set(tmp_path, train=4)
-    config = plain(tiny_config(root, test=TestConfig(seconds=(0.6,), cut=cut)))
+    config = plain(tiny_config(root, test=ScoringConfig(seconds=(0.6,), cut=cut)))
     model, material = write_model(config), read_material(config)
     found = all_scores(model, material, config, WORLD).calibration
     files, labels = material.cohort(config.test.cohort_utterances)

@@ -8,7 +8,7 @@ from common.errors import DamagedFile
 from common.training.sampling import Counted, generator_for
 from tasks.speaker import audio
 from tasks.speaker.config import Config, DataConfig
-from tasks.speaker.data import TestSet, TrainSet, load, training_set
+from tasks.speaker.data import ScoringSet, TrainSet, load, training_set
 from tasks.speaker.noise import Disturbances
 from tasks.speaker.speakers import read_speakers
 from tests.tasks.speaker.small import noise, tone, write_set
@@ -135,13 +135,13 @@ def test_a_damaged_recording_stops_or_is_skipped(tmp_path):
 def test_recordings_to_embed(tmp_path, capsys):
     root = one_recording(tmp_path, tone(seconds=3.0))
     files = [root / "dev/wav/a/v/1.wav", root / "gone.wav", root / "dev/wav/b/v/1.wav"]
-    dataset = TestSet(files, 2.0)
+    dataset = ScoringSet(files, 2.0)
     assert dataset[0]["wave"].shape == dataset[2]["wave"].shape == (32000,)
     np.testing.assert_array_equal(dataset[0]["wave"], audio.read(files[0], 0, 2.0))
-    assert TestSet(files)[0]["wave"].shape == (48000,)
+    assert ScoringSet(files)[0]["wave"].shape == (48000,)
     with pytest.raises(DamagedFile, match=r"gone\.wav: no such file"):
         dataset[1]
-    assert TestSet(files, on_error="skip")[1] is None
+    assert ScoringSet(files, on_error="skip")[1] is None
     assert "gone.wav" in capsys.readouterr().err
 
 

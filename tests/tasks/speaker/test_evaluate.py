@@ -16,7 +16,7 @@ from common.training import checkpoint
 from common.training.distributed import World
 from tasks.speaker import audio, evaluate
 from tasks.speaker.conditions import all_scores, quick_scores
-from tasks.speaker.config import TestConfig
+from tasks.speaker.config import ScoringConfig
 from tasks.speaker.decision import read_decision
 from tasks.speaker.figures import det_curve
 from tasks.speaker.inference import embed
@@ -81,7 +81,7 @@ def all_files(material):
 
 
 def test_a_model_that_knows_makes_no_errors(root):
-    config = plain(tiny_config(root, test=TestConfig(seconds=(0,))))
+    config = plain(tiny_config(root, test=ScoringConfig(seconds=(0,))))
     material = read_material(config)
     model = Oracle(all_files(material)).eval()
     evaluation = all_scores(model, material, config, WORLD)
@@ -96,11 +96,11 @@ def test_a_model_that_knows_makes_no_errors(root):
 
 
 def test_cut_recordings_are_the_first_seconds_on_one_side_or_both(root):
-    config = plain(tiny_config(root, test=TestConfig(seconds=(0.5, 0))))
+    config = plain(tiny_config(root, test=ScoringConfig(seconds=(0.5, 0))))
     material = read_material(config)
     model = write_model(config)
     both = all_scores(model, material, config, WORLD)
-    one_sided = dataclasses.replace(config, test=TestConfig(seconds=(0.5, 0), cut="test"))
+    one_sided = dataclasses.replace(config, test=ScoringConfig(seconds=(0.5, 0), cut="test"))
     test_only = all_scores(model, material, one_sided, WORLD)
     files = material.files()
     full, _ = embed(model, files, config, WORLD)
@@ -125,7 +125,7 @@ def write_model(config):
 
 def test_unreadable_recordings_are_left_out_with_their_trials(tmp_path, capsys):
     root = write_set(tmp_path)
-    config = plain(tiny_config(root, test=TestConfig(seconds=(0,))))
+    config = plain(tiny_config(root, test=ScoringConfig(seconds=(0,))))
     model = write_model(config)
     damaged = root / "test/wav/id10001/video0/00000.wav"
     damaged.write_bytes(b"RIFF")
@@ -145,7 +145,7 @@ def test_unreadable_recordings_are_left_out_with_their_trials(tmp_path, capsys):
 
 def test_nothing_left_to_score(tmp_path):
     root = write_set(tmp_path, test=2)
-    config = plain(tiny_config(root, data={"on_error": "skip"}, test=TestConfig(seconds=(0,))))
+    config = plain(tiny_config(root, data={"on_error": "skip"}, test=ScoringConfig(seconds=(0,))))
     model = write_model(config)
     for file in (root / "test/wav/id10001").rglob("*.wav"):
         file.unlink()
@@ -186,7 +186,9 @@ def test_two_lists_of_one_name_are_refused(tmp_path):
 
 
 def test_the_command_writes_all_there_is_to_tell(root, tmp_path, monkeypatch, capsys):
-    write_run(tmp_path / "run", root, test=TestConfig(seconds=(0, 0.5), scoring="as-norm", top=2))
+    write_run(
+        tmp_path / "run", root, test=ScoringConfig(seconds=(0, 0.5), scoring="as-norm", top=2)
+    )
     run_command(monkeypatch, "--run", tmp_path / "run", "--loader.workers", 0)
     printed = capsys.readouterr().out
     assert "scoring as-norm" in printed
@@ -289,7 +291,7 @@ def test_what_is_missing_or_broken_is_told_in_one_line(root, tmp_path, monkeypat
 
 
 def test_a_model_of_nothing_but_nan_is_refused(root):
-    config = plain(tiny_config(root, test=TestConfig(seconds=(0,))))
+    config = plain(tiny_config(root, test=ScoringConfig(seconds=(0,))))
     model = write_model(config)
     nn.init.constant_(model.embedding.bias, torch.nan)
     with pytest.raises(UserError, match="not finite"):

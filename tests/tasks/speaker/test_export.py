@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.speaker.config import Config, TestConfig
+from tasks.speaker.config import Config, ScoringConfig
 from tasks.speaker.export import graph
 from tests.tasks.speaker.small import tiny_config
 from tests.tasks.speaker.test_evaluate import write_model
@@ -17,7 +17,7 @@ from tests.tasks.speaker.test_evaluate import write_model
     ],
 )
 def test_how_evaluate_scores_is_told(tmp_path, scoring, words):
-    config: Config = tiny_config(tmp_path, test=TestConfig(scoring=scoring, top=2))
+    config: Config = tiny_config(tmp_path, test=ScoringConfig(scoring=scoring, top=2))
     description = graph(config, write_model(config)).description
     assert words in description["scoring"]
     assert description["shorter"].startswith("below 0.5 seconds evaluate repeats")

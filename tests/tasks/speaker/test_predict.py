@@ -12,7 +12,7 @@ import torch
 from common.errors import DamagedFile, UserError
 from common.training import checkpoint
 from tasks.speaker import audio, evaluate, predict
-from tasks.speaker.config import TestConfig
+from tasks.speaker.config import ScoringConfig
 from tests.tasks.speaker.small import tone, write_run, write_set, write_speaker
 
 
@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     """A run that was evaluated, with AS-norm."""
     folder = tmp_path_factory.mktemp("predict")
     write_set(folder / "data")
-    test = TestConfig(seconds=(0,), scoring="as-norm", top=2)
+    test = ScoringConfig(seconds=(0,), scoring="as-norm", top=2)
     write_run(folder / "run", folder / "data", test=test)
     argv, sys.argv = sys.argv, ["evaluate", "--run", str(folder / "run"), "--loader.workers", "0"]
     try:
