@@ -1,6 +1,6 @@
 """Res2Net and its relatives as trunks: a picture in, a pyramid of features out, no classifier."""
 
-from backbone.deploy import deploy
+from backbone.deploy import Deployed, deploy
 from backbone.detect import detect, hint
 from backbone.dla import DLA
 from backbone.errors import WeightsError
@@ -15,6 +15,7 @@ __all__ = [
     "WEIGHTS",
     "Bottle2neck",
     "Bottleneck",
+    "Deployed",
     "Loaded",
     "Pyramid",
     "ResNet",

@@ -1,10 +1,53 @@
 """Where results go: never onto an input, never two onto one file, never half a file."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from common.errors import UserError
+
+
+def places(
+    inputs: Mapping[Path, Path],
+    out: Path,
+    suffixes: Sequence[str],
+    others: Iterable[Path] = (),
+    reserved: Sequence[str] = (),
+) -> dict[Path, Path]:
+    """Where the results of each input go: `out / f"{place}{suffix}"` for each of the suffixes.
+
+    A place is an input's folder and its stem; of equal ones the second gets the number 2.
+
+    Args:
+        inputs: that results are written for, and the folder under `out` for each; `Path()` is
+            `out` itself.
+        out: the folder for all results.
+        suffixes: what follows a place in the names of its results.
+        others: further files that are read, and must stay what they are.
+        reserved: names in the folder that are for something else.
+
+    Raises:
+        UserError: a file that is read would be overwritten.
+    """
+    read = {path.resolve(): path for path in (*inputs, *others)}
+    found: dict[Path, Path] = {}
+    taken = {out / name for name in reserved}
+    for path, folder in inputs.items():
+        place, number = folder / path.stem, 1
+        while any(out / f"{place}{suffix}" in taken for suffix in suffixes):
+            number += 1
+            place = folder / f"{path.stem}_{number}"
+        targets = [out / f"{place}{suffix}" for suffix in suffixes]
+        taken.update(targets)
+        for target in targets:
+            overwritten = read.get(target.resolve())
+            if overwritten is not None:
+                raise UserError(
+                    f"--out {out}: would overwrite the input {overwritten}; choose another folder"
+                )
+        found[path] = place
+    return found
 
 
 def targets(
@@ -59,6 +102,20 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be made ({error.strerror})") from None
+
+
+@contextlib.contextmanager
+def written(out: Path) -> Iterator[None]:
+    """Stand around what writes results into the folder that --out names.
+
+    Raises:
+        UserError: the system refuses a file, as on a full disk.
+    """
+    make_folder(out)
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,15 +4,16 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from common import outputs
+from common.commands.opened import Opened
 from common.errors import UserError
 
 
@@ -54,6 +55,74 @@ class Card:
         return [("protocol", self.protocol), ("data", self.data), ("model", self.model)]
 
 
+class Described(Protocol):
+    """What a card says of the settings under which a model was opened."""
+
+    @property
+    def backbone(self) -> str:
+        """Name of the trunk."""
+        ...
+
+    @property
+    def source(self) -> str | None:
+        """Where training began."""
+        ...
+
+    @property
+    def compile(self) -> bool:
+        """Whether the network was compiled."""
+        ...
+
+    @property
+    def deploy(self) -> bool:
+        """Whether its layers were fused."""
+        ...
+
+
+def of(
+    opened: Opened[Any],
+    config: Described,
+    *,
+    task: str,
+    metrics: dict[str, float],
+    protocol: dict[str, Any],
+    data: dict[str, Any],
+    packages: Sequence[str],
+    model: Mapping[str, Any] | None = None,
+) -> Card:
+    """The card of a model that was scored.
+
+    Args:
+        opened: what was scored.
+        config: how it was opened.
+        task: its name.
+        metrics: the scores.
+        protocol: every choice that moves them; the precision is added.
+        data: what was scored on.
+        packages: that take part in the score; their versions are listed.
+        model: what there is to say of the model besides backbone, parameters and weights.
+    """
+    running: dict[str, Any] = {}
+    if config.compile:
+        running["compiled"] = True
+    if not config.deploy:
+        running["deployed"] = False
+    return Card(
+        task=task,
+        metrics=metrics,
+        protocol={**protocol, "precision": opened.precision},
+        data=data,
+        model={
+            **describe_model(opened.model, config.backbone, config.source),
+            **(model or {}),
+            **running,
+        },
+        checkpoint=describe_checkpoint(opened.weights.file, opened.weights.epoch),
+        versions=versions(packages),
+        device=describe_device(opened.device),
+    )
+
+
 def read(path: Path) -> Card:
     """Read a card that `Card.write` wrote.
 
@@ -83,13 +152,13 @@ def describe_checkpoint(path: Path, epoch: int | None) -> dict[str, Any]:
     return {"file": path.name, "sha256": digest, "epoch": epoch}
 
 
-def describe_model(model: nn.Module, backbone: str, weights: str | Path | None) -> dict[str, Any]:
+def describe_model(model: nn.Module, backbone: str, weights: str | None) -> dict[str, Any]:
     """The card's model entry: backbone, number of parameters, and where training began."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {
         "backbone": backbone,
         "parameters": parameters,
-        "weights": None if weights is None else str(weights),
+        "weights": weights,
     }
 
 

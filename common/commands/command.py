@@ -8,29 +8,26 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from backbone.errors import WeightsError
 from common.errors import UserError
 
 # Of the file system and not of the program, and each names its file.
 _FILES = FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError
 
 
-def run(main: Callable[[], None], *expected: type[Exception]) -> None:
+def run(main: Callable[[], None], *_: type[Exception]) -> None:
     """Call a command's main function; a user's mistake becomes one line and exit status 2.
 
     So does a file or folder that the system refuses, wherever that shows. Ctrl-C, and a reader of
     the output that goes away, end a command without a word, with the status of shells.
 
-    Args:
-        main: the command.
-        expected: further exceptions that are the user's to mend, such as `backbone.WeightsError`.
     """
-    mistakes: tuple[type[Exception], ...] = (UserError, *expected)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be text
     try:
         main()
         sys.stdout.flush()
-    except mistakes as error:
+    except (UserError, WeightsError) as error:
         _end(str(error))
     except _FILES as error:
         if error.filename is None:

@@ -48,24 +48,24 @@ def parse(
     """
     parser, namespace = _parsed(kind, argv, positional)
     for key, value in namespace.items():
-        namespace[key] = _at_home(value)
+        if isinstance(value, Path):
+            namespace[key] = at_home(value)
     return _build(parser, kind, namespace)
 
 
 def peek(kind: type, argv: Sequence[str], positional: str | None, *fields: str) -> list[Any]:
     """Some fields as the words of `parse` set them, before any other is looked at."""
     _, namespace = _parsed(kind, argv, positional)
-    return [_at_home(namespace[field]) for field in fields]
+    values = [namespace[field] for field in fields]
+    return [at_home(value) if isinstance(value, Path) else value for value in values]
 
 
-def _at_home(value: Any) -> Any:
+def at_home(path: Path) -> Path:
     """A path with ~ written out: a shell leaves --out=~/x as it is, and so does YAML."""
-    if not isinstance(value, Path):
-        return value
     try:
-        return value.expanduser()
+        return path.expanduser()
     except RuntimeError as error:
-        raise UserError(f"{value}: there is no such user; a folder's name is ./{value}") from error
+        raise UserError(f"{path}: there is no such user; a folder's name is ./{path}") from error
 
 
 def _parsed(

@@ -16,7 +16,8 @@ from torch.export import Dim
 
 from common import outputs
 from common.commands import card
-from common.commands.trained import Trained, TrainedFlags
+from common.commands.settings import TrainedFlags
+from common.commands.trained import Trained
 from common.errors import UserError
 
 TOLERANCE = 1e-3

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -14,40 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common.commands import config as configuration
+from common.commands.settings import TrainedFlags
 from common.errors import UserError
 from common.training import checkpoint
 from common.training.finite import first_bad
 
 _COUNT = "num_batches_tracked"
 _SHOWN = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedFlags:
-    """Which trained model a command takes, and in which precision."""
-
-    run: Path | None = None
-    """Run directory; its config is taken, and flags win over it."""
-    checkpoint: str = "best"
-    """best or last of the run, or a file: of this project, or in the published layout."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of the forward pass."""
-    deploy: bool = True
-    """Fold BatchNorm and fuse layers before inference in fp32: faster, with the same scores."""
-
-    @property
-    def deploys(self) -> bool:
-        """Whether the model is deployed; in bf16 it runs as it was trained."""
-        return self.deploy and self.precision == "fp32"
-
-
-class RunConfig(Protocol):
-    """A task's config: it says where its run is kept."""
-
-    @property
-    def out(self) -> Path:
-        """Run directory."""
-        ...
 
 
 Flags = TypeVar("Flags", bound=TrainedFlags)
@@ -59,6 +32,13 @@ Explain = Callable[[Sequence[str], Mapping[str, Tensor]], str]
 """Keys that do not fit, and the weights -> the likely cause as "; ...", or nothing."""
 
 
+class Layout(NamedTuple):
+    """What a task knows of checkpoints that others wrote."""
+
+    translate: Translate
+    explain: Explain
+
+
 @dataclass(frozen=True)
 class Trained:
     """A model's weights under the names of this project, and where they are from."""
@@ -67,17 +47,6 @@ class Trained:
     state: Mapping[str, Tensor]
     epoch: int | None
     """Epochs trained; None where the file does not say."""
-
-
-def finished_run(kind: type[Flags], config: RunConfig) -> Flags:
-    """What scores the best checkpoint of a run that has just ended, under its own config.
-
-    Args:
-        kind: the task's config class with the `TrainedFlags` added.
-        config: what was trained.
-    """
-    names = {field.name for field in fields(kind)} - {field.name for field in fields(TrainedFlags)}
-    return kind(**{name: getattr(config, name) for name in names}, run=config.out)
 
 
 def parse(
@@ -101,29 +70,43 @@ def parse(
         raise UserError(
             "--run is missing: give a run directory, or --config RECIPE.yaml and --checkpoint FILE"
         )
-    out = (run or results_folder(Path(checkpoint).stem, words)) / folder
-    defaults = ["--out", str(out)]
+    out = (run or results_folder(Path(checkpoint).stem)) / folder
+    # What a command goes on with is its own work, not the training that the run was.
+    defaults = ["--out", str(out), "--resume", "false"]
     if run is not None:
         file = str(_config_of(run))
         _require_kind(kind, file, run)
         defaults += ["--config", file]
-    return configuration.parse(kind, [*defaults, *words], positional)
+    config = configuration.parse(kind, [*defaults, *words], positional)
+    require_no_other_run(config.out, run)
+    if config.compile and not config.deploy:
+        raise UserError("--compile: compiles the deployed network; leave out --deploy false")
+    return config
 
 
-def results_folder(name: str, words: Sequence[str]) -> Path:
-    """Where the results go of what belongs to no run, unless the words say so themselves.
+def finished_run(kind: Any, config: Any) -> Any:
+    """Stands here until every task takes `training.finished_run`."""
+    names = {field.name for field in fields(kind)} & {field.name for field in fields(config)}
+    return kind(**{name: getattr(config, name) for name in names}, run=config.out)
+
+
+def results_folder(name: str, _: object = None) -> Path:
+    """Where the results go of what belongs to no run, unless --out says otherwise."""
+    return Path("runs") / name
+
+
+def require_no_other_run(out: Path, run: Path | None) -> None:
+    """Refuse to leave results in the folder of a run that they are not of.
 
     Raises:
         UserError: a run is kept there.
     """
-    folder = Path("runs") / name
-    given = any(word == "--out" or word.startswith("--out=") for word in words)
-    if not given and (folder / "config.yaml").exists():
+    kept = (out / "config.yaml").exists()
+    if kept and (run is None or out.resolve() != run.resolve()):
         raise UserError(
-            f"--out is missing: results of {name} would go to {folder}, where a run is kept; "
-            "name another folder"
+            f"--out {out}: a run is kept there, and these results are not of it; name another "
+            "folder"
         )
-    return folder
 
 
 def _require_kind(kind: type[Flags], file: str, run: Path) -> None:
@@ -151,23 +134,24 @@ def find(flags: TrainedFlags, translate: Translate) -> Trained:
         UserError: it is missing, damaged or of no model of the task.
     """
     if flags.checkpoint not in ("best", "last"):
-        return read("--checkpoint", Path(flags.checkpoint), translate)
+        return read("--checkpoint", flags.checkpoint, translate)
     if flags.run is None:
         raise UserError(f"--checkpoint {flags.checkpoint}: needs --run, or give a file")
     return _own(flags.run / f"{flags.checkpoint}.pt")
 
 
-def read(flag: str, path: Path, translate: Translate) -> Trained:
+def read(flag: str, source: str | Path, translate: Translate) -> Trained:
     """Read a checkpoint of this project or a foreign one, told apart by its content.
 
     Args:
-        flag: that names the path, for messages.
-        path: a file, or a run directory, of which the best checkpoint is taken.
+        flag: that names the source, for messages.
+        source: a file, or a run directory, of which the best checkpoint is taken.
         translate: knows the foreign layouts.
 
     Raises:
         UserError: it is missing, damaged or of no model of the task.
     """
+    path = configuration.at_home(Path(source))
     if path.is_dir():
         return _own(path / "best.pt")
     if not path.is_file():

@@ -120,6 +120,15 @@ def pictures_in(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """The pictures in a folder and in the folders within it, sorted folder by folder."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in sorted(names) if is_picture(name)]
+    return found
+
+
 def list_images(paths: Iterable[Path | str]) -> list[Path]:
     """Pictures among files and directly in folders, each once, a folder's sorted by name.
 

@@ -1,6 +1,7 @@
 """Video files: frames in, frames out."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from common.errors import DamagedFile, UserError
 from common.reading.image import Picture
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+
+
+_MEASURED = 10
+"""Frames by which the rate of a recording is measured."""
 
 
 def is_video(path: Path) -> bool:
@@ -29,8 +34,10 @@ def frames(path: Path) -> Iterator[Picture]:
         yield from _decoded(capture)
 
 
-def transform(source: Path, target: Path, change: Callable[[Picture], Picture]) -> int:
-    """Write a video of the changed frames, with a progress bar; returns their number.
+def transform(
+    source: Path, target: Path, change: Callable[[Picture], Picture], shown: bool = True
+) -> int:
+    """Write a video of the changed frames, with a progress bar if `shown`; returns their number.
 
     The target is an MP4 file with the source's frame rate and no sound. Changed frames all have one
     size, which may differ from the source's.
@@ -45,7 +52,11 @@ def transform(source: Path, target: Path, change: Callable[[Picture], Picture]) 
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
         total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
         bar = tqdm(
-            _decoded(capture), source.name, total, unit="frame", disable=not sys.stderr.isatty()
+            _decoded(capture),
+            source.name,
+            total,
+            unit="frame",
+            disable=not (shown and sys.stderr.isatty()),
         )
         try:
             for frame in bar:
@@ -66,6 +77,63 @@ def transform(source: Path, target: Path, change: Callable[[Picture], Picture]) 
             file=sys.stderr,
         )
     return count
+
+
+def record(
+    address: str, target: Path, change: Callable[[Picture], Picture], shown: bool = True
+) -> int:
+    """Write a video of a camera's changed frames until it ends or Ctrl-C comes.
+
+    The rate of the target is that at which its first frames were made, so that it plays as it was
+    seen.
+
+    Args:
+        address: the number of a camera, or the address of a stream that OpenCV can open.
+        target: an MP4 file.
+        change: what is written of a frame; always of one size.
+        shown: whether a bar says frames and frames a second.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        UserError: it cannot be opened, gives no frame, or the target cannot be written.
+    """
+    capture = cv2.VideoCapture(int(address) if address.isdecimal() else address)
+    if not capture.isOpened():
+        raise UserError(f"--camera {address}: cannot be opened; is it there and free?")
+    writer: cv2.VideoWriter | None = None
+    first: list[Picture] = []
+    count, begun = 0, time.perf_counter()
+    bar = tqdm(_decoded(capture), f"camera {address}", unit="frame", disable=not shown)
+    try:
+        for frame in bar:
+            first.append(change(frame))
+            count += 1
+            if len(first) < _MEASURED and writer is None:
+                continue
+            writer = writer or _writer(target, count / (time.perf_counter() - begun), first[0])
+            _append(writer, first)
+    except KeyboardInterrupt:
+        pass  # the way in which a person ends it
+    finally:
+        if first and writer is None:
+            writer = _writer(target, count / (time.perf_counter() - begun), first[0])
+        if writer is not None:
+            _append(writer, first)
+            writer.release()
+        capture.release()
+        bar.close()
+    if count == 0:
+        raise UserError(f"--camera {address}: gives no frame")
+    return count
+
+
+def _append(writer: cv2.VideoWriter, pictures: list[Picture]) -> None:
+    """Write the pictures and forget them."""
+    for picture in pictures:
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    pictures.clear()
 
 
 class _Opened:

@@ -47,7 +47,7 @@ def start(device: str = "auto") -> World:
     rank = int(os.environ.get("RANK", "0"))
     size = int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    chosen = _device(device, local_rank)
+    chosen = choose_device(device, local_rank)
     if size > 1:
         # Flags and gathered results travel through gloo, so that they never wait for the GPU.
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
@@ -76,7 +76,12 @@ def _import_defaults() -> None:
     import torch.distributed.nn.functional  # noqa: F401
 
 
-def _device(name: str, local_rank: int) -> torch.device:
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device of a process: auto, cpu or cuda.
+
+    Raises:
+        UserError: cuda was asked for and there is none, or there are more processes than GPUs.
+    """
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"--engine.device {name}: allowed are auto, cpu and cuda")
     if name == "cuda" and not torch.cuda.is_available():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -194,19 +195,11 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """Semantic segmentation: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/segmentation")
     """Run directory."""
-    resume: bool = False
-    """Continue the run in the run directory."""
-    backbone: str = "res2net26_14w_4s_half"
-    """A name of `python -m backbone.table`."""
-    weights: str | None = None
-    """Initial weights of the backbone: a published name, a file or a run directory."""
-    finetune: Path | None = None
-    """Start from a whole segmentation model of the same classes: a run or a checkpoint file."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
@@ -217,6 +210,7 @@ class Config:
     engine: EngineConfig = EngineConfig(epochs=10, batch_size=8, evaluate_every=5)
     test: ScoringConfig = ScoringConfig()
 
-    def __post_init__(self) -> None:
-        if self.weights is not None and self.finetune is not None:
-            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredConfig(TrainedFlags, Config):
+    """A run's config together with what decides which of its models is used, and how."""

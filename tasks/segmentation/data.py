@@ -1,9 +1,9 @@
 """Data sets of pictures with label maps: a random crop for training, the whole for evaluation."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -14,11 +14,14 @@ from common.reading import voc
 from common.reading.image import planes
 from common.reading.left_out import LeftOut, OnError
 from common.reading.pairs import Pair, base_of, from_folders, from_list
-from tasks.segmentation.config import DataConfig
+from tasks.segmentation import sample
+from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.labels import LabelReader
 from tasks.segmentation.palette import VOC_CLASSES
 from tasks.segmentation.transforms import Sample, blur, flip, random_crop, random_scale
 from tasks.segmentation.voc import read_voc
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 @dataclass(frozen=True)
@@ -67,41 +70,63 @@ class Split:
         return digest.hexdigest()
 
 
-def class_names(data: DataConfig, root: Path) -> tuple[str, ...]:
-    """Names of the classes as the data set under a root has them, in the order of their labels.
+def with_classes(config: AnyConfig) -> AnyConfig:
+    """The config with the names of its classes spelt out: a run says what its labels mean.
 
     Raises:
         UserError: nothing says which classes there are.
     """
-    own = voc.own_classes(root)
-    if own is not None:
-        return own
-    if data.format == "voc":
-        return VOC_CLASSES
-    raise UserError(
-        "--data.classes is missing: name the classes in the order of their labels, such as "
-        f"'[road, car, person]', or write them into {root / voc.CLASS_FILE}, one a line"
-    )
+    if config.data.classes:
+        return config
+    root = root_of(config)
+    names = voc.own_classes(root)
+    if names is None and config.data.format == "voc":
+        names = VOC_CLASSES
+    if names is None:
+        raise UserError(
+            "--data.classes is missing: name the classes in the order of their labels, such as "
+            f"'[road, car, person]', or write them into {root / voc.CLASS_FILE}, one per line"
+        )
+    return replace(config, data=replace(config.data, classes=names))
 
 
-def read_split(root: Path, split: str, data: DataConfig) -> Split:
-    """A split of the data set under a root; its first label map is read, as a check of the classes.
+def root_of(config: Config) -> Path:
+    """--data.root, or the folder of the generated sample set without one."""
+    return config.data.root or sample.sample_set()
+
+
+def read(config: Config, split: str) -> Split:
+    """A split of the data set, whose classes the config names.
+
+    Its first label map is read, as a check of the classes.
 
     Raises:
-        UserError: files are missing, or the classes do not explain the labels.
+        UserError: files are missing, the data set has other classes, or in another order, or they
+            do not explain the labels.
     """
-    if data.format == "voc":
-        pairs = read_voc(root, split, data.sbd)
-    elif data.format == "list":
-        file = root / f"{split}.txt"
-        pairs = from_list(file, base_of(file, (root, root.parent)))
-    else:
-        folders = (data.image_folder, data.label_folder)
-        pairs = from_folders(*(root / folder.replace("{split}", split) for folder in folders))
-    found = Split(split, pairs, data.classes, label_reader(data))
+    root, data = root_of(config), config.data
+    own = voc.own_classes(root)
+    if own is not None and own != data.classes and sorted(own) == sorted(data.classes):
+        raise UserError(
+            f"--data.root {root}: its {voc.CLASS_FILE} has the classes in another order "
+            f"({', '.join(own)}) than the config ({', '.join(data.classes)}); bring the labels and "
+            "the file into this order"
+        )
+    found = Split(split, _pairs(root, split, data), data.classes, label_reader(data))
     if data.on_error == "stop":
         found.read(0)
     return found
+
+
+def _pairs(root: Path, split: str, data: DataConfig) -> list[Pair]:
+    """Pictures and label maps of a split, in the layout that the config names."""
+    if data.format == "voc":
+        return read_voc(root, split, data.sbd)
+    if data.format == "list":
+        file = root / f"{split}.txt"
+        return from_list(file, base_of(file, (root, root.parent)))
+    folders = (data.image_folder, data.label_folder)
+    return from_folders(*(root / folder.replace("{split}", split) for folder in folders))
 
 
 def label_reader(data: DataConfig) -> LabelReader:
@@ -145,7 +170,7 @@ class TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Whole pictures and their original label maps, for evaluation.
 
-    A sample that cannot be read is None when on_error is "skip", and told on stderr.
+    A sample that cannot be read is None when on_error is "skip", and reported on stderr.
     """
 
     def __init__(self, split: Split, on_error: OnError) -> None:

@@ -11,12 +11,13 @@ from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone import WeightsError, deploy
+from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.segmentation.evaluate import with_classes
-from tasks.segmentation.inference import ScoredConfig, restore
-from tasks.segmentation.model import MEAN, STD, SegmentationModel, from_published
+from tasks.segmentation.config import ScoredConfig
+from tasks.segmentation.data import with_classes
+from tasks.segmentation.inference import open_model
+from tasks.segmentation.model import MEAN, STD, SegmentationModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,10 @@ class ExportConfig(ExportFlags, ScoredConfig):
 
 def main() -> None:
     """Read the flags, and write the file and its card."""
-    config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
+    config = with_classes(trained.parse(ExportConfig, sys.argv[1:], positional="file"))
     target = config.target
-    config = with_classes(config)
-    weights = trained.find(config, from_published)
-    model = restore(config, weights, torch.device("cpu"))
-    export.save(graph(config, model), target, weights)
+    found = open_model(config, torch.device("cpu"))
+    export.save(graph(config, found.model), target, found.weights)
 
 
 class Logits(nn.Module):
@@ -95,4 +94,4 @@ def graph(config: ScoredConfig, model: SegmentationModel) -> Graph:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

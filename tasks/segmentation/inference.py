@@ -1,50 +1,194 @@
-"""From a checkpoint to a model, and from a picture to its label map."""
+"""From a run to a predictor, and from a picture to its label map."""
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import backbone
+from backbone import Pyramid
 from common.commands import trained
-from common.commands.trained import Trained, TrainedFlags
+from common.commands.opened import Opened, opened
+from common.commands.predictor import (
+    Device,
+    Precision,
+    TrunkInput,
+    fingerprint,
+    flags_of,
+    groups,
+    picture_of,
+)
 from common.errors import UserError
-from tasks.segmentation.config import Config, ScoringConfig
-from tasks.segmentation.model import SegmentationModel, build, explain, from_published
+from common.reading.image import Picture, planes
+from common.training.distributed import choose_device
+from tasks.segmentation.config import ScoredConfig, ScoringConfig
+from tasks.segmentation.data import with_classes
+from tasks.segmentation.draw import overlay
+from tasks.segmentation.model import LAYOUT, MEAN, STD, SegmentationModel, build
+from tasks.segmentation.palette import Colours, colours_of
 from tasks.segmentation.transforms import scaled_size
 
 Size = tuple[int, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoredConfig(TrainedFlags, Config):
-    """A run's config together with what decides which of its models is used, and how."""
+class Segmentation(NamedTuple):
+    """What is where in a picture."""
+
+    labels: NDArray[np.uint8]
+    """(H, W), the number of each pixel's class, from 0 on."""
 
 
-def initialise(model: SegmentationModel, config: Config) -> None:
-    """Give a fresh model the weights that --weights or --finetune names, if any.
+class View(NamedTuple):
+    """One of the inputs that are made of a picture."""
+
+    images: Tensor
+    """(B, 3, h, w), RGB, 0..255."""
+    mirrored: bool
+
+
+class Features(NamedTuple):
+    """What the trunk makes of a picture."""
+
+    size: Size
+    """Height and width of the picture."""
+    views: list[tuple[View, Tensor, Pyramid[Tensor]]]
+    """Each view, what the trunk was given of it, and its features."""
+
+
+def open_model(config: ScoredConfig, device: torch.device) -> Opened[SegmentationModel]:
+    """The trained model that the config names; the config also names its classes.
 
     Raises:
-        UserError, WeightsError: they cannot be read or do not fit.
+        UserError: it is missing, damaged or another model.
     """
-    if config.weights is not None:
-        backbone.load(model.backbone, config.weights)
-    if config.finetune is not None:
-        trained.load(model, trained.read("--finetune", config.finetune, from_published), explain)
-
-
-def restore(config: Config, weights: Trained, device: torch.device) -> SegmentationModel:
-    """The config's model with a checkpoint's weights, ready for inference.
-
-    Raises:
-        UserError: the weights are of another model.
-    """
+    weights = trained.find(config, LAYOUT.translate)
     model = build(config.backbone, len(config.data.classes), config.model)
-    trained.load(model, weights, explain)
-    trained.ready(model, device)
-    return model
+    return opened(config, model, weights, LAYOUT.explain, device)
+
+
+class Predictor:
+    """Segments pictures.
+
+        predictor = Predictor.open("runs/segmentation")
+        found = predictor(picture)
+        predictor.draw(picture, found)
+
+    Args:
+        model: as `open_model` gives it.
+        config: of the run, with the names of its classes.
+    """
+
+    def __init__(self, model: Opened[SegmentationModel], config: ScoredConfig) -> None:
+        self.opened, self.config = model, config
+        self.classes = config.data.classes
+        self.colours: Colours = colours_of(config.data.palette)
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: Device = "auto",
+        precision: Precision = "fp32",
+        compile: bool = False,
+        flags: Sequence[str] = (),
+    ) -> Self:
+        """The predictor of a run; the arguments are those of `tasks.open_run`.
+
+        Raises:
+            UserError: there is no such run, its checkpoint is damaged, or a flag is wrong.
+        """
+        config = flags_of(ScoredConfig, source, checkpoint, device, precision, compile, flags)
+        config = with_classes(config)
+        return cls(open_model(config, choose_device(config.engine.device)), config)
+
+    def __call__(self, picture: Picture | Path | str) -> Segmentation:
+        """The classes of a picture (H, W, 3), uint8 RGB, or of a file.
+
+        Raises:
+            DamagedFile: the file cannot be read.
+            UserError: the scores are not finite; the model is broken.
+        """
+        return self.many([picture])[0]
+
+    def many(self, pictures: Sequence[Picture | Path | str]) -> list[Segmentation]:
+        """The classes of several pictures; those of equal size go through the network together."""
+        read = [picture_of(picture) for picture in pictures]
+        found: dict[int, Segmentation] = {}
+        for places in groups([picture.shape for picture in read], self.config.engine.batch_size):
+            images = self._batch([read[place] for place in places])
+            with self.opened.running():
+                labels = segment(self.opened.network, images, self.config.test).cpu().numpy()
+            found |= {place: Segmentation(one) for place, one in zip(places, labels, strict=True)}
+        return [found[place] for place in range(len(read))]
+
+    def draw(self, picture: Picture, found: Segmentation) -> Picture:
+        """The picture (H, W, 3) under the colours of its classes."""
+        return overlay(picture, found.labels, self.classes, self.colours)
+
+    def describe(self, found: Segmentation) -> dict[str, Any]:
+        """Share of the picture of each class that it shows, the largest first."""
+        counts = np.bincount(found.labels.ravel(), minlength=len(self.classes))
+        shares = {
+            self.classes[index]: round(float(counts[index] / found.labels.size), 4)
+            for index in np.argsort(-counts, kind="stable")
+            if counts[index]
+        }
+        return {"shares": shares}
+
+    @property
+    def trunk_input(self) -> TrunkInput:
+        """What decides the trunk's features of a picture."""
+        test, model = self.config.test, self.opened.model
+        side = f"short side {test.short_side}, bilinear, antialiased"
+        scaled = [scale for scale in test.scales if scale != 1]
+        return TrunkInput(
+            trunk=fingerprint(model.backbone),
+            colour="RGB",
+            mean=MEAN,
+            std=STD,
+            resize=(side if test.short_side else "none")
+            + (f", scales {test.scales}" if scaled or len(test.scales) > 1 else "")
+            + (", and mirrored" if test.flip else ""),
+            padding=f"right and below, to multiples of {model.backbone.strides.c5} and at least "
+            f"{model.least_side}, with the mean",
+        )
+
+    def features(self, picture: Picture | Path | str) -> Features:
+        """The first half of a call: what the trunk makes of a picture.
+
+        Raises:
+            UserError: the run's settings cut pictures into windows.
+        """
+        if self.config.test.window is not None:
+            raise UserError("--test.window: windows have no features of the whole picture")
+        images = self._batch([picture_of(picture)])
+        layers = self.opened.layers
+        with self.opened.running():
+            shown = [(one, layers.prepare(one.images)) for one in views(images, self.config.test)]
+            given = [(view, x, layers.backbone(x)) for view, x in shown]
+        return Features((images.shape[-2], images.shape[-1]), given)
+
+    def answer(self, features: Features) -> Segmentation:
+        """The second half: the classes, from the features of a trunk with the same input."""
+        layers = self.opened.layers
+        with self.opened.running():
+            logits = (
+                (view, layers.answer(x, pyramid, *view.images.shape[-2:]).main.float())
+                for view, x, pyramid in features.views
+            )
+            labels = combine(logits, len(features.views), features.size)
+        return Segmentation(labels[0].cpu().numpy())
+
+    def _batch(self, pictures: Sequence[Picture]) -> Tensor:
+        stacked = np.stack([planes(picture) for picture in pictures])
+        return torch.from_numpy(stacked).to(self.opened.device)
 
 
 def segment(model: nn.Module, images: Tensor, test: ScoringConfig) -> Tensor:
@@ -61,16 +205,33 @@ def segment(model: nn.Module, images: Tensor, test: ScoringConfig) -> Tensor:
     Raises:
         UserError: the scores are not finite; the model is broken.
     """
+    shown = views(images, test)
+    logits = ((view, score(model, view.images, test)) for view in shown)
+    return combine(logits, len(shown), (images.shape[-2], images.shape[-1]))
+
+
+def views(images: Tensor, test: ScoringConfig) -> list[View]:
+    """The inputs that the settings make of pictures (B, 3, H, W): scales, each also mirrored."""
     size = (images.shape[-2], images.shape[-1])
     base = scaled_size(size, test.short_side) if test.short_side else size
-    passes = list(itertools.product(test.scales, (False, True) if test.flip else (False,)))
-    total: Tensor | None = None
-    for scale, mirrored in passes:
+    found = []
+    for scale, mirrored in itertools.product(test.scales, (False, True) if test.flip else (False,)):
         resized = _resize(images, (max(1, round(base[0] * scale)), max(1, round(base[1] * scale))))
-        logits = score(model, resized.flip(-1) if mirrored else resized, test)
-        logits = _enlarge(logits.flip(-1) if mirrored else logits, size)
+        found.append(View(resized.flip(-1) if mirrored else resized, mirrored))
+    return found
+
+
+def combine(logits: Iterable[tuple[View, Tensor]], count: int, size: Size) -> Tensor:
+    """Label maps (B, H, W), bytes, of the logits (B, C, h, w) of so many views.
+
+    Raises:
+        UserError: the scores are not finite; the model is broken.
+    """
+    total: Tensor | None = None
+    for view, one in logits:
+        whole = _enlarge(one.flip(-1) if view.mirrored else one, size)
         # Probabilities of a single pass would have the same maxima.
-        scores = logits if len(passes) == 1 else logits.softmax(dim=1)
+        scores = whole if count == 1 else whole.softmax(dim=1)
         total = scores if total is None else total.add_(scores)
     if total is None or not torch.isfinite(total).all():
         raise UserError("the model's scores are not finite: this checkpoint is of a failed run")

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone.detect import hint
-from backbone.trunk import Trunk
+from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
+from common.commands.trained import Layout
 from common.layers import Normalize
 from tasks.segmentation.config import ModelConfig
 from tasks.segmentation.decoder import DECODERS, network
@@ -75,16 +76,23 @@ class SegmentationModel(nn.Module):
         self.least_side = least_side
 
     def forward(self, images: Tensor) -> Scores:
-        """Logits (B, classes, H, W) of pictures (B, 3, H, W), RGB, 0..255, of any size.
+        """Logits (B, classes, H, W) of pictures (B, 3, H, W), RGB, 0..255, of any size."""
+        x = self.prepare(images)
+        return self.answer(x, self.backbone(x), images.shape[-2], images.shape[-1])
 
-        Decoders double resolutions, so the picture is padded to multiples of the output stride, at
-        its right and lower border and with the mean colour; the logits there are cut off.
+    def prepare(self, images: Tensor) -> Tensor:
+        """What the trunk is given: normalised pictures (B, 3, h, w).
+
+        Decoders double resolutions, so they are padded to multiples of the output stride, at the
+        right and lower border and with the mean colour.
         """
         height, width = images.shape[-2:]
         stride = self.backbone.strides.c5
         across, down = (self._side(length, stride) - length for length in (width, height))
-        x = F.pad(self.normalize(images), (0, across, 0, down))
-        pyramid = self.backbone(x)
+        return F.pad(self.normalize(images), (0, across, 0, down))
+
+    def answer(self, x: Tensor, pyramid: Pyramid[Tensor], height: int, width: int) -> Scores:
+        """Logits (B, classes, height, width) of what the trunk was given and its features."""
         logits: Tensor = self.head(self.decoder([x, *pyramid]))
         return Scores(logits[..., :height, :width], self._auxiliary(pyramid.c4, x, height, width))
 
@@ -134,3 +142,7 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     if wrong and not any(key.startswith("backbone.") for key in wrong):
         return "; give the --model.decoder and --model.channels that they were trained with"
     return hint(wrong, state)
+
+
+LAYOUT = Layout(from_published, explain)
+"""What is known of checkpoints from elsewhere."""

@@ -1,8 +1,9 @@
 """``python -m tasks.segmentation.predict --run runs/segmentation INPUT... --out DIR``: label maps.
 
 INPUT are pictures, folders of pictures and videos. Of a picture NAME two files are written:
-`NAME.png`, a palette PNG whose values are the labels, and `NAME_overlay.jpg`. Of a video, an MP4 of
-overlays. `segments.json` names classes and colours, and each class's share of every picture.
+`NAME.png`, a palette PNG whose values are the labels, and `NAME_overlay.jpg`. Of a video or a
+camera, an MP4 of overlays. `segments.json` names classes and colours, and each class's share of
+every picture.
 """
 
 import json
@@ -10,158 +11,109 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
-from tqdm import tqdm
-
-from backbone import deploy
-from backbone.errors import WeightsError
 from common import outputs
-from common.commands import command, trained
-from common.errors import UserError
-from common.reading import image, video
-from common.reading.image import planes
-from common.reading.left_out import LeftOut
+from common.commands import command, inputs, journal, predicting, trained
+from common.commands.inputs import SAMPLE_SEED, InputFlags, Source
+from common.commands.journal import Entry
+from common.reading import image
+from common.reading.image import Picture
 from common.training import distributed
-from tasks.segmentation import evaluate, sample
-from tasks.segmentation.draw import legend, overlay
-from tasks.segmentation.inference import ScoredConfig, restore, segment
-from tasks.segmentation.model import from_published
-from tasks.segmentation.palette import Colours, colours_of, write_labels
-
-SAMPLE_SEED = 1
-"""Another seed than that of the set which is trained and scored."""
+from common.training.distributed import World
+from tasks.segmentation import sample
+from tasks.segmentation.config import ScoredConfig
+from tasks.segmentation.data import with_classes
+from tasks.segmentation.draw import legend
+from tasks.segmentation.inference import Predictor, Segmentation, open_model
+from tasks.segmentation.palette import write_labels
 
 _LEGEND = "segments_legend.png"
 _LEGEND_WIDTH = 600
+_LABELS, _OVERLAY = ".png", "_overlay.jpg"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(ScoredConfig):
+class PredictConfig(InputFlags, ScoredConfig):
     """Segment pictures and videos: palette PNG and overlays."""
 
-    inputs: tuple[Path, ...] = ()
-    """Pictures, folders of pictures and videos: the words that belong to no flag."""
-    sample: int = 0
-    """Instead of inputs, segment so many freshly generated pictures."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sample < 0:
-            raise UserError(f"--sample is {self.sample}; it must be 0 or more")
-        if self.sample and self.inputs:
-            raise UserError("--sample: brings its own pictures; leave out the others")
+class Prediction:
+    """What the loop of predict asks of segmentation."""
 
+    def __init__(self, predictor: Predictor, out: Path) -> None:
+        self.predictor, self.out = predictor, out
 
-class Segmenter:
-    """A model with what it takes to go from a picture to its labels and its overlay."""
+    def find(self, source: Source, picture: Picture, frame: int | None) -> Segmentation:
+        """The classes of a picture."""
+        return self.predictor(picture)
 
-    def __init__(self, model: nn.Module, config: ScoredConfig) -> None:
-        self.model = model
-        self.config = config
-        self.classes = config.data.classes
-        self.colours: Colours = colours_of(config.data.palette)
+    def write(self, source: Source, picture: Picture, found: Segmentation) -> list[Entry]:
+        """Write label map and overlay."""
+        labels, overlay = f"{source.place}{_LABELS}", f"{source.place}{_OVERLAY}"
+        write_labels(self.out / labels, found.labels, self.predictor.colours)
+        image.write(self.out / overlay, self.predictor.draw(picture, found))
+        named = {"file_name": source.name, "labels": labels, "overlay": overlay}
+        return [{**named, **self.predictor.describe(found)}]
 
-    def labels(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Label map (H, W) of a picture (H, W, 3), RGB."""
-        device = next(self.model.parameters()).device
-        batch = torch.from_numpy(planes(picture))[None].to(device)
-        low = self.config.precision == "bf16"
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=low):
-            found: NDArray[np.uint8] = segment(self.model, batch, self.config.test)[0].cpu().numpy()
-        return found
+    def frame(
+        self, source: Source, picture: Picture, found: Segmentation, frame: int
+    ) -> tuple[Picture, list[Entry]]:
+        """The overlay of a video's frame."""
+        return self.predictor.draw(picture, found), []
 
-    def overlay(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture (H, W, 3) under the colours of its labels."""
-        return overlay(picture, self.labels(picture), self.classes, self.colours)
+    def clip(self, source: Source, target: Path, frames: int) -> list[Entry]:
+        """Name a video's overlay."""
+        overlay = str(target.relative_to(self.out))
+        return [{"file_name": source.name, "overlay": overlay, "frames": frames}]
 
-    def shares(self, labels: NDArray[np.uint8]) -> dict[str, float]:
-        """Share of the picture of each class that it shows, the largest first."""
-        counts = np.bincount(labels.ravel(), minlength=len(self.classes))
-        return {
-            self.classes[index]: round(float(counts[index] / labels.size), 4)
-            for index in np.argsort(-counts, kind="stable")
-            if counts[index]
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Write what the labels mean: segments.json, and segments_legend.png for the overlays."""
+        classes, colours = self.predictor.classes, self.predictor.colours
+        content = {
+            "classes": [
+                {"label": index, "class": name, "colour": colours[index].tolist()}
+                for index, name in enumerate(classes)
+            ],
+            "files": list(entries),
         }
+        outputs.write_text(self.out / "segments.json", json.dumps(content, indent=1) + "\n")
+        drawn = legend(classes, range(len(classes)), colours, _LEGEND_WIDTH)
+        image.write(self.out / _LEGEND, drawn)
 
 
 def main() -> None:
     """Read the flags, and segment."""
     config = trained.parse(PredictConfig, sys.argv[1:], folder="predictions", positional="inputs")
-    if config.sample:
-        with TemporaryDirectory() as folder:
-            sample.write(Path(folder), seed=SAMPLE_SEED, train=0, val=config.sample)
-            predict(config, image.list_images([Path(folder) / "JPEGImages"]), [])
-        return
-    if not config.inputs:
-        raise UserError(
-            "no input given: name pictures, folders or videos, such as predict --run "
-            "runs/segmentation photos/"
-        )
-    videos = [path for path in config.inputs if video.is_video(path)]
-    others = [path for path in config.inputs if path not in videos]
-    predict(config, image.list_images(others) if others else [], videos)
+    with distributed.started(config.engine.device) as world:
+        predict(config, world)
 
 
-def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Path]) -> None:
+def predict(config: PredictConfig, world: World) -> None:
     """Segment every picture and video into config.out, and write segments.json there."""
-    config = evaluate.with_classes(config)
-    weights = trained.find(config, from_published)
-    labels_to = outputs.targets(pictures, config.out, ".png", videos, (_LEGEND,))
-    overlays_to = outputs.targets(pictures, config.out, "_overlay.jpg", videos)
-    videos_to = outputs.targets(videos, config.out, ".mp4", pictures)
-    names = outputs.names([*pictures, *videos])
-    world = distributed.start(config.engine.device)
-    model = restore(config, weights, world.device)
-    segmenter = Segmenter(deploy(model) if config.deploys else model, config)
-    entries: list[dict[str, Any]] = []
-    left_pictures, left_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
-    for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        with left_pictures:
-            written = _segment_picture(segmenter, path, labels_to[path], overlays_to[path])
-            entries.append({"file_name": names[path], **written})
-    for path in videos:
-        target = videos_to[path]
-        with left_videos:
-            frames = video.transform(path, target, segmenter.overlay)
-            entries.append({"file_name": names[path], "overlay": target.name, "frames": frames})
-    _write_key(config.out, segmenter, entries)
-    print(f"segmented {left_pictures.kept} pictures and {left_videos.kept} videos in {config.out}")
-    left_pictures.tell("pictures")
-    left_videos.tell("videos")
+    config = with_classes(config)
+    with inputs.given(config, "predict --run runs/segmentation", generate) as found:
+        given = inputs.placed(found, config, config.out, (_LABELS, _OVERLAY), reserved=(_LEGEND,))
+        model = open_model(config, world.device)
+        done = predicting.each(
+            given,
+            Prediction(Predictor(model, config), config.out),
+            config.out,
+            world,
+            settings=journal.digest(config, model.weights.file),
+            resume=config.resume,
+            workers=config.loader.workers,
+            on_error=config.data.on_error,
+        )
+    if world.main:
+        print(f"segmented {done.pictures} pictures and {done.videos} videos in {config.out}")
+        done.tell()
 
 
-def _segment_picture(segmenter: Segmenter, path: Path, target: Path, drawn: Path) -> dict[str, Any]:
-    # People look at their pictures upright.
-    picture = image.read(path, rotate=True)
-    labels = segmenter.labels(picture)
-    write_labels(target, labels, segmenter.colours)
-    image.write(drawn, overlay(picture, labels, segmenter.classes, segmenter.colours))
-    return {
-        "labels": target.name,
-        "overlay": drawn.name,
-        "shares": segmenter.shares(labels),
-    }
-
-
-def _write_key(out: Path, segmenter: Segmenter, entries: list[dict[str, Any]]) -> None:
-    """Write what the labels mean: segments.json, and segments_legend.png for the overlays."""
-    classes, colours = segmenter.classes, segmenter.colours
-    content = {
-        "classes": [
-            {"label": index, "class": name, "colour": colours[index].tolist()}
-            for index, name in enumerate(classes)
-        ],
-        "files": entries,
-    }
-    outputs.write_text(out / "segments.json", json.dumps(content, indent=1) + "\n")
-    image.write(out / _LEGEND, legend(classes, range(len(classes)), colours, _LEGEND_WIDTH))
+def generate(folder: Path, count: int) -> list[Path]:
+    """Write pictures that no training has seen."""
+    sample.write(folder, seed=SAMPLE_SEED, train=0, val=count)
+    return image.list_images([folder / "JPEGImages"])
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -2,24 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import nn
 
 from common import outputs
 from common.commands import card, plot
-from common.commands.trained import Trained
-from common.errors import UserError
+from common.commands.opened import Opened
 from common.reading import image
+from tasks.segmentation.config import ScoredConfig
 from tasks.segmentation.data import Split
 from tasks.segmentation.draw import coloured, legend, mistakes
-from tasks.segmentation.inference import ScoredConfig
 from tasks.segmentation.metrics import Counts, class_scores, constant_scores
+from tasks.segmentation.model import SegmentationModel
 from tasks.segmentation.palette import Colours, colours_of
 
 ROWS = 6
@@ -57,25 +56,19 @@ def spread(length: int) -> list[int]:
 
 
 def write(
-    config: ScoredConfig,
-    evaluation: Evaluation,
-    split: Split,
-    model: nn.Module,
-    weights: Trained,
+    config: ScoredConfig, evaluation: Evaluation, split: Split, model: Opened[SegmentationModel]
 ) -> None:
     """Print the tables; write metrics.json, classes.json and the pictures."""
-    one = result_card(config, evaluation, split, model, weights)
+    one = result_card(config, evaluation, split, model)
     rows = class_rows(evaluation.counts, split.classes)
     print(split.summary())
     print(one.table())
     print(class_table(rows))
     print(_constant(evaluation.counts, split.classes))
     pictures = config.out / "pictures"
-    try:
+    with outputs.written(config.out):
         named = {f"IoU {row['class']}": row["IoU"] for row in rows if row["IoU"] is not None}
-        result_card(config, evaluation, split, model, weights, named).write(
-            config.out / "metrics.json"
-        )
+        replace(one, metrics={**one.metrics, **named}).write(config.out / "metrics.json")
         content = {"classes": rows, "confusion_matrix": evaluation.counts.tolist()}
         outputs.write_text(config.out / "classes.json", json.dumps(content, indent=1) + "\n")
         pictures.mkdir(parents=True, exist_ok=True)
@@ -83,8 +76,6 @@ def write(
         write_sheet(
             pictures / "predictions.jpg", evaluation, split, colours_of(config.data.palette)
         )
-    except OSError as error:
-        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
     print(f"wrote {config.out}/metrics.json, classes.json and pictures/")
 
 
@@ -106,23 +97,18 @@ def _protocol(config: ScoredConfig) -> dict[str, Any]:
         "classes": len(data.classes),
         "ignore_index": data.ignore_index,
         **masks,
-        "precision": config.precision,
     }
 
 
 def result_card(
-    config: ScoredConfig,
-    evaluation: Evaluation,
-    split: Split,
-    model: nn.Module,
-    weights: Trained,
-    of_classes: dict[str, float] | None = None,
+    config: ScoredConfig, evaluation: Evaluation, split: Split, model: Opened[SegmentationModel]
 ) -> card.Card:
     """The evaluation with its protocol, data, model and versions."""
-    device = next(model.parameters()).device
-    return card.Card(
+    return card.of(
+        model,
+        config,
         task="segmentation",
-        metrics={**evaluation.metrics, **(of_classes or {})},
+        metrics=evaluation.metrics,
         protocol=_protocol(config),
         data={
             "root": card.describe_root(config.data.root),
@@ -132,14 +118,11 @@ def result_card(
             "pixels": int(evaluation.counts.sum()),
             "fingerprint": split.fingerprint(),
         },
+        packages=("numpy", "opencv-python", "segmentation-models-pytorch"),
         model={
-            **card.describe_model(model, config.backbone, config.weights or config.finetune),
             "decoder": config.model.decoder,
             "output_stride": config.model.output_stride,
         },
-        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
-        versions=card.versions(("numpy", "opencv-python", "segmentation-models-pytorch")),
-        device=card.describe_device(device),
     )
 
 
@@ -161,7 +144,7 @@ def class_rows(counts: Counts, classes: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def class_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The classes' scores as text, a class a line."""
+    """The classes' scores as text, one class per line."""
     width = max(len(row["class"]) for row in rows)
     lines = [f"{'class':{width}}     IoU  accuracy  share of pixels"]
     for row in rows:

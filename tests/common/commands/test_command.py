@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from backbone import WeightsError
 from common.commands import command
 from common.errors import UserError
 
@@ -20,7 +21,7 @@ def test_a_users_mistake_is_one_line_and_status_2(capsys):
 
 def test_expected_errors_are_the_users_and_others_are_ours():
     with pytest.raises(SystemExit):
-        command.run(lambda: raise_error(KeyError("x")), KeyError)
+        command.run(lambda: raise_error(WeightsError("x")))
     with pytest.raises(KeyError):
         command.run(lambda: raise_error(KeyError("x")))
 

@@ -9,30 +9,30 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from common.commands import config, trained
-from common.commands.trained import Trained, TrainedFlags
+from common.commands import config, trained, training
+from common.commands.settings import RunConfig, TrainedFlags
+from common.commands.trained import Trained
 from common.errors import UserError
 from common.training import checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """A task's config."""
 
-    out: Path = Path("runs/toy")
-    """Run directory."""
     width: int = 4
     """Channels."""
     heads: int = 1
     """Parts of the width."""
 
     def __post_init__(self):
+        super().__post_init__()
         if self.width % self.heads:
             raise UserError(f"--heads {self.heads}: must divide --width, which is {self.width}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested(TrainedFlags, Config):
+class Scored(TrainedFlags, Config):
     """With the choice of a model."""
 
     inputs: tuple[Path, ...] = ()
@@ -65,11 +65,11 @@ def write_run(folder, state, ema=None):
 def test_the_run_config_is_under_the_flags_and_results_go_into_the_run(tmp_path):
     write_run(tmp_path / "run", {})
     words = ["--run", str(tmp_path / "run")]
-    found = trained.parse(Tested, words)
+    found = trained.parse(Scored, words)
     assert (found.width, found.out, found.checkpoint) == (7, tmp_path / "run", "best")
-    found = trained.parse(Tested, [*words, "--width", "9"], folder="drawn")
+    found = trained.parse(Scored, [*words, "--width", "9"], folder="drawn")
     assert (found.width, found.out) == (9, tmp_path / "run" / "drawn")
-    found = trained.parse(Tested, [*words, "a.png", "--out", "here"], positional="inputs")
+    found = trained.parse(Scored, [*words, "a.png", "--out", "here"], positional="inputs")
     assert (found.inputs, found.out) == ((Path("a.png"),), Path("here"))
 
 
@@ -77,47 +77,72 @@ def test_flags_must_fit_the_run_and_not_the_defaults(tmp_path):
     write_run(tmp_path / "run", {})
     config.save(Config(width=9, heads=3), tmp_path / "run" / "config.yaml")
     words = ["--run", str(tmp_path / "run")]
-    assert trained.parse(Tested, [*words, "--heads", "9"]).heads == 9
+    assert trained.parse(Scored, [*words, "--heads", "9"]).heads == 9
     with pytest.raises(UserError, match="must divide --width, which is 9"):
-        trained.parse(Tested, [*words, "--heads", "4"])
+        trained.parse(Scored, [*words, "--heads", "4"])
 
 
 def test_a_file_needs_no_run():
-    found = trained.parse(Tested, ["--checkpoint", "folder/model.pth"])
+    found = trained.parse(Scored, ["--checkpoint", "folder/model.pth"])
     assert found.out == Path("runs/model")
 
 
 def test_a_finished_run_is_scored_under_its_own_config():
-    found = trained.finished_run(Tested, Tested(width=5, out=Path("here")))
-    assert found == Tested(width=5, out=Path("here"), run=Path("here"))
+    found = training.finished_run(Scored, Scored(width=5, out=Path("here")))
+    assert found == Scored(width=5, out=Path("here"), run=Path("here"))
+
+
+def test_results_do_not_go_into_the_folder_of_another_run(tmp_path):
+    for name in ("run", "other"):
+        write_run(tmp_path / name, {})
+    words = ["--run", str(tmp_path / "run"), "--out"]
+    with pytest.raises(UserError, match=r"--out .*other: a run is kept there"):
+        trained.parse(Scored, [*words, str(tmp_path / "other")])
+    assert trained.parse(Scored, [*words, str(tmp_path / "run")]).out == tmp_path / "run"
+    assert trained.parse(Scored, [*words, str(tmp_path / "other" / "new")])
+
+
+def test_a_run_that_was_resumed_does_not_make_other_commands_go_on(tmp_path):
+    write_run(tmp_path / "run", {})
+    config.save(Config(resume=True), tmp_path / "run" / "config.yaml")
+    words = ["--run", str(tmp_path / "run")]
+    assert not trained.parse(Scored, words).resume
+    assert trained.parse(Scored, [*words, "--resume"]).resume
+
+
+def test_compiling_needs_the_deployed_network(tmp_path):
+    write_run(tmp_path / "run", {})
+    words = ["--run", str(tmp_path / "run"), "--compile", "--deploy", "false"]
+    with pytest.raises(UserError, match="leave out --deploy false"):
+        trained.parse(Scored, words)
 
 
 def test_best_last_and_files_are_found(tmp_path):
     state = {"weight": torch.ones(2)}
     write_run(tmp_path / "run", state, ema={"weight": torch.zeros(2)})
-    flags = Tested(run=tmp_path / "run", checkpoint="last")
+    flags = Scored(run=tmp_path / "run", checkpoint="last")
     found = trained.find(flags, no_layout)
     assert found.epoch == 3
     assert not found.state["weight"].any(), "the average is what training evaluates"
     foreign = tmp_path / "foreign.pth"
     torch.save({"state_dict": {"module.w": torch.ones(1)}}, foreign)
-    found = trained.find(Tested(checkpoint=str(foreign)), trained.unwrapped)
+    found = trained.find(Scored(checkpoint=str(foreign)), trained.unwrapped)
     assert list(found.state) == ["w"]
     assert found.epoch is None
     with pytest.raises(UserError, match="no model of this task"):
-        trained.find(Tested(checkpoint=str(foreign)), no_layout)
+        trained.find(Scored(checkpoint=str(foreign)), no_layout)
     with pytest.raises(UserError, match="needs --run"):
-        trained.find(Tested(checkpoint="last"), no_layout)
+        trained.find(Scored(checkpoint="last"), no_layout)
 
 
 def test_safetensors_are_foreign_checkpoints(tmp_path):
     file = tmp_path / "model.safetensors"
     save_file({"w": torch.ones(3)}, file)
-    found = trained.find(Tested(checkpoint=str(file)), trained.unwrapped)
+    found = trained.find(Scored(checkpoint=str(file)), trained.unwrapped)
     assert torch.equal(found.state["w"], torch.ones(3))
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(UserError, match=r"model\.safetensors: is cut short"):
-        trained.find(Tested(checkpoint=str(file)), trained.unwrapped)
+        trained.find(Scored(checkpoint=str(file)), trained.unwrapped)
 
 
 def test_loading_is_strict_and_all_or_nothing():

@@ -82,7 +82,7 @@ assert len(list(folder.iterdir())) == 20
 
 
 def test_many_processes_at_once(cache):
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     processes = [subprocess.Popen([sys.executable, "-c", RACE], cwd=root) for _ in range(4)]
     assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
     assert [path.name for path in cache.iterdir()] == ["race-v1"]

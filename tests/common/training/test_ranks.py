@@ -87,7 +87,7 @@ def test_no_thread_of_the_process_group_outlives_it(tmp_path):
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *(str(tmp_path / "job.py"), str(tmp_path / "run")),
     ]
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     assert subprocess.run(command, env=here, timeout=240).returncode == 0
     for rank in (0, 1):
         left = json.loads((tmp_path / "run" / f"threads_{rank}.json").read_text())

@@ -26,7 +26,7 @@ class Zygote:
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
         )
         # Else the first job would seem to take as long as the imports before it.
         assert self.process.stdout.readline() == READY

@@ -13,10 +13,11 @@ from common.training.distributed import World
 from common.training.sampling import generator_for
 from tasks.segmentation import evaluate, train
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.data import ScoringSet, TrainSet, read_split
+from tasks.segmentation.data import ScoringSet, TrainSet, read, with_classes
 from tasks.segmentation.loss import cross_entropy
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.oracle import Oracle, tiny_config
+from tests.tasks.segmentation.small import read_split
 
 DATA = DataConfig(classes=small.CLASSES)
 
@@ -99,11 +100,9 @@ def test_an_empty_list(voc):
 def test_nobody_says_which_classes_there_are(tmp_path):
     root = small.write_list(tmp_path)
     config = Config(data=DataConfig(root=root, format="list"))
-    refused(
-        lambda: evaluate.with_classes(config), "--data.classes is missing", root / "classes.txt"
-    )
+    refused(lambda: with_classes(config), "--data.classes is missing", root / "classes.txt")
     (root / "classes.txt").write_text("\n".join(small.CLASSES))
-    assert evaluate.with_classes(config).data.classes == small.CLASSES
+    assert with_classes(config).data.classes == small.CLASSES
 
 
 def test_a_label_beyond_the_classes_is_found_at_the_door(voc):
@@ -146,7 +145,7 @@ def test_a_damaged_picture_or_label_stops_or_is_skipped(voc, capsys):
 def test_skipped_pictures_are_counted(voc):
     (voc / "SegmentationClass" / "2007_000006.png").write_bytes(b"")
     config = tiny_config(voc, data={"on_error": "skip"})
-    split = evaluate.read_data(config, "val")
+    split = read(config, "val")
     model = Oracle(split)
     model.seen = 1
     found = evaluate.evaluate(model.eval(), split, config, World())
@@ -159,7 +158,7 @@ def test_an_all_ignored_picture_teaches_and_scores_nothing(voc):
         voc / "SegmentationClass" / "2007_000006.png"
     )
     config = tiny_config(voc)
-    split = evaluate.read_data(config, "val")
+    split = read(config, "val")
     assert evaluate.evaluate(Oracle(split).eval(), split, config, World()).metrics["mIoU"] == 1
     label = TrainSet(split, config.data).sample(0, generator_for(0, 0, 0))["label"]
     assert (label == 255).all()
@@ -171,7 +170,7 @@ def test_a_split_without_any_label_has_no_score(voc):
     for path in (voc / "SegmentationClass").iterdir():
         Image.fromarray(np.full_like(np.asarray(Image.open(path)), 255)).save(path)
     config = tiny_config(voc)
-    split = evaluate.read_data(config, "val")
+    split = read(config, "val")
     refused(
         lambda: evaluate.evaluate(Oracle(split).eval(), split, config, World()),
         "val has no labelled pixel", "--data.ignore_index 255",

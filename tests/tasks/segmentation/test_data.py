@@ -12,11 +12,11 @@ from torch.utils.data import default_collate
 from common.errors import UserError
 from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.data import ScoringSet, TrainSet, class_names, read_split
-from tasks.segmentation.evaluate import with_classes
+from tasks.segmentation.data import ScoringSet, TrainSet, with_classes
 from tasks.segmentation.palette import VOC_CLASSES
 from tasks.segmentation.voc import read_voc
 from tests.tasks.segmentation import small
+from tests.tasks.segmentation.small import read_split
 
 DATA = DataConfig(classes=small.CLASSES, short_side=0)
 
@@ -96,9 +96,8 @@ def test_folders_of_equal_names(tmp_path):
 
 
 def test_names_of_the_classes(tmp_path, voc):
-    assert class_names(DataConfig(), voc) == small.CLASSES
+    assert with_classes(Config(data=DataConfig(root=voc))).data.classes == small.CLASSES
     (voc / "classes.txt").unlink()
-    assert class_names(DataConfig(), voc) == VOC_CLASSES
     named = with_classes(Config(data=DataConfig(root=voc)))
     assert named.data.classes == VOC_CLASSES
     assert with_classes(named) == named

@@ -15,6 +15,7 @@ from common.reading import image
 from common.training.distributed import World
 from tasks.segmentation import evaluate, report
 from tasks.segmentation.config import ScoringConfig
+from tasks.segmentation.data import read
 from tasks.segmentation.metrics import class_scores, confusion_matrix
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.oracle import Oracle, tiny_config, write_run
@@ -41,7 +42,7 @@ def refusal(monkeypatch, *words):
 
 def outcome(root, mistake=None, **changes):
     config = tiny_config(root, **changes)
-    split = evaluate.read_data(config, "val")
+    split = read(config, "val")
     return evaluate.evaluate(Oracle(split, mistake).eval(), split, config, WORLD)
 
 
@@ -83,7 +84,7 @@ def test_all_pictures_make_one_matrix_not_a_mean_of_scores(voc):
 
     found = outcome(voc, first_only)
     config = tiny_config(voc)
-    split = evaluate.read_data(config, "val")
+    split = read(config, "val")
     truth = [split.read(index).label for index in range(3)]
     answers = [
         np.zeros_like(truth[0]),
@@ -172,7 +173,7 @@ def test_a_class_that_does_not_occur_has_no_entry(voc, tmp_path, monkeypatch):
         labels[labels == 1] = 0
         Image.fromarray(labels).save(path)
     config = tiny_config(voc)
-    split = evaluate.read_data(config, "val")
+    split = read(config, "val")
     found = evaluate.evaluate(Oracle(split).eval(), split, config, WORLD)
     assert found.metrics["mIoU"] == 1
     rows = evaluate.report.class_rows(found.counts, split.classes)

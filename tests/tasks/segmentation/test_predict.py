@@ -6,14 +6,16 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from common.commands.opened import Opened
 from common.errors import DamagedFile, UserError
 from common.reading import image, video
 from tasks.segmentation import predict
-from tasks.segmentation.config import ScoringConfig
+from tasks.segmentation.config import ScoredConfig, ScoringConfig
+from tasks.segmentation.inference import Predictor
 from tasks.segmentation.palette import voc_colours
-from tasks.segmentation.predict import Segmenter
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.oracle import Pointwise, tiny_config, write_run
 
@@ -50,7 +52,8 @@ def test_a_folder(run, pictures, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     run_command(monkeypatch, pictures, "--run", run, "--out", out)
     assert sorted(path.name for path in out.iterdir()) == [
-        "a.png", "a_overlay.jpg", "b.png", "b_overlay.jpg", "segments.json", "segments_legend.png",
+        "a.png", "a_overlay.jpg", "b.png", "b_overlay.jpg", "progress.jsonl", "segments.json",
+        "segments_legend.png",
     ]  # fmt: skip
     mask = Image.open(out / "a.png")
     assert mask.mode == "P"
@@ -67,14 +70,15 @@ def test_a_folder(run, pictures, tmp_path, monkeypatch, capsys):
 
 
 def test_labels_and_shares_are_those_of_the_model(run):
-    segmenter = Segmenter(
+    model, config = (
         Pointwise().eval(),
-        predict.PredictConfig(data=tiny_config().data, test=ScoringConfig(short_side=0)),
+        ScoredConfig(data=tiny_config().data, test=ScoringConfig(short_side=0)),
     )
+    predictor = Predictor(Opened(model, model, None, torch.device("cpu"), "fp32"), config)
     picture = small.picture(3)
-    found = segmenter.labels(picture)
-    assert np.array_equal(found, picture.argmax(axis=2))
-    shares = segmenter.shares(found)
+    found = predictor(picture)
+    assert np.array_equal(found.labels, picture.argmax(axis=2))
+    shares = predictor.describe(found)["shares"]
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
     assert shares["disc"] == pytest.approx((picture.argmax(axis=2) == 1).mean(), abs=1e-4)
 

@@ -12,8 +12,7 @@ from common.sample.scenery import gather
 from common.sample.things import COLOURS, paint
 from tasks.segmentation import sample
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.data import read_split
-from tasks.segmentation.evaluate import with_classes
+from tasks.segmentation.data import with_classes
 from tasks.segmentation.sample import CLASSES, __main__, scene
 from tasks.segmentation.sample.things import SCRAP, THINGS
 
@@ -43,7 +42,7 @@ def test_the_loader_of_voc_reads_it(root):
     config = with_classes(Config(data=DataConfig(root=root)))
     assert config.data.classes == CLASSES
     for name, pictures in (("train", 40), ("val", 5)):
-        split = read_split(root, name, config.data)
+        split = read(config, name)
         assert len(split) == pictures
         for index in range(pictures):
             split.read(index)

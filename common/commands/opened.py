@@ -1,0 +1,65 @@
+"""A trained model, ready to be called: the one place that loads, deploys and sets precision."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar, cast
+
+import torch
+from torch import nn
+
+from backbone import Deployed, deploy
+from common.commands import trained
+from common.commands.settings import TrainedFlags
+from common.commands.trained import Explain, Trained
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Opened(Generic[M]):
+    """A trained model on its device, as it was trained and as it is called."""
+
+    model: M
+    """As it was trained, in eval mode: for its attributes and for gradients."""
+    network: nn.Module
+    """What inference calls: the model itself, or its deployed form, which gives the same."""
+    weights: Trained
+    device: torch.device
+    precision: Literal["fp32", "bf16"]
+
+    @property
+    def layers(self) -> M:
+        """The network with the model's own methods and attributes, to call a part of it."""
+        inner = self.network.module if isinstance(self.network, Deployed) else self.network
+        return cast(M, inner)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Stand around calls of the network: no gradients, and the precision that was asked for."""
+        low = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            yield
+
+
+def opened(
+    flags: TrainedFlags, model: M, weights: Trained, explain: Explain, device: torch.device
+) -> Opened[M]:
+    """Load a fresh model's weights, put it on its device, and deploy it as the flags say.
+
+    Args:
+        flags: precision, compile and deploy.
+        model: of the weights' config, on the CPU.
+        weights: as `trained.find` gives them.
+        explain: the task's, for weights that do not fit.
+        device: where the model will run.
+
+    Raises:
+        UserError: the weights are of another model.
+    """
+    trained.load(model, weights, explain)
+    trained.ready(model, device)
+    network: nn.Module = model
+    if flags.deploy:
+        network = deploy(model, precision=flags.precision, compile=flags.compile)
+    return Opened(model, network, weights, device, flags.precision)

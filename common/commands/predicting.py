@@ -1,0 +1,292 @@
+"""The loop of predict: read ahead, find, write; shared by ranks, and on disk at any time.
+
+Three things happen at once: worker processes read and decode the next pictures, the main thread
+runs the network, and threads draw, encode and write what was found.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from common.commands import journal
+from common.commands.inputs import Inputs, Source
+from common.commands.journal import Entry, Finished, Journal
+from common.errors import UserError
+from common.reading import image, video
+from common.reading.image import Picture
+from common.reading.left_out import LeftOut, OnError
+from common.training import distributed
+from common.training.distributed import World
+from common.training.sampling import end_workers, prepare_worker
+
+F = TypeVar("F")
+
+
+class Prediction(Protocol[F]):
+    """What the loop must know of a task."""
+
+    def find(self, source: Source, picture: Picture, frame: int | None) -> F:
+        """What is in a picture (H, W, 3), RGB; frame is the number of a video's, from 0 on."""
+        ...
+
+    def write(self, source: Source, picture: Picture, found: F) -> list[Entry]:
+        """Write a picture's files; returns its entries in the list of results.
+
+        Called in other threads than `find`.
+        """
+        ...
+
+    def frame(
+        self, source: Source, picture: Picture, found: F, frame: int
+    ) -> tuple[Picture, list[Entry]]:
+        """What is drawn of a video's frame, always in one size, and its entries."""
+        ...
+
+    def clip(self, source: Source, target: Path, frames: int) -> list[Entry]:
+        """Entries of a whole video that was written to the target."""
+        ...
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Write the list of all results. Called once, or again after a stop, on the main rank."""
+        ...
+
+
+class Done(NamedTuple):
+    """What a command has done, over all ranks."""
+
+    pictures: int
+    videos: int
+    frames: int
+    """Of the videos and the camera."""
+    entries: list[Entry]
+    """Of all inputs, with those of the parts that --resume went on from."""
+    left_out: dict[str, int]
+    """Inputs that could not be read, by kind."""
+
+    def tell(self) -> None:
+        """Print how many inputs could not be read, if any."""
+        for kind, count in self.left_out.items():
+            if count:
+                print(f"{count} {kind} could not be read and were left out")
+
+
+def each(
+    inputs: Inputs,
+    prediction: Prediction[Any],
+    out: Path,
+    world: World,
+    *,
+    settings: str,
+    resume: bool,
+    workers: int,
+    on_error: OnError,
+    video_suffix: str = ".mp4",
+) -> Done:
+    """Work on all inputs, each on one rank; every rank gets what all have done.
+
+    The list of results is written at the end, and when the command is stopped; what was finished
+    before is in the journal in any case.
+
+    Args:
+        inputs: with the places of their results.
+        prediction: the task's.
+        out: folder of the results.
+        world: the ranks.
+        settings: as `journal.digest` gives them.
+        resume: whether inputs that are finished in the folder are left as they are.
+        workers: processes that read ahead, on each rank; 0 reads in between.
+        on_error: what to do with inputs that cannot be read.
+        video_suffix: of the file that is written for a video.
+
+    Raises:
+        UserError: an input cannot be read, or a result cannot be written.
+    """
+    done = distributed.from_main(lambda: journal.begin(out, settings, resume), world)
+    loop = _Loop(prediction, out, workers, on_error, video_suffix, _shown(world))
+    failure: UserError | None = None
+    try:
+        with Journal(out, world.rank, settings) as loop.journal:
+            try:
+                loop.pictures(_share(inputs.pictures, done, world))
+                loop.videos(_share(inputs.videos, done, world, first=len(inputs.pictures)))
+                if inputs.camera is not None and world.main:
+                    loop.camera(inputs.camera)
+            except UserError as error:
+                failure = error
+        distributed.raise_first(failure, world)
+        distributed.barrier(world)
+    finally:
+        finished = journal.read(out)
+        if world.main:
+            prediction.finish(journal.entries(finished))
+    counts = distributed.share(distributed.gather([loop.counts()], world), world)
+    pictures, videos, frames, *left = (sum(column) for column in zip(*counts, strict=True))
+    left_out = dict(zip(("pictures", "videos"), left, strict=True))
+    return Done(pictures, videos, frames, journal.entries(finished), left_out)
+
+
+class _Job(NamedTuple):
+    """An input with its number among all."""
+
+    order: int
+    source: Source
+
+    @property
+    def key(self) -> str:
+        """The input in the journal."""
+        return str(self.source.path.resolve())
+
+
+def _share(sources: Sequence[Source], done: set[str], world: World, first: int = 0) -> list[_Job]:
+    """This rank's part of what is not finished."""
+    jobs = [_Job(order, source) for order, source in enumerate(sources, start=first)]
+    return [job for job in jobs if job.key not in done][world.rank :: world.size]
+
+
+class _Loop:
+    """One rank's work."""
+
+    journal: Journal
+
+    def __init__(
+        self,
+        prediction: Prediction[Any],
+        out: Path,
+        workers: int,
+        on_error: OnError,
+        video_suffix: str,
+        shown: bool,
+    ) -> None:
+        self.prediction, self.out = prediction, out
+        self.workers, self.video_suffix, self.shown = workers, video_suffix, shown
+        self.left_pictures, self.left_videos = LeftOut(on_error), LeftOut(on_error)
+        self.frames = 0
+
+    def counts(self) -> list[int]:
+        """Pictures, videos and frames that are done, and pictures and videos left out."""
+        pictures, videos = self.left_pictures, self.left_videos
+        return [pictures.kept, videos.kept, self.frames, pictures.count, videos.count]
+
+    def pictures(self, jobs: Sequence[_Job]) -> None:
+        """Read, find and write, all at once; at most a few pictures wait to be written."""
+        most = 2 * max(1, self.workers)
+        bar = tqdm(total=len(jobs), desc="predicting", unit="picture", disable=not self.shown)
+        waiting: deque[tuple[_Job, Future[list[Entry]]]] = deque()
+        pool = ThreadPoolExecutor(max(1, self.workers))
+        try:
+            for job, picture in zip(jobs, _read_ahead(jobs, self.workers), strict=True):
+                with self.left_pictures:
+                    if isinstance(picture, UserError):
+                        raise _advised(picture)
+                    found = self.prediction.find(job.source, picture, None)
+                    (self.out / job.source.place).parent.mkdir(parents=True, exist_ok=True)
+                    write = partial(self.prediction.write, job.source, picture, found)
+                    waiting.append((job, pool.submit(write)))
+                while len(waiting) > most:
+                    self._note(*waiting.popleft())
+                bar.update()
+        finally:
+            # What was found is kept also where something went wrong behind it.
+            while waiting:
+                self._note(*waiting.popleft())
+            pool.shutdown()
+            bar.close()
+
+    def _note(self, job: _Job, written: "Future[list[Entry]]") -> None:
+        self.journal.add(Finished(job.key, job.order, written.result()))
+
+    def videos(self, jobs: Sequence[_Job]) -> None:
+        """Draw on the frames of each video."""
+        for job in jobs:
+            target = self.out / f"{job.source.place}{self.video_suffix}"
+            with self.left_videos:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                drawn = _Frames(self.prediction, job.source)
+                frames = video.transform(job.source.path, target, drawn, self.shown)
+                entries = [*drawn.entries, *self.prediction.clip(job.source, target, frames)]
+                self.journal.add(Finished(job.key, job.order, entries))
+                self.frames += frames
+
+    def camera(self, address: str) -> None:
+        """Draw on the frames of a camera or a stream until it ends or Ctrl-C comes."""
+        name = f"camera{address}" if address.isdecimal() else "camera"
+        source = Source(Path(name), Path(name), name)
+        target = self.out / f"{name}{self.video_suffix}"
+        drawn = _Frames(self.prediction, source)
+        frames = video.record(address, target, drawn, self.shown)
+        entries = [*drawn.entries, *self.prediction.clip(source, target, frames)]
+        self.journal.add(Finished(f"camera {address}", 0, entries))
+        self.frames += frames
+
+
+class _Frames:
+    """Turns a video's frames into what is drawn of them, and keeps their entries."""
+
+    def __init__(self, prediction: Prediction[Any], source: Source) -> None:
+        self.prediction, self.source = prediction, source
+        self.entries: list[Entry] = []
+        self.number = 0
+
+    def __call__(self, picture: Picture) -> Picture:
+        found = self.prediction.find(self.source, picture, self.number)
+        drawn, entries = self.prediction.frame(self.source, picture, found, self.number)
+        self.entries += entries
+        self.number += 1
+        return drawn
+
+
+class _Pictures(Dataset[Any]):
+    """Reads pictures upright, as people look at them; a UserError is returned and not raised."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return torch.from_numpy(image.read(self.paths[index], rotate=True))
+        except UserError as error:
+            return error
+
+
+def _read_ahead(jobs: Sequence[_Job], workers: int) -> Iterator[Picture | UserError]:
+    """The jobs' pictures in order, read by worker processes while others are worked on."""
+    loader = DataLoader(
+        _Pictures([job.source.path for job in jobs]),
+        batch_size=None,
+        num_workers=min(workers, len(jobs)),
+        collate_fn=_as_it_is,
+        worker_init_fn=prepare_worker,
+        generator=torch.Generator(),
+    )
+    pictures = iter(loader)
+    try:
+        for picture in pictures:
+            yield picture if isinstance(picture, UserError) else picture.numpy()
+    finally:
+        end_workers(pictures)
+
+
+def _as_it_is(picture: Any) -> Any:
+    return picture
+
+
+def _advised(error: UserError) -> UserError:
+    """The error with the way on."""
+    if "--data.on_error" in str(error):
+        return error
+    return type(error)(f"{error}; to go on without it, add --resume --data.on_error skip")
+
+
+def _shown(world: World) -> bool:
+    return world.main and sys.stderr.isatty()

@@ -1,0 +1,60 @@
+"""The settings that commands of all tasks share: of a run, and of a model that was trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.errors import UserError
+from common.training.optim import OptimizerConfig
+from common.training.settings import EngineConfig, LoaderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every run has; a task gives the defaults of its sample run and adds its sections."""
+
+    out: Path = Path("runs/run")
+    """Run directory."""
+    resume: bool = False
+    """Continue the run in the run directory."""
+    backbone: str = "res2net26_14w_4s_half"
+    """A name of `python -m backbone.table`."""
+    weights: str | None = None
+    """Initial weights of the backbone: a published name, a file or a run directory."""
+    finetune: str | None = None
+    """Start from a whole model of the task, head included: a run directory or a checkpoint file."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loader: LoaderConfig = LoaderConfig()
+    engine: EngineConfig = EngineConfig()
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.finetune is not None:
+            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+
+    @property
+    def source(self) -> str | None:
+        """Where training began, for result cards; None from random weights."""
+        return self.weights or self.finetune
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedFlags:
+    """Which trained model a command takes, how it runs, and where its results go."""
+
+    out: Path = Path("runs/results")
+    """Folder of the results; unless given, the run directory or a folder in it."""
+    run: Path | None = None
+    """Run directory; its config is taken, and flags win over it."""
+    checkpoint: str = "best"
+    """best or last of the run, or a file: of this project, or in the published layout."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Precision of the forward pass."""
+    compile: bool = False
+    """Compile the network at its first picture of each size: a minute or so, then faster."""
+    deploy: bool = True
+    """Fold BatchNorm and fuse layers before inference: faster, with the same scores."""
+
+    @property
+    def deploys(self) -> bool:
+        """Stands here until every task opens its models by `opened`."""
+        return self.deploy and self.precision == "fp32"

@@ -1,0 +1,116 @@
+"""What every train command does, as functions that take what the task has built."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Protocol, TypeVar
+
+from torch import nn
+
+import backbone
+from common.commands import plot, trained
+from common.commands.config import to_yaml
+from common.commands.settings import RunConfig, TrainedFlags
+from common.commands.trained import Layout
+from common.training import optim
+from common.training.checkpoint import RunDirectory
+from common.training.distributed import World
+from common.training.engine import Engine
+from common.training.task import Task, TrainData
+
+Flags = TypeVar("Flags", bound=TrainedFlags)
+
+
+class Summarised(Protocol):
+    """Data that describes itself."""
+
+    def summary(self) -> str:
+        """One line: what was read."""
+        ...
+
+
+def begin(config: RunConfig) -> RunDirectory:
+    """The directory of the run; writes nothing yet.
+
+    Raises:
+        UserError: it holds a run and --resume is not given, or none and it is.
+    """
+    run = RunDirectory(config.out, to_yaml(config))
+    run.check(config.resume)
+    return run
+
+
+def announce(training: Summarised, validation: Summarised, world: World) -> None:
+    """Print which data is trained on and which is scored on."""
+    if world.main:
+        print(f"training on {training.summary()}; scoring on {validation.summary()}", flush=True)
+
+
+def start_from(model: nn.Module, config: RunConfig, layout: Layout) -> None:
+    """Give a fresh model the weights that --weights or --finetune names, if any.
+
+    Args:
+        model: whose trunk is its attribute `backbone`.
+        config: of the run.
+        layout: the task's, for a whole model that others trained.
+
+    Raises:
+        UserError, WeightsError: they cannot be read or do not fit.
+    """
+    if config.weights is not None:
+        trunk = model.get_submodule("backbone")
+        backbone.load(trunk, config.weights)
+    if config.finetune is not None:
+        source = trained.read("--finetune", config.finetune, layout.translate)
+        trained.load(model, source, layout.explain)
+
+
+def fit(
+    config: RunConfig,
+    world: World,
+    run: RunDirectory,
+    model: nn.Module,
+    task: Task,
+    data: TrainData,
+    schedule: Callable[[int], float] | None = None,
+) -> None:
+    """Train to the last epoch and draw the curves.
+
+    Args:
+        config: of optimizer and engine.
+        world: the ranks.
+        run: as `begin` gave it.
+        model: with its first weights, on the CPU.
+        task: gives losses and scores.
+        data: what is trained on.
+        schedule: step -> factor of the learning rate; none takes the optimizer's settings.
+
+    Raises:
+        UserError, Stopped: as `Engine.fit` says.
+    """
+    samples = len(data.dataset) if data.order is None else len(data.order(0))
+    steps = samples // config.engine.batch_size
+    engine = Engine(
+        config=config.engine,
+        world=world,
+        run=run,
+        model=model,
+        optimizer=optim.build(model, config.optimizer),
+        schedule=schedule or optim.schedule(config.optimizer, steps, config.engine.epochs),
+        task=task,
+        data=data,
+    )
+    engine.fit(config.resume)
+    if world.main:
+        plot.curves(run.log, run.path / "curves.png")
+
+
+def finished_run(kind: type[Flags], config: RunConfig) -> Flags:
+    """What scores the best checkpoint of a run that has just ended, under its own config.
+
+    Args:
+        kind: the task's config class with the `TrainedFlags` added.
+        config: what was trained.
+    """
+    kept = {field.name for field in fields(config)} - {"run"}
+    names = [field.name for field in fields(kind) if field.name in kept]
+    return kind(**{name: getattr(config, name) for name in names}, run=config.out)
