@@ -1,8 +1,8 @@
 """One frozen dataclass is a command's whole configuration, read from YAML files and flags.
 
-``--config FILE`` may be given several times; later files win over earlier ones, and flags win over
-every file, wherever they stand. What was resolved is saved in the run directory and reads back
-equal.
+``--config FILE`` (or the name of a packaged recipe) may be given several times; later files win
+over earlier ones, and flags win over every file, wherever they stand. What was resolved is saved in
+the run directory and reads back equal.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar, cast, get_args, get_origin, get_type_
 import jsonargparse
 import yaml
 
+from common.commands import recipes
 from common.errors import UserError
 
 Config = TypeVar("Config")
@@ -76,7 +77,8 @@ def _parsed(
     if positional is not None:
         words = _flag_bare(words, positional, get_type_hints(kind)[positional])
     parser = _parser(kind)
-    files, flags = _configs_first(words)
+    given, flags = _configs_first(words)
+    files = [recipes.find(kind, name) for name in given]
     for file in files:
         _require_text(Path(file))
     configs = [word for file in files for word in ("--config", file)]
@@ -132,7 +134,9 @@ def _parser(kind: type) -> _Parser:
     parser = _Parser(
         prog=f"python -m {_module_name()}", description=kind.__doc__, allow_abbrev=False
     )
-    parser.add_argument("--config", action="config", help="YAML file; flags win over it")
+    parser.add_argument(
+        "--config", action="config", help="YAML file, or the name of a recipe; flags win over it"
+    )
     parser.add_class_arguments(kind, fail_untyped=True)
     return parser
 

@@ -112,13 +112,13 @@ def record(
             count += 1
             if len(first) < _MEASURED and writer is None:
                 continue
-            writer = writer or _writer(target, count / (time.perf_counter() - begun), first[0])
+            writer = writer or _writer(target, _rate(count, begun), first[0])
             _append(writer, first)
     except KeyboardInterrupt:
         pass  # the way in which a person ends it
     finally:
         if first and writer is None:
-            writer = _writer(target, count / (time.perf_counter() - begun), first[0])
+            writer = _writer(target, _rate(count, begun), first[0])
         if writer is not None:
             _append(writer, first)
             writer.release()
@@ -127,6 +127,11 @@ def record(
     if count == 0:
         raise UserError(f"--camera {address}: gives no frame")
     return count
+
+
+def _rate(frames: int, begun: float) -> float:
+    """Frames a second since then, as a rate that players and the format know."""
+    return float(min(60, max(1, round(frames / (time.perf_counter() - begun)))))
 
 
 def _append(writer: cv2.VideoWriter, pictures: list[Picture]) -> None:
