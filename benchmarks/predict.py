@@ -1,0 +1,150 @@
+"""How many pictures a second predict works on, in every task and every way of running.
+
+    python -m benchmarks.predict                   # plain, deployed, compiled, bf16; ratios to plain
+    python -m benchmarks.predict --against OTHER   # the same command in another checkout
+    python -m benchmarks.predict --tasks salient pose --pictures 100 --kilobytes 1000
+
+A network of each task is trained for one epoch on a few generated pictures, so that it finds what
+such a network finds. Then predict works on a folder of photographs, as large as --kilobytes says.
+Between checkouts whole commands are timed, Python's start included, by turns.
+"""
+
+import argparse
+import importlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+from common.commands import trained
+from common.sample import backgrounds
+from common.training import distributed
+
+ROOT = Path(__file__).parents[1]
+
+SAMPLES = {
+    "pose": ("--train", "24", "--val", "8"),
+    "salient": ("--train", "24", "--test", "8", "--edge", "4"),
+    "segmentation": ("--train", "24", "--val", "8"),
+    "detection": ("--train", "24", "--val", "8"),
+    "classification": ("--train", "40", "--val", "20"),
+    "reid": ("--train", "16", "--test", "12"),
+}
+"""How much is generated for each task."""
+
+WAYS: dict[str, tuple[str, ...]] = {
+    "plain": ("--deploy", "false"),
+    "deployed": (),
+    "compiled": ("--compile",),
+    "bf16": ("--precision", "bf16"),
+    "bf16 compiled": ("--precision", "bf16", "--compile"),
+}
+
+
+def photographs(folder: Path, count: int, kilobytes: int) -> None:
+    """Write so many different JPEGs of about this size, of one height and width."""
+    folder.mkdir()
+    scenes = list(backgrounds().values())
+    for number in range(count):
+        generator = np.random.default_rng(number)
+        side = round(1.38 * (kilobytes * 1000) ** 0.5)
+        scene = cv2.resize(scenes[number % len(scenes)], (side * 4 // 3, side))
+        noisy = scene + generator.normal(0, 12, scene.shape)
+        picture = np.clip(noisy, 0, 255).astype(np.uint8)[..., ::-1]
+        cv2.imwrite(str(folder / f"{number:05d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    mean = np.mean([path.stat().st_size for path in folder.iterdir()])
+    print(f"{count} pictures of {side * 4 // 3}x{side}, {mean / 1000:,.0f} kB on average")
+
+
+def run(checkout: Path, *words: str) -> float:
+    """Run a command in a checkout; returns its seconds."""
+    begun = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)}: {done.stderr}")
+    return time.perf_counter() - begun
+
+
+def train(task: str, folder: Path) -> Path:
+    """A run of the task after one epoch on a few generated samples."""
+    run(ROOT, f"tasks.{task}.sample", str(folder / "data"), *SAMPLES[task])
+    batch = "16" if task == "reid" else "4"
+    run(
+        ROOT, f"tasks.{task}.train", "--data.root", str(folder / "data"), "--out",
+        str(folder / "run"), "--engine.epochs", "1", "--engine.batch_size", batch,
+    )  # fmt: skip
+    return folder / "run"
+
+
+def pictures_a_second(task: str, run_folder: Path, words: Sequence[str], pictures: Path) -> float:
+    """Of predict in this process, once it is warm (and compiled, for the pictures' size)."""
+    module = importlib.import_module(f"tasks.{task}.predict")
+    out = run_folder.parent / "out"
+    given = ["--run", str(run_folder), "--out", str(out), *words]
+    seconds = []
+    for inputs in (sorted(pictures.iterdir())[:3], [pictures]):
+        flags = [*given, *map(str, inputs)]
+        config = trained.parse(module.PredictConfig, flags, positional="inputs")
+        begun = time.perf_counter()
+        with distributed.started(config.engine.device) as world:
+            module.predict(config, world)
+        seconds.append(time.perf_counter() - begun)
+    return len(list(pictures.iterdir())) / seconds[1]
+
+
+def ways_of(task: str, folder: Path, pictures: Path) -> str:
+    """A line of a table: pictures a second in every way, and the ratio to plain."""
+    run_folder = train(task, folder)
+    rates = {way: pictures_a_second(task, run_folder, WAYS[way], pictures) for way in WAYS}
+    cells = [f"{rate:.2f} ({rate / rates['plain']:.2f})" for rate in rates.values()]
+    return f"| {task} | " + " | ".join(cells) + " |"
+
+
+def against(task: str, folder: Path, pictures: Path, other: Path, rounds: int) -> str:
+    """A line of a table: seconds here and there, and how many times as fast it is here."""
+    words = ("--run", str(train(task, folder)), "--out", str(folder / "out"), str(pictures))
+    here, there = [], []
+    for _ in range(rounds):
+        there.append(run(other, f"tasks.{task}.predict", *words))
+        here.append(run(ROOT, f"tasks.{task}.predict", *words))
+    ratio = statistics.median(b / a for a, b in zip(here, there, strict=True))
+    return (
+        f"| {task} | {statistics.median(there):.1f} | {statistics.median(here):.1f} | {ratio:.2f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tasks", nargs="+", choices=SAMPLES, default=list(SAMPLES))
+    parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--kilobytes", type=int, default=200)
+    parser.add_argument("--against", type=Path, help="another checkout of this project")
+    parser.add_argument("--rounds", type=int, default=3)
+    flags = parser.parse_args()
+    with TemporaryDirectory() as name:
+        pictures = Path(name) / "pictures"
+        photographs(pictures, flags.pictures, flags.kilobytes)
+        print(f"{os.cpu_count()} cores")
+        head = list(WAYS) if flags.against is None else ["seconds there", "here", "times as fast"]
+        print(f"| task | {' | '.join(head)} |\n|{' --- |' * (len(head) + 1)}")
+        for task in flags.tasks:
+            folder = Path(name) / task
+            folder.mkdir()
+            if flags.against is None:
+                print(ways_of(task, folder, pictures), flush=True)
+            else:
+                line = against(task, folder, pictures, flags.against.resolve(), flags.rounds)
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
