@@ -1,6 +1,6 @@
 """How many pictures a second predict works on, in every task and every way of running.
 
-    python -m benchmarks.predict                   # plain, deployed, compiled, bf16; ratios to plain
+    python -m benchmarks.predict                   # plain, deployed, compiled, bf16 and ratios
     python -m benchmarks.predict --against OTHER   # the same command in another checkout
     python -m benchmarks.predict --tasks salient pose --pictures 100 --kilobytes 1000
 
