@@ -1,9 +1,9 @@
 """Res2Net and its relatives as trunks: a picture in, a pyramid of features out, no classifier."""
 
-from backbone.deploy import Deployed, deploy
 from backbone.detect import detect, hint
 from backbone.dla import DLA
 from backbone.errors import WeightsError
+from backbone.fast import Deployed, deploy
 from backbone.res2net import Bottle2neck, Bottleneck, ResNet
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS, res2net, resnet

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from backbone.deploy import require_compiler
+from backbone.fast import require_compiler
 from backbone.timing import INFER, TRAIN, Measured, Setting, measure
 from backbone.variants import MODELS
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from backbone.deploy import Deployed, deploy
+from backbone.fast import Deployed, deploy
 from backbone.trunk import Pyramid
 from backbone.variants import MODELS
 

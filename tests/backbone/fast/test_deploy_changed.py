@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from backbone import deploy
-from backbone.fused import PackedConvolution
-from backbone.fused_blocks import FusedBottle2neck
-from tests.backbone.test_deploy import FAMILIES, agree, randomised
+from backbone.fast.blocks import FusedBottle2neck
+from backbone.fast.layers import PackedConvolution
+from tests.backbone.fast.test_deploy import FAMILIES, agree, randomised
 
 X = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
 

@@ -18,8 +18,8 @@ import triton.language as tl
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fused import Convolution
-from backbone.fused_blocks import FusedBottle2neck, standard
+from backbone.fast.blocks import FusedBottle2neck, standard
+from backbone.fast.layers import Convolution
 
 
 def use_tensor_cores(model: nn.Module) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from backbone import MODELS, deploy, fused, res2net, resnet
-from backbone.deploy import require_compiler
-from backbone.fused import Convolution, PackedConvolution
+from backbone import MODELS, deploy, res2net, resnet
+from backbone.fast import layers, require_compiler
+from backbone.fast.layers import Convolution, PackedConvolution
 
 SMALL = (2, 1, 1, 1)
 FAMILIES = {
@@ -100,7 +100,7 @@ def test_a_block_may_overwrite_only_what_is_its_own(randomise):
 def test_bf16_is_near_and_in_bf16(randomise, monkeypatch, kernels):
     """Also on processors for which oneDNN has no kernels in it."""
     if kernels == "none":
-        monkeypatch.setattr(fused, "_ONEDNN", (torch.float32,))
+        monkeypatch.setattr(layers, "_ONEDNN", (torch.float32,))
     trunk = randomise(FAMILIES["res2net"]())
     fast, x = deploy(trunk, precision="bf16"), torch.randn(2, 3, 64, 64)
     with torch.inference_mode():

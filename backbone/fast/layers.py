@@ -5,7 +5,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from backbone.fold import chains, fold, hooked
+from backbone.fast.fold import chains, fold, hooked
 
 _NO_SCALARS: list[float | None] = []
 

@@ -20,8 +20,8 @@ from typing import Any, Literal, TypeVar, overload
 import torch
 from torch import nn
 
-from backbone.fused import Convolution, fuse_chains, replace_convolutions
-from backbone.fused_blocks import fuse_blocks
+from backbone.fast.blocks import fuse_blocks
+from backbone.fast.layers import Convolution, fuse_chains, replace_convolutions
 
 Precision = Literal["fp32", "bf16"]
 M = TypeVar("M", bound=nn.Module)
@@ -59,7 +59,7 @@ def deploy(
             this package, if Triton is there, which they need.
         compile: compile it when it is first called, which takes a minute or so, again for inputs of
             another size. Weights are frozen; on CUDA the kernels of one size become a CUDA graph;
-            on CPUs with AVX-512 a block of Res2Net becomes one kernel (`backbone/one_pass.py`), and
+            on CPUs with AVX-512 a block of Res2Net becomes one kernel (`backbone/fast/cpu.py`), and
             the last result is kept until the next is there.
         portable: use PyTorch's public operators only, for `torch.export` and ONNX.
         pad_to: give the chunks of a Res2Net block channels of zeros up to a multiple of this, or to
@@ -89,11 +89,11 @@ def deploy(
     replace_convolutions(own, packed)
     _lay_out(own, precision)
     if tensor_cores:
-        from backbone.tensor_cores import use_tensor_cores
+        from backbone.fast.cuda import use_tensor_cores
 
         use_tensor_cores(own)
     if device.type == "cpu" and compile and not portable:
-        from backbone.one_pass import use_one_pass
+        from backbone.fast.cpu import use_one_pass
 
         use_one_pass(own)
     if precision == "fp32" and not compile:

@@ -7,20 +7,33 @@ lies between input and result stays in the cache. A 3x3 convolution writes its r
 and adds it to the next chunk; the 1x1 convolution of a shortcut is more channels of the last one;
 and where nobody else reads a block's input, the result takes its place.
 
-The kernel is C++ (`kernels/one_pass.cpp`), built once by the compiler that `torch.compile` needs.
+The kernel is C++ (`kernels/one_pass.cpp`), built on the machine where it runs. Needed are Linux, a
+processor with AVX-512 and the C++ compiler that `torch.compile` uses, in whose cache folder
+(`TORCHINDUCTOR_CACHE_DIR`) lies what is built.
 """
 
 import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fused import Convolution
-from backbone.fused_blocks import FusedBottle2neck, standard
-from backbone.native import library, supported
+from backbone.fast.blocks import FusedBottle2neck, standard
+from backbone.fast.layers import Convolution
 
+SOURCES = Path(__file__).parent / "kernels"
+FLAGS = [
+    *("-std=c++17", "-O3", "-shared", "-fPIC", "-fopenmp"),
+    *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
+]
 LIBRARY, LANES = "one_pass", 16
 ENTRIES = {torch.float32: "res2net_block_fp32", torch.bfloat16: "res2net_block_bf16"}
 STEPS = {torch.float32: 1, torch.bfloat16: 2}  # inputs that one instruction multiplies
@@ -200,3 +213,44 @@ def _run(
         (ctypes.c_void_p * 3)(*(one.data_ptr() for one in biases)),
         (ctypes.c_int64 * len(numbers))(*numbers),
     )
+
+
+def supported(dtype: torch.dtype) -> bool:
+    """Whether this machine multiplies this type in vectors of 512 bits."""
+    if not sys.platform.startswith("linux") or not torch.cpu._is_avx512_supported():
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and _multiplies_bfloat16())
+
+
+@functools.cache
+def library(name: str) -> ctypes.CDLL:
+    """The library made of `kernels/<name>.cpp`, built if it was not.
+
+    Raises:
+        RuntimeError: there is no compiler, or it failed.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    command = [get_cpp_compiler(), *FLAGS, *(["-mavx512bf16"] if _multiplies_bfloat16() else [])]
+    version = subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
+    files = b"".join(file.read_bytes() for file in sorted(SOURCES.iterdir()) if file.is_file())
+    key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
+    folder = Path(cache_dir()) / "res2net"
+    folder.mkdir(parents=True, exist_ok=True)
+    built = folder / f"{name}-{key}.so"
+    if not built.exists():
+        # Another process may build the same: whoever is last replaces what is equal.
+        handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".so")
+        os.close(handle)
+        command += [str(SOURCES / f"{name}.cpp"), "-o", unfinished]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            os.unlink(unfinished)
+            raise RuntimeError(f"compile: {command[0]} failed on {name}.cpp:\n{done.stderr}")
+        os.replace(unfinished, built)
+    return ctypes.CDLL(str(built))
+
+
+def _multiplies_bfloat16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported()

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fold import fold, foldable, hooked
-from backbone.fused import (
+from backbone.fast.fold import fold, foldable, hooked
+from backbone.fast.layers import (
     Convolution,
     exchange,
     fuse_chains,
