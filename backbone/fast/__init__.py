@@ -86,16 +86,16 @@ def deploy(
     packed = not compile and not portable
     own = fuse_blocks(own, overwrite=packed, pad_to=pad_to or (32 if tensor_cores else 1))
     fuse_chains(own, entry)
-    replace_convolutions(own, packed)
+    own = replace_convolutions(own, packed)
     _lay_out(own, precision)
     if tensor_cores:
         from backbone.fast.cuda import use_tensor_cores
 
-        use_tensor_cores(own)
+        own = use_tensor_cores(own)
     if device.type == "cpu" and compile and not portable:
         from backbone.fast.cpu import use_one_pass
 
-        use_one_pass(own)
+        own = use_one_pass(own)
     if precision == "fp32" and not compile:
         return own
     return Deployed(own, entry, precision, compile, device.type)

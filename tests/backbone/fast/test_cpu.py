@@ -59,8 +59,7 @@ def blocks(dtype, inputs=96, outputs=96, first=None, **options):
     made = Bottle2neck(inputs, 64, outputs, downsample=down, first=first is not None, **options)
     block = FusedBottle2neck(randomised(made).requires_grad_(False), False)
     block = block.to(dtype)
-    changed = copy.deepcopy(block)
-    cpu.use_one_pass(changed)
+    changed = cpu.use_one_pass(copy.deepcopy(block))
     assert isinstance(changed, cpu.OnePassBottle2neck)
     return block, changed
 
