@@ -7,16 +7,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fast.exchange import exchange, hooked
+from backbone.fast.exchange import exchange, hooked, places
 from backbone.fast.fold import fold, foldable
 from backbone.fast.layers import Convolution, fuse_chains, replace_convolutions, wants_gradients
 from backbone.res2net import Bottle2neck, Bottleneck, SqueezeExcitation
 
 
 def fuse_blocks(model: nn.Module, overwrite: bool, pad_to: int) -> nn.Module:
-    """Exchange every block of ResNet and Res2Net within a model, or the block that it is."""
+    """Exchange every block of ResNet and Res2Net within a model, or the block that it is.
+
+    Not those with weights that something else has as well.
+    """
     successors: dict[nn.Module, nn.Module] = {}
+    shared = {part for part, count in places(model).items() if part is not None and count > 1}
     for block in list(model.modules()):
+        inner = shared.intersection(block.modules()) - {block}
+        if any(next(part.parameters(), None) is not None for part in inner):
+            continue
         fused = _fuse_block(block, overwrite, pad_to)
         if fused is not None:
             successors[block] = fused
@@ -143,8 +150,10 @@ def standard(block: FusedBottle2neck) -> bool:
     """Whether the layers are those of the paper, as a kernel for a whole block takes for granted.
 
     That is 1x1 convolutions around 3x3 ones of one stride and dilation, which keep the size but for
-    the stride, zeros beyond the border, and its average pool.
+    the stride, zeros beyond the border, and its average pool; and nobody watches any of them.
     """
+    if any(hooked(part) for part in block.modules()):
+        return False
     convs = [layer for layer in block.convs if isinstance(layer, nn.Conv2d)]
     (stride, _), (dilation, _) = convs[0].stride, convs[0].dilation
     outer = {_geometry(layer) for layer in (block.conv1, block.conv3)}

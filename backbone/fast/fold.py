@@ -166,7 +166,7 @@ def _chains(graph: fx.Graph, root: nn.Module) -> Iterator[Chain]:
     owners = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
     read = {root.get_submodule(owner) for owner in owners}
     for layer, nodes in calls.items():
-        if type(layer) not in LAYERS or layer in read:
+        if type(layer) not in LAYERS or layer in read or hooked(layer):
             continue
         norm = _follower(nodes, calls, root)
         if norm is None or not foldable(layer, norm):

@@ -127,6 +127,8 @@ def fuse_chains(model: nn.Module, entry: str = "forward") -> None:
     for layer, norm, relu in list(chains(model, entry)):
         if count[layer] != 1 or (norm is not None and count[norm] != 1):
             continue
+        if layer in successors or norm in successors:  # within a part that has two places itself
+            continue
         if norm is not None:
             fold(layer, norm)
             successors[norm] = nn.Identity()

@@ -62,6 +62,27 @@ def test_a_block_that_is_watched_stays_and_so_does_what_its_watcher_sees(trunk):
     agree(seen, expected)
 
 
+def test_a_layer_that_is_watched_keeps_its_relu_apart():
+    model, seen = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval(), []
+    model[0].register_forward_hook(lambda _, given, result: seen.append(result.clone()))
+    fast = deploy(model)
+    with torch.inference_mode():
+        agree([fast(X)], [model(X)])
+    agree(seen[:1], seen[1:])
+
+
+def test_a_deployed_block_that_is_watched_stays_when_it_is_deployed_again(trunk):
+    fast, seen = deploy(trunk), []
+    fast.layer1[1].convs[0].register_forward_hook(lambda _, given, result: seen.append(result))
+    again = deploy(fast, compile=True)
+    assert type(again.module.layer1[1]) is FusedBottle2neck
+    again.compiles = False
+    again._prepare()
+    with torch.inference_mode():
+        agree(again(X), trunk(X))
+    assert len(seen) == 1
+
+
 def test_a_hook_of_a_part_around_layers_is_not_called_with_symbols():
     head = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU())
     model, seen = randomised(nn.Sequential(head, nn.Conv2d(8, 4, 1))), []

@@ -3,9 +3,10 @@
 import torch
 from torch import nn
 
-from backbone import deploy
+from backbone import Bottle2neck, deploy
 from backbone.fast.exchange import exchange, places
 from backbone.fast.layers import Convolution, PackedConvolution
+from tests.backbone.fast.test_deploy import agree, randomised
 
 
 def test_a_module_in_two_places_is_one_module_in_both():
@@ -35,3 +36,30 @@ def test_who_watched_the_old_module_watches_the_new_one():
     handle.remove()
     model(x)
     assert seen == [new]
+
+
+class Two(nn.Module):
+    """Two blocks beside each other."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x):
+        return self.first(x) + self.second(x)
+
+
+def test_blocks_that_share_a_layer_keep_their_results():
+    torch.manual_seed(0)
+    down = nn.Sequential(nn.Conv2d(48, 64, 1, bias=False), nn.BatchNorm2d(64))
+    shortcut = [Bottle2neck(48, 64, 64, downsample=down) for _ in range(2)]
+    inner = [Bottle2neck(48, 64, 48) for _ in range(2)]
+    inner[1].conv1 = inner[0].conv1
+    twice = Bottle2neck(48, 64, 48)
+    x = torch.randn(2, 48, 9, 9)
+    for pair in (shortcut, inner, [twice, twice]):
+        model = randomised(Two(*pair))
+        fast = deploy(model)
+        with torch.inference_mode():
+            agree([fast(x)], [model(x)])
+    assert fast.first is fast.second and not hasattr(fast.first, "bn1")
