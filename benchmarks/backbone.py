@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from backbone.fast import require_compiler
+from backbone.fast.deployed import require_compiler
 from backbone.variants import MODELS
 from benchmarks.timing import INFER, TRAIN, Measured, Setting, measure
 

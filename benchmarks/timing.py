@@ -14,9 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from backbone.fast import Deployed, deploy
-from backbone.trunk import Pyramid
-from backbone.variants import MODELS
+from backbone import MODELS, Deployed, Pyramid, deploy
 
 INFER = ("plain", "deployed", "compiled", "onnxruntime")
 TRAIN = ("plain", "channels last", "compiled", "graphs")

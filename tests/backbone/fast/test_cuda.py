@@ -9,8 +9,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from backbone import deploy
-from backbone.fast import searching
 from backbone.fast.blocks import FusedBottle2neck
+from backbone.fast.deployed import searching
 from backbone.res2net import Bottle2neck
 from tests.backbone.fast.test_deploy import FAMILIES, agree, randomised
 
