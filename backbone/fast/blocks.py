@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backbone.blocks import Bottle2neck, Bottleneck, SqueezeExcitation
 from backbone.fast.exchange import exchange, hooked, places
 from backbone.fast.fold import fold, foldable
 from backbone.fast.layers import Convolution, fuse_chains, replace_convolutions, wants_gradients
-from backbone.res2net import Bottle2neck, Bottleneck, SqueezeExcitation
 
 
 def fuse_blocks(model: nn.Module, overwrite: bool, pad_to: int) -> nn.Module:

@@ -12,9 +12,9 @@ from torch import nn
 from torch._inductor.utils import run_and_get_code
 
 from backbone import MODELS, deploy
+from backbone.blocks import Bottle2neck
 from backbone.fast import cpu
 from backbone.fast.blocks import FusedBottle2neck, fuse_blocks
-from backbone.res2net import Bottle2neck
 from backbone.res2net import shortcut as shortcut_layers
 from tests.backbone.fast.test_deploy import randomised
 

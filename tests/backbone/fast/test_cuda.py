@@ -9,9 +9,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from backbone import deploy
+from backbone.blocks import Bottle2neck
 from backbone.fast.blocks import FusedBottle2neck
 from backbone.fast.deployed import searching
-from backbone.res2net import Bottle2neck
 from tests.backbone.fast.test_deploy import FAMILIES, agree, randomised
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

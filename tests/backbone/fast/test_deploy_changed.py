@@ -162,5 +162,5 @@ def test_arguments_may_be_named(trunk):
 
 
 def test_a_method_that_is_not_there_is_named(trunk):
-    with pytest.raises(ValueError, match="entry is 'froward'; needed: a method of ResNet"):
+    with pytest.raises(ValueError, match="entry is 'froward'; needed: a method of Res2Net"):
         deploy(trunk, entry="froward")
