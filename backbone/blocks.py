@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from backbone.alignment import convolve
 
+REDUCTION = 16  # of channels between the two layers of a gate
+
 
 class Bottleneck(nn.Module):
     """The block of ResNet: 1x1, 3x3, 1x1 and a shortcut (He et al., CVPR 2016, figure 5 right).
@@ -155,11 +157,12 @@ class SqueezeExcitation(nn.Module):
     convolutions with bias, are those which timm gives this block, so that its files load too.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.fc1 = nn.Conv2d(channels, max(1, channels // reduction), 1)
+        inner = max(1, channels // REDUCTION)
+        self.fc1 = nn.Conv2d(channels, inner, 1)
         self.relu = nn.ReLU(inplace=True)
-        self.fc2 = nn.Conv2d(max(1, channels // reduction), channels, 1)
+        self.fc2 = nn.Conv2d(inner, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale each channel of (B, C, H, W) by a number from 0 to 1."""
