@@ -1,4 +1,7 @@
-"""Compiled training on tensor cores, which want channels in multiples of eight."""
+"""Compiled training on tensor cores, which want channels in multiples of eight.
+
+Of the blocks themselves, hence not in `backbone/fast`, which is for inference and knows the blocks.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -13,6 +13,9 @@ STEMS = ("conv1.weight", "conv1.0.weight", "base_layer.0.weight")
 
 FOREIGN = "these are not the weights of a ResNet, Res2Net or DLA"
 
+PREFIX = "backbone."
+"""Of the trunk's keys among those of a whole model."""
+
 HALVED = ("res2net26_14w_4s", "res2net26_26w_4s", "resnet26")
 """Variants that also exist with half the channels."""
 
@@ -54,21 +57,20 @@ def _staged(state: Mapping[str, Tensor]) -> str:
     return name
 
 
-def hint(wrong: Sequence[str], state: Mapping[str, Tensor], prefix: str = "backbone.") -> str:
+def hint(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     """What to add to a message about a whole model's weights that do not fit.
 
     Args:
         wrong: the keys that do not fit.
         state: the model's weights.
-        prefix: of the trunk's keys among them.
 
     Returns:
         "; their backbone looks like --backbone NAME", or nothing where the backbone is not wrong.
     """
-    if not any(key.startswith(prefix) for key in wrong):
+    if not any(key.startswith(PREFIX) for key in wrong):
         return ""
     trunk = {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+        key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)
     }
     try:
         return f"; their backbone looks like --backbone {detect(trunk)}"

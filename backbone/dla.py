@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbone.res2net import Bottle2neck
+from backbone.blocks import Bottle2neck
 from backbone.trunk import (
     PerStage,
     Pyramid,

@@ -7,7 +7,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,8 +18,6 @@ ATTEMPTS = 3
 TIMEOUT = 30.0  # seconds without a byte
 BLOCK = 1 << 20
 
-Say = Callable[[str], None]
-
 
 def cache() -> Path:
     """Where downloads live: $RES2NET_CACHE, else ~/.cache/res2net."""
@@ -27,22 +25,14 @@ def cache() -> Path:
     return Path(chosen) if chosen else Path.home() / ".cache" / "res2net"
 
 
-def to_stderr(line: str) -> None:
-    """Print one line where it does not mix with results."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def fetch(
-    urls: tuple[str, ...], path: Path, *, digest: str, licence: str, say: Say = to_stderr
-) -> Path:
+def fetch(urls: tuple[str, ...], path: Path, *, digest: str, licence: str) -> Path:
     """Make sure that `path` is there with the right content, downloading it if needed.
 
     Args:
         urls: where the file lies; a later one is tried when an earlier one cannot be reached.
         path: where it shall lie. Until it is whole and verified it is called `*.part`.
         digest: how the file's sha256 begins.
-        licence: stated before the download begins.
-        say: takes the announcement, one line.
+        licence: stated before the download begins, in one line to stderr.
 
     Raises:
         WeightsError: unreachable, interrupted too often, or not the file that was published; the
@@ -58,7 +48,7 @@ def fetch(
         reasons = []
         for url in urls:
             try:
-                _download(url, part, licence, say)
+                _download(url, part, licence)
             except (OSError, http.client.HTTPException) as error:
                 reasons.append(f"{url} ({_reason(error)})")
                 continue
@@ -71,7 +61,7 @@ def fetch(
     )
 
 
-def _download(url: str, part: Path, licence: str, say: Say) -> None:
+def _download(url: str, part: Path, licence: str) -> None:
     """Fill `part`; a broken connection is taken up again where it broke."""
     announced = False
     for attempt in range(1, ATTEMPTS + 1):
@@ -84,7 +74,8 @@ def _download(url: str, part: Path, licence: str, say: Say) -> None:
                 resumed = response.status == 206
                 total = _total(response, done if resumed else 0)
                 if not announced:
-                    say(_announcement(url, total, done if resumed else 0, licence))
+                    line = _announcement(url, total, done if resumed else 0, licence)
+                    print(line, file=sys.stderr, flush=True)
                     announced = True
                 with part.open("ab" if resumed else "wb") as file:
                     _receive(response, file, total)

@@ -5,12 +5,12 @@ arXiv:1904.01169. Parameter names are those of the published checkpoints, so tha
 a mapping table.
 """
 
-from typing import Literal, Protocol, cast
+from functools import partial
+from typing import Literal, Protocol, TypedDict, Unpack
 
-import torch
 from torch import Tensor, nn
 
-from backbone.alignment import convolve
+from backbone.blocks import Bottle2neck
 from backbone.trunk import (
     PerStage,
     Pyramid,
@@ -20,8 +20,6 @@ from backbone.trunk import (
     require_stages,
     running_strides,
 )
-
-__all__ = ["Block", "Bottle2neck", "Bottleneck", "Pyramid", "ResNet", "StemKind"]
 
 StemKind = Literal["7x7", "3x3", "deep"]
 EXPANSION = 4
@@ -44,170 +42,27 @@ class Block(Protocol):
         ...
 
 
-class Bottleneck(nn.Module):
-    """The block of ResNet: 1x1, 3x3, 1x1 and a shortcut (He et al., CVPR 2016, figure 5 right).
+class Variation(TypedDict, total=False):
+    """What every variant lets the caller change; explained in `ResNet`."""
 
-    The stride sits in the 3x3 convolution, as in torchvision.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        planes: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        downsample: nn.Module | None = None,
-    ) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, dilation, dilation, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out_channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        result: Tensor = self.relu(out.add_(shortcut))
-        return result
-
-
-class Bottle2neck(nn.Module):
-    """The block of Res2Net: a hierarchy of small convolutions for the 3x3 one (paper, figure 2).
-
-    A 1x1 convolution makes `scale` chunks of equal width. Each chunk but one passes a 3x3
-    convolution of its own, after the previous chunk's result was added (paper, equation 1):
-
-        y[0] = K[0](x[0]);   y[i] = K[i](x[i] + y[i - 1]);   y[scale - 1] = x[scale - 1]
-
-    so that one block sees receptive fields of 1x1, 3x3, 5x5, ... side by side. Equation 1 leaves
-    the first chunk untouched, the published weights leave the last: the same up to a permutation
-    of channels, and the weights decide.
-
-    The first block of a stage changes the resolution or the channels, and there the chunks stay
-    apart: y[i] = K[i](x[i]), and the last chunk is average-pooled by the stride, also where that is
-    1. The published code calls it the "stage" type; the weights need it.
-
-    Args:
-        in_channels: channels of the input.
-        planes: 64, 128, 256, 512 in the four stages of a net of full width.
-        out_channels: channels of the output.
-        stride: of every 3x3 convolution and of the pool.
-        dilation: of every 3x3 convolution. The pool is never dilated.
-        downsample: shapes the shortcut; with it, this is the first block of its stage.
-        base_width: channels of a chunk at 64 planes ("26w"), for each of the cardinality groups.
-        scale: number of chunks ("4s"). One chunk makes a plain bottleneck.
-        cardinality: groups of each 3x3 convolution (Res2NeXt).
-        squeeze_excitation: reweight the output channels before the shortcut is added.
-        first: first block of its stage although it has no `downsample` (DLA).
-
-    Raises:
-        ValueError: `base_width` is so small that a chunk has no channel left.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        planes: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        downsample: nn.Module | None = None,
-        base_width: int = 26,
-        scale: int = 4,
-        cardinality: int = 1,
-        squeeze_excitation: bool = False,
-        first: bool = False,
-    ) -> None:
-        super().__init__()
-        width = planes * base_width // 64 * cardinality
-        if width < 1 or scale < 1:
-            raise ValueError(
-                f"base_width {base_width} and scale {scale} leave no channel at {planes} planes: "
-                "take a larger base_width or a wider net"
-            )
-        self.scale = scale
-        self.first = first or downsample is not None
-        self.conv1 = nn.Conv2d(in_channels, width * scale, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width * scale)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(width, width, 3, stride, dilation, dilation, groups=cardinality, bias=False)
-            for _ in range(max(1, scale - 1))
-        )
-        self.bns = nn.ModuleList(nn.BatchNorm2d(width) for _ in self.convs)
-        self.pool = nn.AvgPool2d(3, stride, padding=1) if self.first else nn.Identity()
-        self.conv3 = nn.Conv2d(width * scale, out_channels, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out_channels)
-        self.se = SqueezeExcitation(out_channels) if squeeze_excitation else nn.Identity()
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
-
-        `shortcut`, of the output's shape, is added instead of the block's own one.
-        """
-        if shortcut is None:
-            shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.hierarchy(out)
-        out = self.se(self.bn3(self.conv3(out)))
-        result: Tensor = self.relu(out.add_(shortcut))
-        return result
-
-    def hierarchy(self, x: Tensor) -> Tensor:
-        """Convolve chunk after chunk (paper, section 3.1): (B, width * scale, H, W) in and out."""
-        if self.scale == 1:
-            return self._convolve(0, x)
-        chunks = x.chunk(self.scale, dim=1)
-        results: list[Tensor] = []
-        for index, chunk in enumerate(chunks[: len(self.convs)]):
-            # Kernels want dense inputs. Left to itself, a convolution copies a chunk in the forward
-            # pass and once more in the backward pass.
-            apart = self.first or index == 0
-            given = chunk.clone() if apart else chunk + results[-1]
-            results.append(self._convolve(index, given))
-        return torch.cat([*results, self.pool(chunks[-1])], dim=1)
-
-    def _convolve(self, index: int, x: Tensor) -> Tensor:
-        layer = cast(nn.Conv2d, self.convs[index])
-        result: Tensor = self.relu(self.bns[index](convolve(layer, x)))
-        return result
-
-
-class SqueezeExcitation(nn.Module):
-    """Channel gates from the global average (Hu et al., CVPR 2018; Res2Net paper, section 3.3).
-
-    No SE-Res2Net weights were ever published. The names `se.fc1` and `se.fc2`, both 1x1
-    convolutions with bias, are those which timm gives this block, so that its files load too.
-    """
-
-    def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__()
-        self.fc1 = nn.Conv2d(channels, max(1, channels // reduction), 1)
-        self.relu = nn.ReLU(inplace=True)
-        self.fc2 = nn.Conv2d(max(1, channels // reduction), channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale each channel of (B, C, H, W) by a number from 0 to 1."""
-        gates: Tensor = self.fc2(self.relu(self.fc1(x.mean((2, 3), keepdim=True))))
-        return x * gates.sigmoid()
+    in_channels: int
+    width: int
+    strides: PerStage
+    dilations: PerStage
+    dilate_first: bool
+    stem_stride: int
+    max_pool: bool
+    ceil_mode: bool
+    recomputed: tuple[int, ...]
 
 
 class ResNet(Trunk):
-    """Stem and four stages of residual blocks: ResNet or Res2Net, as the block decides.
+    """Stem and four stages of residual blocks: with `Bottleneck` the nets of He et al.
+
+    `Res2Net` is the same of `Bottle2neck` blocks.
 
     Args:
-        block: builds a block: `Bottleneck`, or `partial(Bottle2neck, base_width=26, scale=4)`.
+        block: builds a block: `Bottleneck`.
         depths: blocks in each stage; (3, 4, 6, 3) makes 50 layers.
         in_channels: 3 for pictures, 1 for spectrograms.
         width: channels of the stem and planes of the first stage; 64 in every published net.
@@ -283,6 +138,42 @@ class ResNet(Trunk):
         c4 = self.run_stage(3, self.layer3, c3)
         c5 = self.run_stage(4, self.layer4, c4)
         return Pyramid(c1, c2, c3, c4, c5)
+
+
+class Res2Net(ResNet):
+    """Stem and four stages of `Bottle2neck` blocks: Res2Net, Res2NeXt, SE-Res2Net.
+
+    Args:
+        depths: blocks in each stage.
+        base_width: as in `Bottle2neck`.
+        scale: as in `Bottle2neck`.
+        cardinality: as in `Bottle2neck`.
+        squeeze_excitation: as in `Bottle2neck`.
+        stem: as in `ResNet`; "deep" in v1b.
+        average_shortcut: as in `ResNet`; true in v1b.
+        variation: the other options of `ResNet`.
+    """
+
+    def __init__(
+        self,
+        depths: PerStage,
+        *,
+        base_width: int = 26,
+        scale: int = 4,
+        cardinality: int = 1,
+        squeeze_excitation: bool = False,
+        stem: StemKind = "7x7",
+        average_shortcut: bool = False,
+        **variation: Unpack[Variation],
+    ) -> None:
+        block = partial(
+            Bottle2neck,
+            base_width=base_width,
+            scale=scale,
+            cardinality=cardinality,
+            squeeze_excitation=squeeze_excitation,
+        )
+        super().__init__(block, depths, stem=stem, average_shortcut=average_shortcut, **variation)
 
 
 def stage(

@@ -2,15 +2,16 @@
 
 Every function takes the same keywords, those of `Variation` (`DLAVariation` for DLA) with the
 defaults of `ResNet` and `DLA`; a keyword that is not among them is a TypeError. For other numbers
-call `res2net` or `resnet` themselves.
+call `Res2Net` or `resnet` themselves.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import TypedDict, Unpack
 
+from backbone.blocks import Bottle2neck, Bottleneck
 from backbone.dla import DLA
-from backbone.res2net import Bottle2neck, Bottleneck, ResNet, StemKind
+from backbone.res2net import Res2Net, ResNet, StemKind, Variation
 from backbone.trunk import PerStage, Trunk
 
 LAYERS_26 = (2, 2, 2, 2)
@@ -18,20 +19,6 @@ HALF_WIDTH = 32
 LAYERS_50 = (3, 4, 6, 3)
 LAYERS_101 = (3, 4, 23, 3)
 LAYERS_152 = (3, 8, 36, 3)
-
-
-class Variation(TypedDict, total=False):
-    """What every variant lets the caller change; explained in `ResNet`."""
-
-    in_channels: int
-    width: int
-    strides: PerStage
-    dilations: PerStage
-    dilate_first: bool
-    stem_stride: int
-    max_pool: bool
-    ceil_mode: bool
-    recomputed: tuple[int, ...]
 
 
 class DLAVariation(TypedDict, total=False):
@@ -44,33 +31,15 @@ class DLAVariation(TypedDict, total=False):
     recomputed: tuple[int, ...]
 
 
-def res2net(
-    depths: PerStage,
-    *,
-    base_width: int = 26,
-    scale: int = 4,
-    cardinality: int = 1,
-    squeeze_excitation: bool = False,
-    stem: StemKind = "7x7",
-    average_shortcut: bool = False,
-    **variation: Unpack[Variation],
-) -> ResNet:
-    """Res2Net of any size; the numbers are explained in `Bottle2neck` and `ResNet`."""
-    block = partial(
-        Bottle2neck,
-        base_width=base_width,
-        scale=scale,
-        cardinality=cardinality,
-        squeeze_excitation=squeeze_excitation,
-    )
-    return ResNet(block, depths, stem=stem, average_shortcut=average_shortcut, **variation)
+res2net = Res2Net
+"""Res2Net of any size, by the name that goes with `resnet`."""
 
 
 def res2net_v1b(
     depths: PerStage, *, squeeze_excitation: bool = False, **variation: Unpack[Variation]
-) -> ResNet:
+) -> Res2Net:
     """Res2Net 26w 4s with a deep stem and averaging shortcuts; the blocks are unchanged."""
-    return res2net(
+    return Res2Net(
         depths,
         squeeze_excitation=squeeze_excitation,
         stem="deep",
@@ -90,104 +59,104 @@ def resnet(
     return ResNet(Bottleneck, depths, stem=stem, average_shortcut=average_shortcut, **variation)
 
 
-def res2net26_14w_4s(**variation: Unpack[Variation]) -> ResNet:
+def res2net26_14w_4s(**variation: Unpack[Variation]) -> Res2Net:
     """26 layers, four narrow chunks: a third of Res2Net-50's cost."""
-    return res2net(LAYERS_26, base_width=14, scale=4, **variation)
+    return Res2Net(LAYERS_26, base_width=14, scale=4, **variation)
 
 
-def res2net26_14w_4s_half(**variation: Unpack[Variation]) -> ResNet:
+def res2net26_14w_4s_half(**variation: Unpack[Variation]) -> Res2Net:
     """The same with half the channels everywhere: for CPUs, tests and the sample runs."""
     variation.setdefault("width", HALF_WIDTH)
-    return res2net(LAYERS_26, base_width=14, scale=4, **variation)
+    return Res2Net(LAYERS_26, base_width=14, scale=4, **variation)
 
 
-def res2net26_26w_4s(**variation: Unpack[Variation]) -> ResNet:
+def res2net26_26w_4s(**variation: Unpack[Variation]) -> Res2Net:
     """26 layers with the blocks of the default Res2Net-50."""
-    return res2net(LAYERS_26, base_width=26, scale=4, **variation)
+    return Res2Net(LAYERS_26, base_width=26, scale=4, **variation)
 
 
-def res2net26_26w_4s_half(**variation: Unpack[Variation]) -> ResNet:
+def res2net26_26w_4s_half(**variation: Unpack[Variation]) -> Res2Net:
     """The same with half the channels everywhere: costs what `resnet26_half` costs."""
     variation.setdefault("width", HALF_WIDTH)
-    return res2net(LAYERS_26, base_width=26, scale=4, **variation)
+    return Res2Net(LAYERS_26, base_width=26, scale=4, **variation)
 
 
-def res2net50_48w_2s(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_48w_2s(**variation: Unpack[Variation]) -> Res2Net:
     """Two chunks, at the cost of ResNet-50."""
-    return res2net(LAYERS_50, base_width=48, scale=2, **variation)
+    return Res2Net(LAYERS_50, base_width=48, scale=2, **variation)
 
 
-def res2net50_26w_4s(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_26w_4s(**variation: Unpack[Variation]) -> Res2Net:
     """Four chunks, at the cost of ResNet-50: the paper's default, "Res2Net-50"."""
-    return res2net(LAYERS_50, base_width=26, scale=4, **variation)
+    return Res2Net(LAYERS_50, base_width=26, scale=4, **variation)
 
 
-def res2net50_14w_8s(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_14w_8s(**variation: Unpack[Variation]) -> Res2Net:
     """Eight chunks, at the cost of ResNet-50."""
-    return res2net(LAYERS_50, base_width=14, scale=8, **variation)
+    return Res2Net(LAYERS_50, base_width=14, scale=8, **variation)
 
 
-def res2net50_26w_6s(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_26w_6s(**variation: Unpack[Variation]) -> Res2Net:
     """Six chunks of the default width: half as much again to compute."""
-    return res2net(LAYERS_50, base_width=26, scale=6, **variation)
+    return Res2Net(LAYERS_50, base_width=26, scale=6, **variation)
 
 
-def res2net50_26w_8s(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_26w_8s(**variation: Unpack[Variation]) -> Res2Net:
     """Eight chunks of the default width: twice as much to compute."""
-    return res2net(LAYERS_50, base_width=26, scale=8, **variation)
+    return Res2Net(LAYERS_50, base_width=26, scale=8, **variation)
 
 
-def res2net50_18w_6s(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_18w_6s(**variation: Unpack[Variation]) -> Res2Net:
     """Six chunks, at the cost of ResNet-50; used by the Mask R-CNN tables."""
-    return res2net(LAYERS_50, base_width=18, scale=6, **variation)
+    return Res2Net(LAYERS_50, base_width=18, scale=6, **variation)
 
 
-def res2net50_18w_4s(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_18w_4s(**variation: Unpack[Variation]) -> Res2Net:
     """Four narrow chunks, the paper's light "Res2Net-50-L" (table 3)."""
-    return res2net(LAYERS_50, base_width=18, scale=4, **variation)
+    return Res2Net(LAYERS_50, base_width=18, scale=4, **variation)
 
 
-def res2net101_26w_4s(**variation: Unpack[Variation]) -> ResNet:
+def res2net101_26w_4s(**variation: Unpack[Variation]) -> Res2Net:
     """The default block in 101 layers."""
-    return res2net(LAYERS_101, base_width=26, scale=4, **variation)
+    return Res2Net(LAYERS_101, base_width=26, scale=4, **variation)
 
 
-def res2next50(**variation: Unpack[Variation]) -> ResNet:
+def res2next50(**variation: Unpack[Variation]) -> Res2Net:
     """Four chunks with grouped convolutions, eight groups of four channels: "Res2NeXt-50"."""
-    return res2net(LAYERS_50, base_width=4, scale=4, cardinality=8, **variation)
+    return Res2Net(LAYERS_50, base_width=4, scale=4, cardinality=8, **variation)
 
 
-def res2net50_v1b(**variation: Unpack[Variation]) -> ResNet:
+def res2net50_v1b(**variation: Unpack[Variation]) -> Res2Net:
     """Res2Net-50 with a deep stem and averaging shortcuts; timm's `res2net50d`."""
     return res2net_v1b(LAYERS_50, **variation)
 
 
-def res2net101_v1b(**variation: Unpack[Variation]) -> ResNet:
+def res2net101_v1b(**variation: Unpack[Variation]) -> Res2Net:
     """Res2Net-101 with a deep stem and averaging shortcuts; timm's `res2net101d`."""
     return res2net_v1b(LAYERS_101, **variation)
 
 
-def res2net152_v1b(**variation: Unpack[Variation]) -> ResNet:
+def res2net152_v1b(**variation: Unpack[Variation]) -> Res2Net:
     """Res2Net-152 with a deep stem and averaging shortcuts; its weights were never published."""
     return res2net_v1b(LAYERS_152, **variation)
 
 
-def se_res2net50_48w_2s(**variation: Unpack[Variation]) -> ResNet:
+def se_res2net50_48w_2s(**variation: Unpack[Variation]) -> Res2Net:
     """Squeeze and excitation, two chunks."""
-    return res2net(LAYERS_50, base_width=48, scale=2, squeeze_excitation=True, **variation)
+    return Res2Net(LAYERS_50, base_width=48, scale=2, squeeze_excitation=True, **variation)
 
 
-def se_res2net50_26w_4s(**variation: Unpack[Variation]) -> ResNet:
+def se_res2net50_26w_4s(**variation: Unpack[Variation]) -> Res2Net:
     """Squeeze and excitation, four chunks: the paper's "SE-Res2Net-50"."""
-    return res2net(LAYERS_50, base_width=26, scale=4, squeeze_excitation=True, **variation)
+    return Res2Net(LAYERS_50, base_width=26, scale=4, squeeze_excitation=True, **variation)
 
 
-def se_res2net50_14w_8s(**variation: Unpack[Variation]) -> ResNet:
+def se_res2net50_14w_8s(**variation: Unpack[Variation]) -> Res2Net:
     """Squeeze and excitation, eight chunks."""
-    return res2net(LAYERS_50, base_width=14, scale=8, squeeze_excitation=True, **variation)
+    return Res2Net(LAYERS_50, base_width=14, scale=8, squeeze_excitation=True, **variation)
 
 
-def se_res2net50_v1b(**variation: Unpack[Variation]) -> ResNet:
+def se_res2net50_v1b(**variation: Unpack[Variation]) -> Res2Net:
     """Squeeze and excitation, deep stem and averaging shortcuts."""
     return res2net_v1b(LAYERS_50, squeeze_excitation=True, **variation)
 

@@ -1,7 +1,7 @@
 """Kernels for a chunk's convolution on a GPU: python -m benchmarks.chunk_kernels.
 
 Each stage of Res2Net-50 26w 4s at 224, bf16: relu(conv3x3(chunk) + bias) to where the next chunk
-was, and the sum of both to a tensor of its own, as `backbone.tensor_cores.chain_` does it. Timed by
+was, and the sum of both to a tensor of its own, as `backbone.fast.cuda.chain_` does it. Timed by
 CUDA's events, by turns, the caches full of something else as between two layers:
 
 - pixels: the kernel in use with its own and with other tiles. A tile of pixels is loaded anew for
@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from triton.runtime.errors import OutOfResources
 
-from backbone.tensor_cores import convolve_chunk, tiles
+from backbone.fast.cuda import convolve_chunk, tiles
 
 SCALE = 4
 STAGES = {1: (56, 32), 2: (28, 64), 3: (14, 128), 4: (7, 224)}  # size and padded chunk

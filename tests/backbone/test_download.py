@@ -57,21 +57,20 @@ def server():
 
 
 @pytest.fixture
-def get(server, tmp_path):
+def get(server, tmp_path, capsys):
     """Fetch the server's file; gives path and the lines that were said."""
 
     def run(*urls, digest=DIGEST):
-        said = []
+        capsys.readouterr()  # what a call that failed said
         path = fetch(
             urls or (server.url,),
             tmp_path / "cache" / "weights.pth",
             digest=digest,
             licence="CC BY-NC-SA 4.0",
-            say=said.append,
         )
         assert path.read_bytes() == server.content
         assert not path.with_name("weights.pth.part").exists()
-        return said
+        return capsys.readouterr().err.splitlines()
 
     return run
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from backbone import MODELS, Bottle2neck, Bottleneck, Pyramid, ResNet, res2net, resnet
+from backbone import MODELS, Bottle2neck, Bottleneck, Pyramid, Res2Net, ResNet, res2net, resnet
 from backbone.dla import DLA
 from backbone.variants import DLAVariation, Variation
 
@@ -282,6 +282,14 @@ def test_features_are_not_overwritten_by_later_stages(randomise):
 def test_impossible_numbers_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         res2net(SMALL, base_width=26, **options)
+
+
+def test_nets_are_called_what_they_are():
+    with torch.device("meta"):
+        for name, make in MODELS.items():
+            trunk = make()
+            assert isinstance(trunk, Res2Net) == (name.startswith(("res2n", "se_res2n")))
+            assert isinstance(trunk, ResNet) == (not name.startswith("dla"))
 
 
 def test_an_unknown_option_is_refused():

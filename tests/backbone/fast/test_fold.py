@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from backbone import deploy
-from backbone.fold import FoldedLinear
-from tests.backbone.test_deploy import agree, norms, randomised
+from backbone.fast.fold import FoldedLinear
+from tests.backbone.fast.test_deploy import agree, norms, randomised
 
 
 def head(*layers):

@@ -1,4 +1,4 @@
-// A residual block of Res2Net in one pass over the lines of its pictures: see one_pass.py.
+// A residual block of Res2Net in one pass over the lines of its pictures: see ../cpu.py.
 //
 // Tensors are (pictures, height, width, channels). Lines are counted through all pictures, as if
 // each stood below the one before. A thread takes a few lines of the input at a time, and each

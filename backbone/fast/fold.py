@@ -14,6 +14,8 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from backbone.fast.exchange import hooked
+
 LAYERS = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear,
     nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -25,7 +27,15 @@ Chain = tuple[nn.Module, nn.Module | None, nn.Module | None]
 
 
 class FoldedLinear(nn.Linear):
-    """A linear layer with a BatchNorm folded in, which means columns for inputs (B, C) only."""
+    """A linear layer with a BatchNorm folded in, which means columns for inputs (B, C) only.
+
+    Args:
+        layer: shares its weights, into which the BatchNorm was folded.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer.in_features, layer.out_features, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C) to (B, D)."""
@@ -54,8 +64,6 @@ def fold(layer: nn.Module, norm: nn.Module) -> None:
         shift = shift + bias.double() * scale
     layer.weight = nn.Parameter(folded.to(weight.dtype), requires_grad=False)
     layer.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
-    if type(layer) is nn.Linear:
-        layer.__class__ = FoldedLinear
 
 
 def _along_outputs(layer: nn.Module, scale: Tensor) -> Tensor:
@@ -158,7 +166,7 @@ def _chains(graph: fx.Graph, root: nn.Module) -> Iterator[Chain]:
     owners = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
     read = {root.get_submodule(owner) for owner in owners}
     for layer, nodes in calls.items():
-        if type(layer) not in LAYERS or layer in read:
+        if type(layer) not in LAYERS or layer in read or hooked(layer):
             continue
         norm = _follower(nodes, calls, root)
         if norm is None or not foldable(layer, norm):
@@ -184,9 +192,3 @@ def _follower(
         return None
     (module,) = found
     return module if len(calls[module]) == len(nodes) else None
-
-
-def hooked(module: nn.Module) -> bool:
-    """Whether somebody looks at what goes into this module or comes out of it."""
-    forward = module._forward_hooks or module._forward_pre_hooks
-    return bool(forward or module._backward_hooks or module._backward_pre_hooks)

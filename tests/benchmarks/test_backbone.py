@@ -6,8 +6,9 @@ import json
 import pytest
 import torch
 
-from backbone import benchmark, timing
-from backbone.timing import Measured
+from benchmarks import backbone as benchmark
+from benchmarks import timing
+from benchmarks.timing import Measured
 
 TINY = ["--variant", "res2net26_14w_4s_half", "--size", "32", "--batch", "1", "--rounds", "1"]
 

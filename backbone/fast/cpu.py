@@ -7,37 +7,52 @@ lies between input and result stays in the cache. A 3x3 convolution writes its r
 and adds it to the next chunk; the 1x1 convolution of a shortcut is more channels of the last one;
 and where nobody else reads a block's input, the result takes its place.
 
-The kernel is C++ (`kernels/one_pass.cpp`), built once by the compiler that `torch.compile` needs.
+The kernel is C++ (`kernels/one_pass.cpp`), built on the machine where it runs. Needed are Linux, a
+processor with AVX-512 and the C++ compiler that `torch.compile` uses, in whose cache folder
+(`TORCHINDUCTOR_CACHE_DIR`) lies what is built.
 """
 
 import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fused import Convolution
-from backbone.fused_blocks import FusedBottle2neck, standard
-from backbone.native import library, supported
+from backbone.fast.blocks import FusedBottle2neck, standard
+from backbone.fast.exchange import exchange
+from backbone.fast.layers import Convolution
 
+SOURCES = Path(__file__).parent / "kernels"
+FLAGS = [
+    *("-std=c++17", "-O3", "-shared", "-fPIC", "-fopenmp"),
+    *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
+]
 LIBRARY, LANES = "one_pass", 16
 ENTRIES = {torch.float32: "res2net_block_fp32", torch.bfloat16: "res2net_block_bf16"}
 STEPS = {torch.float32: 1, torch.bfloat16: 2}  # inputs that one instruction multiplies
 
 
-def use_one_pass(model: nn.Module) -> None:
-    """Exchange the blocks of a fused model for those of this file, in place.
+def use_one_pass(model: nn.Module) -> nn.Module:
+    """Exchange the blocks of a fused model for those of this file.
+
+    Returns:
+        The model, in place unless it is a block itself.
 
     Raises:
         RuntimeError: the kernel could not be built.
     """
-    for layer in model.modules():
-        if type(layer) is FusedBottle2neck and fits(layer):
-            library(LIBRARY)
-            layer.__class__ = OnePassBottle2neck
-            assert isinstance(layer, OnePassBottle2neck)
-            layer.pack()
+    blocks = [layer for layer in model.modules() if type(layer) is FusedBottle2neck and fits(layer)]
+    if blocks:
+        library(LIBRARY)
+    return exchange(model, {block: OnePassBottle2neck(block) for block in blocks})
 
 
 def fits(block: FusedBottle2neck) -> bool:
@@ -52,8 +67,12 @@ def fits(block: FusedBottle2neck) -> bool:
     return not any(layer.in_channels % STEPS[dtype] for layer in (first, block.conv1))
 
 
-class OnePassBottle2neck(FusedBottle2neck):
-    """The block as one call of this file's kernel; made of a `FusedBottle2neck` in place."""
+class OnePassBottle2neck(nn.Module):
+    """The block as one call of this file's kernel.
+
+    Args:
+        block: one that `fits`; it is left as it is.
+    """
 
     weights0: Tensor
     weights1: Tensor
@@ -62,24 +81,25 @@ class OnePassBottle2neck(FusedBottle2neck):
     biases1: Tensor
     biases2: Tensor
 
-    def pack(self) -> None:
-        """Lay all weights out as the kernel reads them."""
-        chunk, last = self.convs[0], self.conv3
-        assert isinstance(chunk, Convolution)
-        self.before, joined = split_shortcut(self.downsample)
+    def __init__(self, block: FusedBottle2neck) -> None:
+        super().__init__()
+        convs = [layer for layer in block.convs if isinstance(layer, Convolution)]
+        chunk, last = convs[0], block.conv3
+        self.before, joined = split_shortcut(block.downsample)
+        self.downsample = block.downsample if joined is None else None
         self.geometry = [
-            last.out_channels, self.scale, chunk.in_channels, chunk.stride[0], chunk.dilation[0],
-            int(self.first), 0 if joined is None else joined.stride[0],
+            last.out_channels, block.scale, chunk.in_channels, chunk.stride[0], chunk.dilation[0],
+            int(block.first), 0 if joined is None else joined.stride[0],
         ]  # fmt: skip
-        if joined is not None:
-            last.weight = nn.Parameter(torch.cat([last.weight, joined.weight], dim=1), False)
-            self.downsample = None
-        groups: list[list[nn.Module]] = [[self.conv1], list(self.convs), [last]]
-        for index, layers in enumerate(groups):
-            parts = [packed(layer) for layer in layers if isinstance(layer, Convolution)]
+        outer = last.weight if joined is None else torch.cat([last.weight, joined.weight], dim=1)
+        groups = [
+            [packed(block.conv1.weight, block.conv1.bias)],
+            [packed(layer.weight, layer.bias) for layer in convs],
+            [packed(outer, last.bias)],
+        ]
+        for index, parts in enumerate(groups):
             self.register_buffer(f"weights{index}", torch.cat([weight for weight, _ in parts]))
             self.register_buffer(f"biases{index}", torch.cat([bias for _, bias in parts]))
-        del self.conv1, self.convs, self.conv3
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
@@ -118,17 +138,17 @@ def split_shortcut(downsample: nn.Module | None) -> tuple[nn.Module | None, Conv
     return nn.Sequential(*layers), last
 
 
-def packed(layer: Convolution) -> tuple[Tensor, Tensor]:
+def packed(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weights (outputs / 16, taps, inputs / step, 16, step) in a row, and biases in fp32.
 
     Outputs are filled up to whole vectors with zeros.
     """
-    assert layer.bias is not None
-    step, fill = STEPS[layer.weight.dtype], -layer.out_channels % LANES
-    weight = F.pad(layer.weight, (0, 0, 0, 0, 0, 0, 0, fill))
+    assert bias is not None
+    step, fill = STEPS[weight.dtype], -len(weight) % LANES
+    weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, fill))
     outputs, inputs, *taps = weight.shape
     weight = weight.reshape(outputs // LANES, LANES, inputs // step, step, taps[0] * taps[1])
-    return weight.permute(0, 4, 2, 1, 3).flatten(), F.pad(layer.bias.float(), (0, fill))
+    return weight.permute(0, 4, 2, 1, 3).flatten(), F.pad(bias.float(), (0, fill))
 
 
 @torch.library.custom_op("res2net::one_pass", mutates_args=(), device_types="cpu")
@@ -200,3 +220,44 @@ def _run(
         (ctypes.c_void_p * 3)(*(one.data_ptr() for one in biases)),
         (ctypes.c_int64 * len(numbers))(*numbers),
     )
+
+
+def supported(dtype: torch.dtype) -> bool:
+    """Whether this machine multiplies this type in vectors of 512 bits."""
+    if not sys.platform.startswith("linux") or not torch.cpu._is_avx512_supported():
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and _multiplies_bfloat16())
+
+
+@functools.cache
+def library(name: str) -> ctypes.CDLL:
+    """The library made of `kernels/<name>.cpp`, built if it was not.
+
+    Raises:
+        RuntimeError: there is no compiler, or it failed.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    command = [get_cpp_compiler(), *FLAGS, *(["-mavx512bf16"] if _multiplies_bfloat16() else [])]
+    version = subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
+    files = b"".join(file.read_bytes() for file in sorted(SOURCES.iterdir()) if file.is_file())
+    key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
+    folder = Path(cache_dir()) / "res2net"
+    folder.mkdir(parents=True, exist_ok=True)
+    built = folder / f"{name}-{key}.so"
+    if not built.exists():
+        # Another process may build the same: whoever is last replaces what is equal.
+        handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".so")
+        os.close(handle)
+        command += [str(SOURCES / f"{name}.cpp"), "-o", unfinished]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            os.unlink(unfinished)
+            raise RuntimeError(f"compile: {command[0]} failed on {name}.cpp:\n{done.stderr}")
+        os.replace(unfinished, built)
+    return ctypes.CDLL(str(built))
+
+
+def _multiplies_bfloat16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported()

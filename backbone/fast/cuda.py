@@ -18,19 +18,22 @@ import triton.language as tl
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fused import Convolution
-from backbone.fused_blocks import FusedBottle2neck, standard
+from backbone.fast.blocks import FusedBottle2neck, HierarchyBlock, standard
+from backbone.fast.exchange import exchange
+from backbone.fast.layers import Convolution
 
 
-def use_tensor_cores(model: nn.Module) -> None:
-    """Exchange the layers of a deployed model in bf16 for those of this file, in place."""
-    for layer in model.modules():
-        if type(layer) is FusedBottle2neck and fits(layer):
-            layer.__class__ = TensorCoreBottle2neck
-            assert isinstance(layer, TensorCoreBottle2neck)
-            layer.pack()
-        elif type(layer) is Convolution and layer.padding_mode == "zeros":
-            layer.__class__ = TensorCoreConvolution
+def use_tensor_cores(model: nn.Module) -> nn.Module:
+    """Exchange the layers of a deployed model in bf16 for those of this file.
+
+    Returns:
+        The model, in place unless it is such a layer itself.
+    """
+    blocks = [layer for layer in model.modules() if type(layer) is FusedBottle2neck and fits(layer)]
+    model = exchange(model, {block: TensorCoreBottle2neck(block) for block in blocks})
+    layers = [layer for layer in model.modules() if type(layer) is Convolution]
+    known = [layer for layer in layers if layer.padding_mode == "zeros"]
+    return exchange(model, {one: TensorCoreConvolution(one, one.relu) for one in known})
 
 
 def fits(block: FusedBottle2neck) -> bool:
@@ -55,36 +58,35 @@ class TensorCoreConvolution(Convolution):
         return found
 
 
-class TensorCoreBottle2neck(FusedBottle2neck):
-    """The block whose hierarchy is this file's kernel; made of a `FusedBottle2neck` in place."""
+class TensorCoreBottle2neck(HierarchyBlock):
+    """The block whose hierarchy is this file's kernel.
+
+    Args:
+        block: one that `fits`; it is left as it is and shares its other layers.
+    """
 
     weights: Tensor
     biases: Tensor
 
-    def pack(self) -> None:
-        """Lay the weights of all 3x3 convolutions out as the kernel reads them."""
-        first = self.convs[0]
-        assert isinstance(first, nn.Conv2d)
-        self.geometry = first.stride[0], first.dilation[0]
-        weights = [layer.weight.permute(2, 3, 1, 0) for layer in self.convs]  # type: ignore[operator]
-        biases = [layer.bias for layer in self.convs]
+    def __init__(self, block: FusedBottle2neck) -> None:
+        super().__init__()
+        self.scale, self.first, self.se = block.scale, block.first, block.se
+        self.conv1 = block.conv1
+        self.conv3 = block.conv3 if block.first else reordered(block.conv3, block.scale)
+        self.downsample = block.downsample
+        convs = [layer for layer in block.convs if isinstance(layer, Convolution)]
+        chunk = convs[0]
+        self.geometry = chunk.stride[0], chunk.dilation[0]
+        # As the kernel reads them: rows are channels of the input.
+        weights = [layer.weight.permute(2, 3, 1, 0) for layer in convs]
+        biases = [layer.bias for layer in convs if layer.bias is not None]
         if self.first:
             # The pool of the last chunk is one more convolution: ones where the channel is its own.
-            ones = torch.eye(first.in_channels).to(first.weight)
+            ones = torch.eye(chunk.in_channels).to(chunk.weight)
             weights.append(ones.expand(3, 3, -1, -1))
-            biases.append(torch.zeros_like(biases[0]))  # type: ignore[arg-type]
+            biases.append(torch.zeros_like(biases[0]))
         self.register_buffer("weights", torch.stack(weights).contiguous())
-        self.register_buffer("biases", torch.stack(biases))  # type: ignore[arg-type]
-        self.convs = nn.ModuleList()
-        if not self.first:
-            self._reorder()
-
-    def _reorder(self) -> None:
-        """Let the last convolution take the chunks in the order in which they will lie."""
-        chunks = list(self.conv3.weight.chunk(self.scale, dim=1))
-        chunks.insert(0, chunks.pop(-2))
-        weight = torch.cat(chunks, dim=1).contiguous(memory_format=torch.channels_last)
-        self.conv3.weight = nn.Parameter(weight, requires_grad=False)
+        self.register_buffer("biases", torch.stack(biases))
 
     def hierarchy(self, x: Tensor) -> Tensor:
         """Convolve chunk after chunk: (B, width * scale, H, W), which may be overwritten.
@@ -98,6 +100,16 @@ class TensorCoreBottle2neck(FusedBottle2neck):
             return x
         found: Tensor = apart(x, self.weights, self.biases, *self.geometry)
         return found
+
+
+def reordered(last: Convolution, scale: int) -> Convolution:
+    """The block's last convolution, which takes the chunks in the order that `chain_` leaves."""
+    chunks = list(last.weight.chunk(scale, dim=1))
+    chunks.insert(0, chunks.pop(-2))
+    found = Convolution(last, last.relu)
+    weight = torch.cat(chunks, dim=1).contiguous(memory_format=torch.channels_last)
+    found.weight = nn.Parameter(weight, requires_grad=False)
+    return found
 
 
 @torch.library.custom_op("res2net::convolution", mutates_args=())

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from backbone import deploy
-from backbone.fused import PackedConvolution
-from backbone.fused_blocks import FusedBottle2neck
-from tests.backbone.test_deploy import FAMILIES, agree, randomised
+from backbone.fast.blocks import FusedBottle2neck
+from backbone.fast.layers import PackedConvolution
+from tests.backbone.fast.test_deploy import FAMILIES, agree, randomised
 
 X = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
 
@@ -60,6 +60,27 @@ def test_a_block_that_is_watched_stays_and_so_does_what_its_watcher_sees(trunk):
         fast(X)
     assert len(expected) == 2
     agree(seen, expected)
+
+
+def test_a_layer_that_is_watched_keeps_its_relu_apart():
+    model, seen = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval(), []
+    model[0].register_forward_hook(lambda _, given, result: seen.append(result.clone()))
+    fast = deploy(model)
+    with torch.inference_mode():
+        agree([fast(X)], [model(X)])
+    agree(seen[:1], seen[1:])
+
+
+def test_a_deployed_block_that_is_watched_stays_when_it_is_deployed_again(trunk):
+    fast, seen = deploy(trunk), []
+    fast.layer1[1].convs[0].register_forward_hook(lambda _, given, result: seen.append(result))
+    again = deploy(fast, compile=True)
+    assert type(again.module.layer1[1]) is FusedBottle2neck
+    again.compiles = False
+    again._prepare()
+    with torch.inference_mode():
+        agree(again(X), trunk(X))
+    assert len(seen) == 1
 
 
 def test_a_hook_of_a_part_around_layers_is_not_called_with_symbols():
@@ -141,5 +162,5 @@ def test_arguments_may_be_named(trunk):
 
 
 def test_a_method_that_is_not_there_is_named(trunk):
-    with pytest.raises(ValueError, match="entry is 'froward'; needed: a method of ResNet"):
+    with pytest.raises(ValueError, match="entry is 'froward'; needed: a method of Res2Net"):
         deploy(trunk, entry="froward")

@@ -7,27 +7,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.fold import fold, foldable, hooked
-from backbone.fused import (
-    Convolution,
-    exchange,
-    fuse_chains,
-    replace_convolutions,
-    wants_gradients,
-)
-from backbone.res2net import Bottle2neck, Bottleneck, SqueezeExcitation
+from backbone.blocks import Bottle2neck, Bottleneck, SqueezeExcitation
+from backbone.fast.exchange import exchange, hooked, places
+from backbone.fast.fold import fold, foldable
+from backbone.fast.layers import Convolution, fuse_chains, replace_convolutions, wants_gradients
 
 
 def fuse_blocks(model: nn.Module, overwrite: bool, pad_to: int) -> nn.Module:
-    """Exchange every block of ResNet and Res2Net within a model, or the block that it is."""
-    whole = _fuse_block(model, overwrite, pad_to)
-    if whole is not None:
-        return whole
+    """Exchange every block of ResNet and Res2Net within a model, or the block that it is.
+
+    Not those with weights that something else has as well.
+    """
+    successors: dict[nn.Module, nn.Module] = {}
+    shared = {part for part, count in places(model).items() if part is not None and count > 1}
     for block in list(model.modules()):
+        inner = shared.intersection(block.modules()) - {block}
+        if any(next(part.parameters(), None) is not None for part in inner):
+            continue
         fused = _fuse_block(block, overwrite, pad_to)
         if fused is not None:
-            exchange(model, block, fused)
-    return model
+            successors[block] = fused
+    return exchange(model, successors)
 
 
 class FusedBottleneck(nn.Module):
@@ -47,7 +47,36 @@ class FusedBottleneck(nn.Module):
         return result
 
 
-class FusedBottle2neck(nn.Module):
+class HierarchyBlock(nn.Module):
+    """What the blocks of Res2Net for inference share: all that is around their `hierarchy`."""
+
+    scale: int
+    first: bool
+    se: nn.Module | None
+    conv1: Convolution
+    conv3: Convolution
+    downsample: nn.Module | None
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
+
+        `shortcut`, of the output's shape, is added instead of the block's own one.
+        """
+        if shortcut is None:
+            shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.hierarchy(self.conv1(x))
+        if self.se is None:
+            result: Tensor = self.conv3(out, shortcut)
+            return result
+        gated: Tensor = self.se(self.conv3(out))
+        return gated.add_(shortcut).relu_()
+
+    def hierarchy(self, x: Tensor) -> Tensor:
+        """Convolve chunk after chunk: (B, width * scale, H, W) in and out; x may be overwritten."""
+        raise NotImplementedError
+
+
+class FusedBottle2neck(HierarchyBlock):
     """The block of Res2Net without BatchNorm and with as few copies as the operators allow.
 
     Args:
@@ -66,7 +95,7 @@ class FusedBottle2neck(nn.Module):
         self.se = block.se if isinstance(block.se, SqueezeExcitation) else None
         if self.se is not None:
             fuse_chains(self.se)
-            replace_convolutions(self.se)
+            self.se = replace_convolutions(self.se)
         self.conv1 = folded(block.conv1, block.bn1, relu=True)
         self.convs = nn.ModuleList(
             folded(conv, norm, relu=True)  # type: ignore[arg-type]
@@ -91,20 +120,6 @@ class FusedBottle2neck(nn.Module):
             assert isinstance(conv, Convolution)
             _widen(conv, inputs=channels, outputs=channels)
         _widen(self.conv3, inputs=channels, chunks=self.scale)
-
-    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
-
-        `shortcut`, of the output's shape, is added instead of the block's own one.
-        """
-        if shortcut is None:
-            shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.hierarchy(self.conv1(x))
-        if self.se is None:
-            result: Tensor = self.conv3(out, shortcut)
-            return result
-        gated: Tensor = self.se(self.conv3(out))
-        return gated.add_(shortcut).relu_()
 
     def hierarchy(self, x: Tensor) -> Tensor:
         """Convolve chunk after chunk: (B, width * scale, H, W) in and out; x may be overwritten."""
@@ -135,8 +150,10 @@ def standard(block: FusedBottle2neck) -> bool:
     """Whether the layers are those of the paper, as a kernel for a whole block takes for granted.
 
     That is 1x1 convolutions around 3x3 ones of one stride and dilation, which keep the size but for
-    the stride, zeros beyond the border, and its average pool.
+    the stride, zeros beyond the border, and its average pool; and nobody watches any of them.
     """
+    if any(hooked(part) for part in block.modules()):
+        return False
     convs = [layer for layer in block.convs if isinstance(layer, nn.Conv2d)]
     (stride, _), (dilation, _) = convs[0].stride, convs[0].dilation
     outer = {_geometry(layer) for layer in (block.conv1, block.conv3)}
@@ -189,7 +206,7 @@ def _fused_shortcut(downsample: nn.Module | None, conv3: Convolution | None) -> 
     if downsample is None:
         return None
     fuse_chains(downsample)
-    replace_convolutions(downsample)
+    downsample = replace_convolutions(downsample)
     layers = [layer for layer in downsample.modules() if isinstance(layer, Convolution)]
     if conv3 is not None and conv3.bias is not None and len(layers) == 1:
         (layer,) = layers

@@ -1,6 +1,5 @@
 """The kernel for tensor cores, interpreted on the CPU; and the whole of it where there is a GPU."""
 
-import copy
 import importlib
 import importlib.util
 
@@ -8,14 +7,12 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional as F
 
 from backbone import deploy
-from backbone.alignment import padded
-from backbone.deploy import searching
-from backbone.fused_blocks import FusedBottle2neck
-from backbone.res2net import Bottle2neck
-from tests.backbone.test_deploy import FAMILIES, agree, randomised
+from backbone.blocks import Bottle2neck
+from backbone.fast.blocks import FusedBottle2neck
+from backbone.fast.deployed import searching
+from tests.backbone.fast.test_deploy import FAMILIES, agree, randomised
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -39,7 +36,7 @@ def kernels(monkeypatch):
         pytest.skip("this PyTorch comes without Triton")
     if not torch.cuda.is_available():
         monkeypatch.setenv("TRITON_INTERPRET", "1")
-    return importlib.import_module("backbone.tensor_cores")
+    return importlib.import_module("backbone.fast.cuda")
 
 
 def fused(name, kernels, pad_to=32):
@@ -52,10 +49,7 @@ def fused(name, kernels, pad_to=32):
     made = randomised(made).requires_grad_(False).to(DEVICE)
     block = FusedBottle2neck(made, False, pad_to=pad_to)
     assert kernels.fits(block)
-    changed = copy.deepcopy(block)
-    changed.__class__ = kernels.TensorCoreBottle2neck
-    changed.pack()
-    return block, changed
+    return block, kernels.TensorCoreBottle2neck(block)
 
 
 @pytest.mark.parametrize("pad_to", [8, 32])
@@ -109,20 +103,6 @@ def test_chunks_are_padded_to_half_a_multiple_where_that_is_enough():
     for width, expected in ((14, 16), (16, 16), (18, 32), (26, 32), (36, 64)):
         block = Bottle2neck(64, 64, 64, base_width=width, scale=4)
         assert FusedBottle2neck(block.eval(), False, pad_to=32).convs[0].in_channels == expected
-
-
-def test_a_padded_layer_gives_the_same_values_and_gradients():
-    layer = nn.Conv2d(6, 6, 3, stride=2, padding=2, dilation=2, bias=False).double()
-    x = torch.randn(2, 6, 9, 8, dtype=torch.double, requires_grad=True)
-    found = padded(layer, x, 2)
-    expected = F.conv2d(x, layer.weight, None, 2, 2, 2)
-    torch.testing.assert_close(found, expected)
-    gradient = torch.randn_like(expected)
-    wanted = torch.autograd.grad(expected, (x, layer.weight), gradient)
-    for one, other in zip(
-        torch.autograd.grad(found, (x, layer.weight), gradient), wanted, strict=True
-    ):
-        torch.testing.assert_close(one, other)
 
 
 @on_cuda

@@ -11,17 +11,16 @@ from hypothesis import strategies as st
 from torch import nn
 from torch._inductor.utils import run_and_get_code
 
-from backbone import MODELS, deploy, native, one_pass
-from backbone.fused_blocks import FusedBottle2neck, fuse_blocks
-from backbone.res2net import Bottle2neck
+from backbone import MODELS, deploy
+from backbone.blocks import Bottle2neck
+from backbone.fast import cpu
+from backbone.fast.blocks import FusedBottle2neck, fuse_blocks
 from backbone.res2net import shortcut as shortcut_layers
-from tests.backbone.test_deploy import randomised
+from tests.backbone.fast.test_deploy import randomised
 
 # Rounding of sums that are taken in another order, and of bf16 between the layers.
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
-pytestmark = pytest.mark.skipif(
-    not native.supported(torch.float32), reason="needs Linux and AVX-512"
-)
+pytestmark = pytest.mark.skipif(not cpu.supported(torch.float32), reason="needs Linux and AVX-512")
 
 BLOCKS = {
     "four chunks": {"base_width": 26, "scale": 4},
@@ -38,7 +37,7 @@ BLOCKS = {
 
 @pytest.fixture(params=TOLERANCE, ids=["fp32", "bf16"])
 def dtype(request):
-    if not native.supported(request.param):
+    if not cpu.supported(request.param):
         pytest.skip("this processor multiplies no bfloat16")
     return request.param
 
@@ -60,9 +59,8 @@ def blocks(dtype, inputs=96, outputs=96, first=None, **options):
     made = Bottle2neck(inputs, 64, outputs, downsample=down, first=first is not None, **options)
     block = FusedBottle2neck(randomised(made).requires_grad_(False), False)
     block = block.to(dtype)
-    changed = copy.deepcopy(block)
-    one_pass.use_one_pass(changed)
-    assert isinstance(changed, one_pass.OnePassBottle2neck)
+    changed = cpu.use_one_pass(copy.deepcopy(block))
+    assert isinstance(changed, cpu.OnePassBottle2neck)
     return block, changed
 
 
@@ -177,7 +175,7 @@ def test_compilers_see_the_shapes_that_come_out(dtype):
         ]
         given = x, shortcut[0] if shortcut else None, beside, *lists, changed.geometry
         checks = ["test_schema", "test_faketensor"]
-        torch.library.opcheck(one_pass.one_pass, given, test_utils=checks)
+        torch.library.opcheck(cpu.one_pass, given, test_utils=checks)
 
 
 def test_a_block_with_a_shortcut_of_its_own_takes_no_other():
@@ -207,8 +205,8 @@ def test_several_python_threads_at_once():
 def test_every_plain_block_of_a_trunk_is_exchanged(variant):
     trunk = fuse_blocks(copy.deepcopy(MODELS[variant]()).eval(), overwrite=False, pad_to=1)
     fused = [layer for layer in trunk.modules() if type(layer) is FusedBottle2neck]
-    one_pass.use_one_pass(trunk)
-    changed = [layer for layer in trunk.modules() if type(layer) is one_pass.OnePassBottle2neck]
+    cpu.use_one_pass(trunk)
+    changed = [layer for layer in trunk.modules() if type(layer) is cpu.OnePassBottle2neck]
     assert len(changed) == len(fused) > 0
     assert all(block.downsample is None for block in changed)
 
@@ -220,37 +218,37 @@ def test_blocks_that_the_kernel_does_not_have_stay_as_they_are(monkeypatch):
         {"scale": 1, "base_width": 64},
     ):
         made = Bottle2neck(64, 64, 64, **options).eval()
-        assert not one_pass.fits(FusedBottle2neck(made, False))
+        assert not cpu.fits(FusedBottle2neck(made, False))
     odd = FusedBottle2neck(Bottle2neck(64, 64, 64, base_width=7, scale=3).eval(), False)
-    assert one_pass.fits(odd)
-    assert not one_pass.fits(odd.to(torch.bfloat16))
-    monkeypatch.setattr(native.torch.cpu, "_is_avx512_supported", lambda: False)
-    assert not one_pass.fits(odd.to(torch.float32))
+    assert cpu.fits(odd)
+    assert not cpu.fits(odd.to(torch.bfloat16))
+    monkeypatch.setattr(cpu.torch.cpu, "_is_avx512_supported", lambda: False)
+    assert not cpu.fits(odd.to(torch.float32))
     model = deploy(MODELS["res2net26_14w_4s_half"]().eval(), compile=True)
-    assert not any(isinstance(m, one_pass.OnePassBottle2neck) for m in model.modules())
+    assert not any(isinstance(m, cpu.OnePassBottle2neck) for m in model.modules())
 
 
 def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     (tmp_path / "broken.cpp").write_text("this is no C++")
-    monkeypatch.setattr(native, "SOURCES", tmp_path)
+    monkeypatch.setattr(cpu, "SOURCES", tmp_path)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(RuntimeError, match=r"failed on broken\.cpp"):
-        native.library("broken")
+        cpu.library("broken")
     assert not list((tmp_path / "cache").rglob("*.so"))
 
 
 def test_a_library_is_built_once(monkeypatch, tmp_path):
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 7; }')
-    monkeypatch.setattr(native, "SOURCES", tmp_path / "sources")
+    monkeypatch.setattr(cpu, "SOURCES", tmp_path / "sources")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    assert native.library.__wrapped__("seven").seven() == 7
+    assert cpu.library.__wrapped__("seven").seven() == 7
     calls = []
     run = subprocess.run
     monkeypatch.setattr(
-        native.subprocess, "run", lambda *args, **kw: calls.append(args) or run(*args, **kw)
+        cpu.subprocess, "run", lambda *args, **kw: calls.append(args) or run(*args, **kw)
     )
-    assert native.library.__wrapped__("seven").seven() == 7
+    assert cpu.library.__wrapped__("seven").seven() == 7
     assert len(calls) == 1  # the compiler's version only
     (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 8; }')
-    assert native.library.__wrapped__("seven").seven() == 8
+    assert cpu.library.__wrapped__("seven").seven() == 8

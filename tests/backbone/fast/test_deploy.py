@@ -3,15 +3,18 @@
 import copy
 import pickle
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from backbone import MODELS, deploy, fused, res2net, resnet
-from backbone.deploy import require_compiler
-from backbone.fused import Convolution, PackedConvolution
+from backbone import MODELS, Deployed, deploy, res2net, resnet
+from backbone.fast import layers
+from backbone.fast.blocks import fuse_blocks
+from backbone.fast.deployed import require_compiler
+from backbone.fast.layers import Convolution, PackedConvolution
 
 SMALL = (2, 1, 1, 1)
 FAMILIES = {
@@ -61,12 +64,19 @@ def test_dla_gives_the_same_features(randomise):
         agree(fast(x), trunk(x))
 
 
-@pytest.mark.parametrize("options", [{}, {"portable": True}, {"pad_to": 8}], ids=str)
+def padded(trunk):
+    """As on tensor cores, but for fewer channels."""
+    fast = fuse_blocks(copy.deepcopy(trunk), overwrite=True, pad_to=8)
+    return deploy(fast)
+
+
+@pytest.mark.parametrize("deploy", [deploy, partial(deploy, portable=True), padded])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_gives_the_same_features(randomise, family, options):
+def test_every_family_gives_the_same_features(randomise, family, deploy):
     trunk = randomise(FAMILIES[family]())
-    fast = deploy(trunk, **options)
+    fast = deploy(trunk)
     assert not norms(fast)
+    assert not any(part.training for part in fast.modules())
     with torch.inference_mode():
         # Weights are packed for the first size; they must do for the others as well.
         for size in ((2, 64, 48), (3, 97, 65), (1, 33, 70)):
@@ -100,7 +110,7 @@ def test_a_block_may_overwrite_only_what_is_its_own(randomise):
 def test_bf16_is_near_and_in_bf16(randomise, monkeypatch, kernels):
     """Also on processors for which oneDNN has no kernels in it."""
     if kernels == "none":
-        monkeypatch.setattr(fused, "_ONEDNN", (torch.float32,))
+        monkeypatch.setattr(layers, "_ONEDNN", (torch.float32,))
     trunk = randomise(FAMILIES["res2net"]())
     fast, x = deploy(trunk, precision="bf16"), torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
@@ -160,6 +170,63 @@ def test_another_method_can_be_what_inference_calls():
     agree([lower(x)], [module.embed(x)], 0.05)
 
 
+class Result(NamedTuple):
+    scores: torch.Tensor
+    auxiliary: torch.Tensor | None
+    found: list[dict[str, torch.Tensor]]
+
+
+class Model(nn.Module):
+    """Takes and gives what whole models do."""
+
+    classes = ("a", "b")
+
+    def __init__(self, trunk):
+        super().__init__()
+        self.backbone, self.head = trunk, nn.Conv2d(trunk.channels.c5, 2, 1)
+
+    def forward(self, images, sizes, scale=None, *, offset=0.0):
+        scores = self.head(self.backbone(images).c5) + offset
+        if scale is not None:
+            scores = scores * scale
+        pairs = zip(sizes, scores, strict=True)
+        found = [{"size": size, "score": one.mean()} for size, one in pairs]
+        return Result(scores, None, found)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"precision": "bf16"}, pytest.param({"compile": True}, marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_any_arguments_and_results_pass_through(randomise, options):
+    model = randomise(Model(FAMILIES["res2net"]()))
+    fast = deploy(model, **options)
+    assert isinstance(fast, Deployed)
+    x, sizes = torch.randn(2, 3, 64, 48), torch.tensor([[64, 48], [60, 40]])
+    for given, named in (
+        ((x, sizes), {}),
+        ((x, sizes, 2.0), {}),
+        ((x,), {"sizes": sizes, "offset": 1.0}),
+    ):
+        with torch.inference_mode():
+            found, expected = fast(*given, **named), model(*given, **named)
+        assert type(found) is Result and found.auxiliary is None
+        agree([found.scores.float()], [expected.scores], 0.02)
+        for one, other in zip(found.found, expected.found, strict=True):
+            assert one.keys() == other.keys() and torch.equal(one["size"], other["size"])
+            torch.testing.assert_close(one["score"].float(), other["score"], rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"compile": True}], ids=str)
+def test_what_the_model_knows_is_read_from_the_module_within(options):
+    model = randomised(Model(FAMILIES["res2net"]()))
+    fast = deploy(model, **options)
+    assert type(fast.module) is Model and fast.module.classes == ("a", "b")
+    assert fast.module.backbone.strides == model.backbone.strides
+    assert not fast.training and not norms(fast.module)
+
+
 def test_convolutions_are_packed_unless_it_must_be_portable(randomise):
     trunk = randomise(FAMILIES["resnet"]())
     assert any(isinstance(part, PackedConvolution) for part in deploy(trunk).modules())
@@ -170,8 +237,6 @@ def test_convolutions_are_packed_unless_it_must_be_portable(randomise):
 def test_mistakes_are_named(monkeypatch):
     with pytest.raises(ValueError, match="precision is 'fp16'; allowed: fp32, bf16"):
         deploy(nn.Conv2d(1, 1, 1), precision="fp16")
-    with pytest.raises(ValueError, match="pad_to is 0"):
-        deploy(nn.Conv2d(1, 1, 1), pad_to=0)
 
     def missing():
         from torch._inductor.exc import InvalidCxxCompiler

@@ -1,6 +1,6 @@
 """How fast a Res2Net is, beside timm's and beside ResNet-50, in one process and by turns.
 
-    python -m backbone.benchmark [--job infer|train] [--precision fp32|bf16] [--batch 8] [--json]
+    python -m benchmarks.backbone [--job infer|train] [--precision fp32|bf16] [--batch 8] [--json]
 
 Every row is a mode. "plain" is the network as it comes: torchvision's ResNet-50 and timm's network,
 if timm is installed. "deployed" is `backbone.deploy`, and "compiled" that with compile=True, both
@@ -24,9 +24,9 @@ from pathlib import Path
 
 import torch
 
-from backbone.deploy import require_compiler
-from backbone.timing import INFER, TRAIN, Measured, Setting, measure
+from backbone.fast.deployed import require_compiler
 from backbone.variants import MODELS
+from benchmarks.timing import INFER, TRAIN, Measured, Setting, measure
 
 STRIDE = 32  # of a trunk's last features
 
@@ -88,7 +88,7 @@ def beneath(title: str, numbers: Sequence[float | None], digits: int) -> list[st
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m backbone.benchmark", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.backbone", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("--variant", choices=list(MODELS), default="res2net50_26w_4s", metavar="NAME")

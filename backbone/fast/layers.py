@@ -5,7 +5,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from backbone.fold import chains, fold, hooked
+from backbone.fast.exchange import exchange, hooked, places
+from backbone.fast.fold import FoldedLinear, chains, fold
 
 _NO_SCALARS: list[float | None] = []
 
@@ -25,7 +26,7 @@ class Convolution(nn.Conv2d):
     """A convolution, and after it what is added and the ReLU.
 
     Args:
-        layer: gives its weights away.
+        layer: shares its weights.
         relu: whether a ReLU comes last.
     """
 
@@ -109,7 +110,7 @@ def wants_gradients(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
-def packable(layer: Convolution) -> bool:
+def packable(layer: nn.Conv2d) -> bool:
     """Whether oneDNN has this convolution in one call."""
     return (
         bool(_ONEDNN)
@@ -121,38 +122,37 @@ def packable(layer: Convolution) -> bool:
 
 def fuse_chains(model: nn.Module, entry: str = "forward") -> None:
     """Fold what follows a layer into it, in place, unless either has a second place."""
-    places = [id(child) for parent in model.modules() for child in parent._modules.values()]
+    count = places(model)
+    successors: dict[nn.Module, nn.Module] = {}
     for layer, norm, relu in list(chains(model, entry)):
-        if any(one is not None and places.count(id(one)) != 1 for one in (layer, norm)):
+        if count[layer] != 1 or (norm is not None and count[norm] != 1):
+            continue
+        if layer in successors or norm in successors:  # within a part that has two places itself
             continue
         if norm is not None:
             fold(layer, norm)
-            exchange(model, norm, nn.Identity())
-        if relu is not None and type(layer) is nn.Conv2d and places.count(id(relu)) == 1:
-            exchange(model, layer, Convolution(layer, relu=True))
-            exchange(model, relu, nn.Identity())
+            successors[norm] = nn.Identity()
+            if type(layer) is nn.Linear:
+                successors[layer] = FoldedLinear(layer)
+        if relu is not None and type(layer) is nn.Conv2d and count[relu] == 1:
+            successors[layer] = Convolution(layer, relu=True)
+            successors[relu] = nn.Identity()
+    exchange(model, successors)
 
 
-def replace_convolutions(model: nn.Module, packed: bool = False) -> None:
-    """Make every plain 2-D convolution one of this file, in place; not `packed`, none is packed."""
-    for layer in list(model.modules()):
-        if type(layer) is nn.Conv2d and not hooked(layer):
-            fused = Convolution(layer, relu=False)
-        elif type(layer) in (Convolution, PackedConvolution):
-            assert isinstance(layer, Convolution)
-            fused = layer
-            fused.__class__ = Convolution
-        else:
+def replace_convolutions(model: nn.Module, packed: bool = False) -> nn.Module:
+    """Make every plain 2-D convolution one of this file; not `packed`, none is packed.
+
+    Returns:
+        The model, in place unless it is a convolution itself.
+    """
+    successors: dict[nn.Module, nn.Module] = {}
+    for layer in model.modules():
+        plain = type(layer) is nn.Conv2d and not hooked(layer)
+        if not plain and type(layer) not in (Convolution, PackedConvolution):
             continue
-        if packed and packable(fused):
-            fused.__class__ = PackedConvolution
-        if fused is not layer:
-            exchange(model, layer, fused)
-
-
-def exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put another module in every place of one."""
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if child is old:
-                parent._modules[name] = new
+        assert isinstance(layer, nn.Conv2d)
+        kind = PackedConvolution if packed and packable(layer) else Convolution
+        if type(layer) is not kind:
+            successors[layer] = kind(layer, isinstance(layer, Convolution) and layer.relu)
+    return exchange(model, successors)

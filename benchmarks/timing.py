@@ -1,4 +1,4 @@
-"""Networks in their modes, timed by turns in one process: the inside of `backbone.benchmark`."""
+"""Networks in their modes, timed by turns in one process: the inside of `benchmarks.backbone`."""
 
 import importlib
 import statistics
@@ -14,9 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from backbone.deploy import Deployed, deploy
-from backbone.trunk import Pyramid
-from backbone.variants import MODELS
+from backbone import MODELS, Deployed, Pyramid, deploy
 
 INFER = ("plain", "deployed", "compiled", "onnxruntime")
 TRAIN = ("plain", "channels last", "compiled", "graphs")
@@ -166,11 +164,11 @@ def prepare(
             return None
         net = net.eval().to(memory_format=torch.channels_last)
         kind = setting.device.type
-        compiled = Deployed(net, "forward", setting.precision, True, kind)  # type: ignore[arg-type]
+        compiled = Deployed(net, "forward", setting.precision, True, kind)
         return partial(infer, compiled, pictures)
     if mode == "onnxruntime":
         return onnxruntime_call(net, pictures, folder / f"{column}.onnx")
-    fast = deploy(net, precision=setting.precision, compile=mode == "compiled")  # type: ignore[call-overload]
+    fast = deploy(net, precision=setting.precision, compile=mode == "compiled")
     return partial(infer, fast, pictures)
 
 
@@ -214,7 +212,7 @@ def training(setting: Setting, net: nn.Module, mode: str, pictures: Tensor) -> C
             setting.device.type, torch.bfloat16, enabled=setting.precision == "bf16"
         ):
             features: Tensor = forward(pictures)
-        features.float().square().mean().backward()  # type: ignore[no-untyped-call]
+        features.float().square().mean().backward()
         optimizer.step()
 
     return step
