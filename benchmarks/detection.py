@@ -24,10 +24,9 @@ from torchvision.transforms.v2 import functional as F
 from common.reading import image as pictures
 from common.training.sampling import generator_for
 from tasks.detection.annotations import Annotations
-from tasks.detection.config import DataConfig
-from tasks.detection.data import ScoringSet, TrainSet, read_annotations
+from tasks.detection.config import Config, DataConfig
+from tasks.detection.data import ScoringSet, TrainSet, read
 from tasks.detection.outlines import as_coco
-from tasks.detection.sample import sample_set
 from tasks.detection.transforms import View, draw, fitted
 
 RECIPE = DataConfig(short_sides=(800,), test_short_side=800)
@@ -82,8 +81,8 @@ def drawn(annotations: Annotations, row: int) -> torch.Tensor:
 def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    root = Path(sys.argv[1]) if len(sys.argv) > 1 else sample_set()
-    annotations = read_annotations(root, "train2017", RECIPE)
+    root = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    annotations = read(Config(data=replace(RECIPE, root=root)), "train2017")
     print(annotations.summary())
     with_masks = TrainSet(annotations, RECIPE)
     boxes = TrainSet(annotations, replace(RECIPE, masks=False))

@@ -19,8 +19,8 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image, project
 from backbone import deploy
 from common.sample import backgrounds
 from tasks.detection.batches import pad
-from tasks.detection.config import DataConfig, ModelConfig, ScoringConfig
-from tasks.detection.data import as_tested, read_annotations
+from tasks.detection.config import Config, DataConfig, ModelConfig, ScoringConfig
+from tasks.detection.data import as_tested, read
 from tasks.detection.inference import detect
 from tasks.detection.masks import encode
 from tasks.detection.model import build
@@ -33,7 +33,7 @@ CLASSES = 80
 
 def overlaps(root: Path) -> None:
     """Mean IoU of objects with their 28x28 targets drawn back, by us and by torchvision."""
-    annotations = read_annotations(root, "val2017", DataConfig())
+    annotations = read(Config(data=DataConfig(root=root)), "val2017")
     found: dict[str, list[float]] = {"ours": [], "torchvision's": []}
     for row in range(min(len(annotations), 100)):
         objects, (height, width) = annotations.objects(row), annotations.sizes[row].tolist()

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from tasks.detection.config import DataConfig
-from tasks.detection.data import read_annotations
+from tasks.detection.config import Config, DataConfig
+from tasks.detection.data import read
 from tasks.detection.metrics import Kind, Scorer, Scores, coco_scores
 from tasks.detection.sample import sample_set
 
@@ -85,7 +85,7 @@ def timed(truth: dict, results: list[dict], kind: Kind, scorer: Scorer) -> tuple
 
 
 def given_back(root: Path, split: str) -> None:
-    truth = read_annotations(root, split, DataConfig()).ground_truth()
+    truth = read(Config(data=DataConfig(root=root)), split).ground_truth()
     sizes = {one["id"]: (one["height"], one["width"]) for one in truth["images"]}
     results = []
     for one in truth["annotations"]:

@@ -67,7 +67,7 @@ class BatchedDetector(nn.Module):
         height, width = images.shape[-2:]
         x = self.model.normalize(images)
         x = F.pad(x, (0, _round_up(width) - width, 0, _round_up(height) - height))
-        levels = self.model.levels(x)
+        levels = self.model.levels(self.model.backbone(x))
         detector: nn.Module = self.model.detector
         if isinstance(detector, SingleStage):
             return _filled(_single_stage(detector, levels, x, (height, width), self.test))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -22,11 +23,11 @@ class DataConfig:
     format: Literal["coco", "voc"] = "coco"
     """coco (annotations/instances_SPLIT.json) or voc (Annotations/*.xml, boxes only)."""
     train_split: str = "train2017"
-    """Split that is learnt: train2017 for COCO, trainval for VOC."""
+    """Split that is trained on: train2017 for COCO, trainval for VOC."""
     val_split: str = "val2017"
     """Split that is scored: val2017 for COCO, test for VOC 2007."""
     classes: tuple[str, ...] = ()
-    """Names of the classes that are learnt and scored, label 1 first; none takes all of the set."""
+    """Names of the classes, label 1 first, that are trained on and scored; none takes all."""
     category_ids: tuple[int, ...] = ()
     """Ids of these classes in the annotation file, which a run keeps for its own detections."""
     masks: bool = True
@@ -50,7 +51,7 @@ class DataConfig:
     group_by_aspect: bool = True
     """Each training batch holds only landscape or only portrait pictures, which pads less."""
     keep_empty: bool = False
-    """Learn from pictures without objects too, as negatives."""
+    """Train on pictures without objects too, as negatives."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture or annotation: stop with its name, or skip, count and list it."""
 
@@ -171,19 +172,11 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """Object detection: with no flag at all, a small Mask R-CNN on generated sample data."""
 
     out: Path = Path("runs/detection")
     """Run directory."""
-    resume: bool = False
-    """Continue the run in the run directory."""
-    backbone: str = "res2net26_14w_4s_half"
-    """A name of `python -m backbone.table`."""
-    weights: str | None = None
-    """Initial weights of the backbone: a published name, a file or a run directory."""
-    finetune: Path | None = None
-    """Start from a whole detector of the same classes: a run directory or a checkpoint file."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
@@ -194,10 +187,14 @@ class Config:
     test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
-        if self.weights is not None and self.finetune is not None:
-            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+        super().__post_init__()
         if self.model.masks and not self.data.masks:
             raise UserError(
                 f"--model.detector {self.model.detector} learns masks; say --data.masks true, or "
                 "choose a detector without masks"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredConfig(TrainedFlags, Config):
+    """A run's config together with what decides which of its models is used, and how."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,16 @@ from common.errors import UserError
 from common.reading.annotations import read_picture
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
+from tasks.detection import sample
 from tasks.detection.annotations import Annotations
-from tasks.detection.batches import AspectBatches, collate
+from tasks.detection.batches import AspectBatches
 from tasks.detection.coco import read_coco
-from tasks.detection.config import DataConfig
+from tasks.detection.config import Config, DataConfig
 from tasks.detection.transforms import (
     MEAN_COLOUR,
     Picture,
     Scene,
+    Size,
     View,
     boxes_of,
     draw,
@@ -33,26 +35,26 @@ from tasks.detection.transforms import (
 )
 from tasks.detection.voc import read_voc
 
-__all__ = [
-    "FORMATS", "Annotations", "ScoringSet", "TrainSet", "as_tested", "collate", "order",
-    "read_annotations",
-]  # fmt: skip
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 FORMATS: dict[str, Callable[[Path, str, str], Annotations]] = {"coco": read_coco, "voc": read_voc}
 """Readers (root, split, on_error) by the name of --data.format."""
 
 
-def read_annotations(root: Path, split: str, config: DataConfig) -> Annotations:
-    """Annotations of a split of the data set under a root, with the config's classes.
+def read(config: Config, split: str) -> Annotations:
+    """Annotations of a split of --data.root, or of the generated sample set without one.
+
+    Their classes are those of the config if it names any, in its order.
 
     Raises:
         UserError: files are missing or damaged, a class is unknown, or masks are wanted of objects
             that have a box alone.
     """
-    annotations = FORMATS[config.format](root, split, config.on_error)
-    if config.classes:
-        annotations = annotations.select(config.classes)
-    if config.masks:
+    data = config.data
+    annotations = FORMATS[data.format](data.root or sample.sample_set(), split, data.on_error)
+    if data.classes:
+        annotations = annotations.select(data.classes)
+    if data.masks:
         without = annotations.outlines.missing()
         if len(without):
             raise UserError(
@@ -61,6 +63,28 @@ def read_annotations(root: Path, split: str, config: DataConfig) -> Annotations:
                 "false to use boxes alone"
             )
     return annotations
+
+
+def with_classes(config: AnyConfig, annotations: Annotations) -> AnyConfig:
+    """The config with its classes spelt out: a run says what its labels mean."""
+    ids = tuple(category.id for category in annotations.categories)
+    return replace(config, data=replace(config.data, classes=annotations.classes, category_ids=ids))
+
+
+def with_names(config: AnyConfig) -> AnyConfig:
+    """The config with the names of its classes; a checkpoint from elsewhere does not bring them.
+
+    Raises:
+        UserError: neither --data.classes nor --data.root says them.
+    """
+    if config.data.classes:
+        return config
+    if config.data.root is None:
+        raise UserError(
+            "--data.classes is missing: the checkpoint does not say what its classes are; list "
+            "them, or give the --data.root that it was trained on"
+        )
+    return with_classes(config, read(config, config.data.val_split))
 
 
 class TrainSet:
@@ -77,9 +101,9 @@ class TrainSet:
         self.populated = np.unique(pictures[~annotations.crowd])
         """Rows of the pictures with objects, crowds apart."""
         self.rows = np.arange(len(annotations)) if config.keep_empty else self.populated
-        """Rows of the pictures that are learnt."""
+        """Rows of the pictures that are trained on."""
         if not len(self.populated):
-            raise UserError(f"{annotations.file}: has crowds only, and nothing can be learnt")
+            raise UserError(f"{annotations.file}: has crowds only, and nothing to train on")
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -134,7 +158,7 @@ class TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Whole pictures of a split, with objects or without, for evaluation.
 
-    A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
+    A sample that cannot be read is None when config.on_error is "skip", and reported on stderr.
     """
 
     def __init__(self, annotations: Annotations, config: DataConfig) -> None:
@@ -160,8 +184,13 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
 def as_tested(picture: Picture, config: DataConfig) -> Picture:
     """A picture (H, W, 3) as planes (3, h, w) of the size that is tested."""
     height, width = picture.shape[:2]
-    size = fitted((height, width), config.test_short_side, config.longest_side)
-    return planes(look(picture, View((height, width), size)))
+    return planes(look(picture, View((height, width), tested_size(picture, config))))
+
+
+def tested_size(picture: Picture, config: DataConfig) -> Size:
+    """Height and width in which a picture (H, W, 3) is tested."""
+    height, width = picture.shape[:2]
+    return fitted((height, width), config.test_short_side, config.longest_side)
 
 
 def order(

@@ -8,31 +8,25 @@ run: ``--config tasks/detection/configs/mask_rcnn_resnet50.yaml --checkpoint FIL
 ``python -m tasks.pose.evaluate --data.boxes`` takes.
 """
 
-import dataclasses
 import sys
 from collections.abc import Container
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from backbone import deploy
-from backbone.errors import WeightsError
 from common.commands import command, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
-from tasks.detection import report, sample
+from tasks.detection import report
 from tasks.detection.annotations import Annotations
-from tasks.detection.config import Config
-from tasks.detection.data import ScoringSet, collate, read_annotations
-from tasks.detection.inference import ScoredConfig, coco_results, detect, restore
+from tasks.detection.batches import collate
+from tasks.detection.config import Config, ScoredConfig
+from tasks.detection.data import ScoringSet, read, with_classes
+from tasks.detection.inference import coco_results, detect, open_model
 from tasks.detection.metrics import Kind, Scores, coco_scores
-from tasks.detection.published import from_published
 from tasks.detection.report import Evaluation
-
-AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 KINDS: dict[str, Kind] = {"box": "bbox", "mask": "segm"}
 
@@ -40,34 +34,6 @@ KINDS: dict[str, Kind] = {"box": "bbox", "mask": "segm"}
 def watched_metric(config: Config) -> str:
     """The metric that chooses the best checkpoint."""
     return "mask_AP" if config.model.masks else "box_AP"
-
-
-def read_split(config: Config, split: str) -> Annotations:
-    """Annotations of a split of --data.root, or of the generated sample set without one."""
-    return read_annotations(config.data.root or sample.sample_set(), split, config.data)
-
-
-def with_classes(config: AnyConfig, annotations: Annotations) -> AnyConfig:
-    """The config with its classes spelt out: a run says what its labels mean."""
-    ids = tuple(category.id for category in annotations.categories)
-    data = dataclasses.replace(config.data, classes=annotations.classes, category_ids=ids)
-    return dataclasses.replace(config, data=data)
-
-
-def with_names(config: AnyConfig) -> AnyConfig:
-    """The config with the names of its classes; a checkpoint from elsewhere does not bring them.
-
-    Raises:
-        UserError: neither --data.classes nor --data.root says them.
-    """
-    if config.data.classes:
-        return config
-    if config.data.root is None:
-        raise UserError(
-            "--data.classes is missing: the checkpoint does not say what its classes are; list "
-            "them, or give the --data.root that it was trained on"
-        )
-    return with_classes(config, read_split(config, config.data.val_split))
 
 
 def evaluate(
@@ -131,19 +97,16 @@ def main() -> None:
 
 
 def score(config: ScoredConfig, world: World) -> Evaluation:
-    """Score the config's checkpoint and write everything there is to tell into config.out."""
-    weights = trained.find(config, from_published)
-    annotations = read_split(config, config.data.val_split)
+    """Score the config's checkpoint and write the results into config.out."""
+    annotations = read(config, config.data.val_split)
     config = with_classes(config, annotations)
-    model = restore(config, weights, world.device)
-    fast = deploy(model) if config.deploys else model
-    low = config.precision == "bf16"
-    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = evaluate(fast, annotations, config, world)
+    model = open_model(config, world.device)
+    with model.running():
+        evaluation = evaluate(model.network, annotations, config, world)
     if world.main:
-        report.write(config, evaluation, annotations, model, weights)
+        report.write(config, evaluation, annotations, model)
     return evaluation
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -12,15 +12,15 @@ from tempfile import TemporaryDirectory
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from backbone import WeightsError, deploy
+from backbone import deploy
 from common import outputs
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph, Outputs
 from tasks.detection.batched import BatchedDetector
-from tasks.detection.evaluate import with_names
-from tasks.detection.inference import ScoredConfig, restore
+from tasks.detection.config import ScoredConfig
+from tasks.detection.data import with_names
+from tasks.detection.inference import open_model
 from tasks.detection.model import MEAN, STD, DetectionModel
-from tasks.detection.published import from_published
 from tasks.detection.suppression import TRANSLATIONS
 
 
@@ -36,15 +36,14 @@ def main() -> None:
     export.require_packages()
     outputs.make_folder(target.parent)
     config = with_names(config)
-    weights = trained.find(config, from_published)
-    model = restore(config, weights, torch.device("cpu"))
+    found = open_model(config, torch.device("cpu"))
     # A trained network may find nothing in noise; at any score there is something to compare.
     every = replace(config, test=replace(config.test, score_threshold=0.0))
     with TemporaryDirectory() as folder:
-        checked = export.write(graph(every, model), Path(folder) / target.name, weights)
-    final = graph(config, model)
+        checked = export.write(graph(every, found.model), Path(folder) / target.name, found.weights)
+    final = graph(config, found.model)
     more = {"differences_at_any_score": checked["differences"]}
-    export.save(replace(final, description={**final.description, **more}), target, weights)
+    export.save(replace(final, description={**final.description, **more}), target, found.weights)
 
 
 def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
@@ -103,4 +102,4 @@ def aligned(found: Outputs, expected: Outputs) -> Outputs:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -4,7 +4,9 @@ from torch import nn
 
 from backbone.dla import DLA
 from backbone.trunk import Trunk
+from common.errors import UserError
 from common.layers import FrozenBatchNorm2d, freeze_batchnorm
+from tasks.detection.config import Config
 
 _RESNET = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
 _DLA = (("base_layer", "level0", "level1"), ("level2",), ("level3",), ("level4",), ("level5",))
@@ -23,3 +25,17 @@ def freeze_stages(trunk: Trunk, count: int) -> None:
             else:
                 freeze_batchnorm(part)
                 part.requires_grad_(False)
+
+
+def require_weights(config: Config) -> None:
+    """Refuse to freeze random numbers.
+
+    Raises:
+        UserError: parts of the backbone are frozen, and no weights are given for them.
+    """
+    frozen = config.model.frozen_batchnorm or config.model.frozen_stages > 0
+    if frozen and config.source is None:
+        raise UserError(
+            "--weights is missing: --model.frozen_stages and --model.frozen_batchnorm would keep "
+            "random numbers; give the weights of a trained backbone, or train all of it"
+        )

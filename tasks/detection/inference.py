@@ -1,27 +1,34 @@
-"""From a checkpoint to a model, and from pictures to detections in their own pixels."""
+"""From a run to a predictor, and from a picture to the objects in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import backbone
+from backbone import Pyramid
 from common.commands import trained
-from common.commands.trained import Trained, TrainedFlags
-from common.errors import UserError
-from tasks.detection.config import Config, ScoringConfig
+from common.commands.opened import Opened, opened
+from common.commands.predictor import (
+    Device,
+    Precision,
+    TrunkInput,
+    fingerprint,
+    flags_of,
+    groups,
+    picture_of,
+)
+from common.reading.image import Picture
+from common.training.distributed import choose_device
+from tasks.detection.batches import STRIDE, pad
+from tasks.detection.config import ScoredConfig, ScoringConfig
+from tasks.detection.data import as_tested, tested_size, with_names
+from tasks.detection.draw import Drawn, draw_objects
 from tasks.detection.masks import Size, encode
-from tasks.detection.model import DetectionModel, build, explain
-from tasks.detection.published import from_published
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoredConfig(TrainedFlags, Config):
-    """A run's config together with what decides which of its models is used, and how."""
+from tasks.detection.model import LAYOUT, MEAN, STD, DetectionModel, build
 
 
 class Detections(NamedTuple):
@@ -30,41 +37,163 @@ class Detections(NamedTuple):
     boxes: NDArray[np.float32]
     """(N, 4) left, top, right, bottom in pixels of the picture as it is stored."""
     scores: NDArray[np.float32]
-    """(N,)"""
+    """(N,), 0 to 1, falling."""
     labels: NDArray[np.int64]
     """(N,), from 1 on."""
     masks: list[dict[str, Any]] | None
     """N masks of the whole picture, as COCO's run lengths; None of a detector without masks."""
 
 
-def initialise(model: DetectionModel, config: Config) -> None:
-    """Give a fresh model the weights that --weights or --finetune names, if any.
+class Shown(NamedTuple):
+    """B pictures as the network takes them."""
+
+    images: Tensor
+    """(B, 3, H, W), 0..255, in the config's order of colours; H and W are multiples of 32."""
+    sizes: Tensor
+    """(B, 2), height and width of each picture in there."""
+    originals: Tensor
+    """(B, 2), height and width of each as it is stored."""
+
+
+class Features(NamedTuple):
+    """What the trunk makes of a picture."""
+
+    shown: Shown
+    given: Tensor
+    """(1, 3, H, W), what the trunk was given."""
+    pyramid: Pyramid[Tensor]
+
+
+def open_model(config: ScoredConfig, device: torch.device) -> Opened[DetectionModel]:
+    """The trained model that the config names; the config also names its classes.
 
     Raises:
-        UserError, WeightsError: they cannot be read or do not fit, or random ones would be frozen.
+        UserError: it is missing, damaged or another model.
     """
-    frozen = config.model.frozen_batchnorm or config.model.frozen_stages > 0
-    if frozen and config.weights is None and config.finetune is None:
-        raise UserError(
-            "--weights is missing: --model.frozen_stages and --model.frozen_batchnorm would keep "
-            "random numbers; give the weights of a trained backbone, or learn all of it"
-        )
-    if config.weights is not None:
-        backbone.load(model.backbone, config.weights)
-    if config.finetune is not None:
-        trained.load(model, trained.read("--finetune", config.finetune, from_published), explain)
-
-
-def restore(config: Config, weights: Trained, device: torch.device) -> DetectionModel:
-    """The config's model with a checkpoint's weights, ready for inference.
-
-    Raises:
-        UserError: the weights are of another model.
-    """
+    weights = trained.find(config, LAYOUT.translate)
     model = build(config.backbone, len(config.data.classes), config.model, config.test)
-    trained.load(model, weights, explain)
-    trained.ready(model, device)
-    return model
+    return opened(config, model, weights, LAYOUT.explain, device)
+
+
+class Predictor:
+    """Finds objects in pictures.
+
+        predictor = Predictor.open("runs/detection", flags=("--test.score_threshold", "0.5"))
+        found = predictor(picture)
+        predictor.draw(picture, found)
+
+    Args:
+        model: as `open_model` gives it; it decides the least score of what is found.
+        config: of the run, with the names of its classes.
+    """
+
+    def __init__(self, model: Opened[DetectionModel], config: ScoredConfig) -> None:
+        self.opened, self.config = model, config
+        self.classes = config.data.classes
+        known = len(config.data.category_ids) == len(self.classes)
+        self.ids = config.data.category_ids if known else range(1, len(self.classes) + 1)
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: Device = "auto",
+        precision: Precision = "fp32",
+        compile: bool = False,
+        flags: Sequence[str] = (),
+    ) -> Self:
+        """The predictor of a run; the arguments are those of `tasks.open_run`.
+
+        Raises:
+            UserError: there is no such run, its checkpoint is damaged, or a flag is wrong.
+        """
+        config = flags_of(ScoredConfig, source, checkpoint, device, precision, compile, flags)
+        config = with_names(config)
+        return cls(open_model(config, choose_device(config.engine.device)), config)
+
+    def __call__(self, picture: Picture | Path | str) -> Detections:
+        """The objects of a picture (H, W, 3), uint8 RGB, or of a file.
+
+        Raises:
+            DamagedFile: the file cannot be read.
+        """
+        return self.many([picture])[0]
+
+    def many(self, pictures: Sequence[Picture | Path | str]) -> list[Detections]:
+        """The objects of several pictures.
+
+        Those that the network sees in equal size go through it together.
+        """
+        read = [picture_of(picture) for picture in pictures]
+        sizes = [tested_size(picture, self.config.data) for picture in read]
+        found: dict[int, Detections] = {}
+        for places in groups(sizes, self.config.engine.batch_size):
+            shown = self._batch([read[place] for place in places])
+            with self.opened.running():
+                each = detect(self.opened.network, *shown, self.config.test)
+            found |= dict(zip(places, each, strict=True))
+        return [found[place] for place in range(len(read))]
+
+    def draw(self, picture: Picture, found: Detections) -> Picture:
+        """The picture (H, W, 3) with boxes, masks and names of what was found."""
+        nothing = [None] * len(found.labels)
+        masks: Sequence[dict[str, Any] | None] = nothing if found.masks is None else found.masks
+        drawn = [
+            Drawn(box, label, f"{self.classes[label - 1]} {score:.2f}", mask)
+            for box, label, score, mask in zip(
+                found.boxes.tolist(), found.labels.tolist(), found.scores, masks, strict=True
+            )
+        ]
+        return draw_objects(picture, drawn)
+
+    def describe(self, found: Detections) -> list[dict[str, Any]]:
+        """Each object's class, and what COCO's result form says of it, best first."""
+        return [
+            {"class": self.classes[label - 1], **one}
+            for label, one in zip(found.labels.tolist(), coco_results(found, self.ids), strict=True)
+        ]
+
+    @property
+    def trunk_input(self) -> TrunkInput:
+        """What decides the trunk's features of a picture."""
+        data = self.config.data
+        return TrunkInput(
+            trunk=fingerprint(self.opened.model.backbone),
+            colour=data.colour,
+            mean=MEAN,
+            std=STD,
+            resize=f"short side {data.test_short_side}, long side at most {data.longest_side}; "
+            "OpenCV's area where it shrinks, else bilinear",
+            padding=f"right and below, to multiples of {STRIDE}, with the mean",
+        )
+
+    def features(self, picture: Picture | Path | str) -> Features:
+        """The first half of a call: what the trunk makes of a picture."""
+        shown = self._batch([picture_of(picture)])
+        layers = self.opened.layers
+        with self.opened.running():
+            given = layers.prepare(shown.images, shown.sizes)
+            return Features(shown, given, layers.backbone(given))
+
+    def answer(self, features: Features) -> Detections:
+        """The second half: the objects, from the features of a trunk with the same input."""
+        shown, given, pyramid = features
+        with self.opened.running():
+            found: Any = self.opened.layers.answer(given, pyramid, shown.sizes)
+            return in_originals(found, shown.sizes, shown.originals, self.config.test)[0]
+
+    def _batch(self, pictures: Sequence[Picture]) -> Shown:
+        data, device = self.config.data, self.opened.device
+        rgb = data.colour == "RGB"
+        ordered = [one if rgb else one[:, :, ::-1].copy() for one in pictures]
+        planes = [torch.from_numpy(as_tested(one, data)) for one in ordered]
+        return Shown(
+            pad(planes).to(device),
+            torch.tensor([one.shape[1:] for one in planes], device=device),
+            torch.tensor([one.shape[:2] for one in pictures]),
+        )
 
 
 def detect(
@@ -79,7 +208,13 @@ def detect(
         originals: (B, 2), height and width of each as it is stored.
         test: the threshold of the masks.
     """
-    found: Sequence[dict[str, Tensor]] = model(images, sizes)
+    return in_originals(model(images, sizes), sizes, originals, test)
+
+
+def in_originals(
+    found: Sequence[dict[str, Tensor]], sizes: Tensor, originals: Tensor, test: ScoringConfig
+) -> list[Detections]:
+    """What a model gives of each picture, in pixels of the pictures as they are stored."""
     return [
         _in_original(one, size, (int(original[0]), int(original[1])), test.mask_threshold)
         for one, size, original in zip(found, sizes.cpu(), originals.cpu(), strict=True)

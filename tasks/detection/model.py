@@ -11,13 +11,15 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from backbone.detect import hint
-from backbone.trunk import Trunk
+from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
+from common.commands.trained import Layout
 from common.layers import Normalize, freeze_batchnorm
 from tasks.detection.cascade import cascade_heads
 from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.freeze import freeze_stages
+from tasks.detection.published import from_published
 from tasks.detection.single_stage import FCOS, RETINANET_ANCHORS, RetinaNet
 from tasks.detection.two_stage import Found, Targets, TwoStage, roi_heads, rpn
 
@@ -73,16 +75,26 @@ class DetectionModel(nn.Module):
             Of each picture "boxes" (N, 4) in the same pixels, "scores" (N,) falling, "labels" (N,)
             and, of networks with masks, "masks" (N, 1, 28, 28): probabilities within the box.
         """
-        height, width = images.shape[-2:]
-        x = self.normalize(images) * _inside(sizes, height, width)
-        levels = self.levels(x)
+        x = self.prepare(images, sizes)
+        return self.answer(x, self.backbone(x), sizes, targets)
+
+    def prepare(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """What the trunk is given: normalised pictures (B, 3, H, W), 0 beyond their sizes."""
+        inside = _inside(sizes, images.shape[-2], images.shape[-1])
+        x: Tensor = self.normalize(images) * inside
+        return x
+
+    def answer(
+        self, x: Tensor, pyramid: Pyramid[Tensor], sizes: Tensor, targets: Targets | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """What `forward` gives, of what the trunk was given and its features."""
         shapes = [(int(height), int(width)) for height, width in sizes.tolist()]
-        found: Found = self.detector(ImageList(x, shapes), levels, targets)
+        found: Found = self.detector(ImageList(x, shapes), self.levels(pyramid), targets)
         return found[1] if self.training else found[0]
 
-    def levels(self, x: Tensor) -> dict[str, Tensor]:
-        """The pyramid of normalised pictures (B, 3, H, W), finest level first."""
-        stages = self.backbone(x)[1 + self.first :]
+    def levels(self, pyramid: Pyramid[Tensor]) -> dict[str, Tensor]:
+        """The levels that the detector looks at, finest first, of equal channels."""
+        stages = pyramid[1 + self.first :]
         levels: dict[str, Tensor] = self.neck(
             {str(number): stage for number, stage in enumerate(stages)}
         )
@@ -180,3 +192,7 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
             "trained with"
         )
     return hint(wrong, state)
+
+
+LAYOUT = Layout(from_published, explain)
+"""What is known of checkpoints from elsewhere: those of torchvision."""

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
-from torch import nn
 
 from common import outputs
 from common.commands import card, plot
-from common.commands.trained import Trained
+from common.commands.opened import Opened
 from common.errors import UserError
 from common.reading import image
 from tasks.detection.annotations import Annotations
+from tasks.detection.config import ScoredConfig
 from tasks.detection.draw import Drawn, draw_objects
-from tasks.detection.inference import ScoredConfig
 from tasks.detection.metrics import Scores
+from tasks.detection.model import DetectionModel
 from tasks.detection.outlines import Outline
 from tasks.detection.transforms import Size, View, draw
 
@@ -66,24 +66,21 @@ def write(
     config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
-    model: nn.Module,
-    weights: Trained,
+    model: Opened[DetectionModel],
 ) -> None:
     """Print the tables; write metrics.json, classes.json, detections.json and the pictures."""
     rows = class_rows(evaluation, annotations)
     print(annotations.summary())
     print(score_table(evaluation.scores))
     print(class_table(rows))
-    one = result_card(config, evaluation, annotations, model, weights)
+    one = result_card(config, evaluation, annotations, model)
     print("\n".join(one.table().splitlines()[2:]))  # the scores stand above
-    try:
+    with outputs.written(config.out):
         one.write(config.out / "metrics.json")
         outputs.write_text(config.out / "classes.json", json.dumps(rows, indent=1) + "\n")
         outputs.write_text(config.out / "detections.json", json.dumps(evaluation.results) + "\n")
         (config.out / "pictures").mkdir(exist_ok=True)
         write_sheet(config.out / "pictures" / "detections.jpg", evaluation, annotations)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
     print(f"wrote {config.out}/metrics.json, classes.json, detections.json and pictures/")
 
 
@@ -106,7 +103,6 @@ def _protocol(config: ScoredConfig) -> dict[str, Any]:
         **masks,
         "classes": len(data.classes),
         "class_names": _digest(data.classes),
-        "precision": config.precision,
     }
 
 
@@ -114,12 +110,13 @@ def result_card(
     config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
-    model: nn.Module,
-    weights: Trained,
+    model: Opened[DetectionModel],
 ) -> card.Card:
     """The evaluation with its protocol, data, model and versions."""
     scorer = ("hotcoco",) if config.test.scorer == "hotcoco" else ()
-    return card.Card(
+    return card.of(
+        model,
+        config,
         task="detection",
         metrics=evaluation.metrics,
         protocol=_protocol(config),
@@ -131,13 +128,8 @@ def result_card(
             "objects": int(np.count_nonzero(~annotations.crowd)),
             "fingerprint": annotations.fingerprint,
         },
-        model={
-            **card.describe_model(model, config.backbone, config.weights or config.finetune),
-            "detector": config.model.detector,
-        },
-        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
-        versions=card.versions(("torchvision", "numpy", "opencv-python", "pycocotools", *scorer)),
-        device=card.describe_device(next(model.parameters()).device),
+        packages=("torchvision", "numpy", "opencv-python", "pycocotools", *scorer),
+        model={"detector": config.model.detector},
     )
 
 

@@ -3,21 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError
-from common.commands import command, plot
-from common.commands.config import parse, to_yaml
-from common.commands.trained import finished_run
-from common.training import distributed, optim
-from common.training.checkpoint import RunDirectory
+from common.commands import command, training
+from common.commands.config import parse
+from common.training import distributed
 from common.training.distributed import World
-from common.training.engine import Engine
 from common.training.task import Progress, TrainData
 from tasks.detection import evaluate
 from tasks.detection.annotations import Annotations
-from tasks.detection.config import Config
-from tasks.detection.data import TrainSet, collate, order
-from tasks.detection.inference import ScoredConfig, initialise
-from tasks.detection.model import Batch, build, targets_of
+from tasks.detection.batches import collate
+from tasks.detection.config import Config, ScoredConfig
+from tasks.detection.data import TrainSet, order, read, with_classes
+from tasks.detection.freeze import require_weights
+from tasks.detection.model import LAYOUT, Batch, build, targets_of
 
 
 class DetectionTask:
@@ -41,33 +38,20 @@ class DetectionTask:
 
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
-    training = evaluate.read_split(config, config.data.train_split)
-    config = evaluate.with_classes(config, training)
-    run = RunDirectory(config.out, to_yaml(config))
-    run.check(config.resume)
-    validation = evaluate.read_split(config, config.data.val_split)
-    if world.main:
-        print(f"training on {training.summary()}; scoring on {validation.summary()}")
+    require_weights(config)
+    train_split = read(config, config.data.train_split)
+    config = with_classes(config, train_split)
+    run = training.begin(config)
+    val_split = read(config, config.data.val_split)
+    training.announce(train_split, val_split, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
-    model = build(config.backbone, len(training.classes), config.model, config.test)
-    initialise(model, config)
-    samples, batch_size = TrainSet(training, config.data), config.engine.batch_size
-    in_order = order(samples, batch_size, config.engine.seed)
-    steps = len(samples if in_order is None else in_order(0)) // batch_size
-    engine = Engine(
-        config=config.engine,
-        world=world,
-        run=run,
-        model=model,
-        optimizer=optim.build(model, config.optimizer),
-        schedule=optim.schedule(config.optimizer, steps, config.engine.epochs),
-        task=DetectionTask(config, validation, world),
-        data=TrainData(samples, in_order, config.loader.workers, config.data.on_error, collate),
-    )
-    engine.fit(config.resume)
-    evaluate.score(finished_run(ScoredConfig, config), world)
-    if world.main:
-        plot.curves(run.log, config.out / "curves.png")
+    model = build(config.backbone, len(config.data.classes), config.model, config.test)
+    training.start_from(model, config, LAYOUT)
+    samples = TrainSet(train_split, config.data)
+    in_order = order(samples, config.engine.batch_size, config.engine.seed)
+    data = TrainData(samples, in_order, config.loader.workers, config.data.on_error, collate)
+    training.fit(config, world, run, model, DetectionTask(config, val_split, world), data)
+    evaluate.score(training.finished_run(ScoredConfig, config), world)
 
 
 def main() -> None:
@@ -78,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

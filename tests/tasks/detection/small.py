@@ -1,12 +1,14 @@
 """Small detection data sets, written by hand for the tests."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from tasks.detection.config import DataConfig
+from tasks.detection.config import Config, DataConfig, ModelConfig
+from tasks.detection.data import read
 
 WIDTH, HEIGHT = 160, 120
 PLAIN = DataConfig(
@@ -18,6 +20,12 @@ CATEGORIES = [{"id": 44, "name": "kite"}, {"id": 1, "name": "person"}, {"id": 17
 """Ids with gaps, not in their order: person is label 1, cat 2, kite 3."""
 
 TRIANGLE = [20.0, 30.0, 80.0, 30.0, 50.0, 90.0]
+
+
+def read_split(root, split, data):
+    """Annotations of a split of the data set under a root."""
+    model = ModelConfig(detector="mask_rcnn" if data.masks else "faster_rcnn")
+    return read(Config(data=replace(data, root=root), model=model), split)
 
 
 def square(left=100, top=40, side=30):

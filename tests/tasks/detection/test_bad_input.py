@@ -9,8 +9,9 @@ from PIL import Image
 from common.errors import DamagedFile, UserError
 from common.training.sampling import generator_for
 from tasks.detection.config import DataConfig
-from tasks.detection.data import ScoringSet, TrainSet, read_annotations
+from tasks.detection.data import ScoringSet, TrainSet
 from tests.tasks.detection import small
+from tests.tasks.detection.small import read_split
 
 FILE = "instances_val2017.json"
 
@@ -32,7 +33,7 @@ def refused(read, *words, kind=UserError):
 
 
 def read(root, split="val2017", **changes):
-    return read_annotations(root, split, replace(small.PLAIN, **changes))
+    return read_split(root, split, replace(small.PLAIN, **changes))
 
 
 def with_entry(root, **changes):
@@ -216,7 +217,7 @@ def test_missing_pictures(root):
     missing.unlink()
     refused(lambda: read(root), FILE, "names 3 pictures, 1 of them are missing", missing)
     config = replace(small.PLAIN, on_error="skip")
-    found = read_annotations(root, "val2017", config)
+    found = read_split(root, "val2017", config)
     assert ScoringSet(found, config)[2] is None
     assert ScoringSet(found, config)[1] is not None
 
@@ -246,7 +247,7 @@ def test_a_picture_that_was_turned_or_scaled(root):
 def test_a_damaged_picture_to_paste_from_is_named(root):
     path = small.write(root) / "images" / "val2017" / "000000000008.jpg"
     config = replace(small.PLAIN, copy_paste_probability=1.0)
-    dataset = TrainSet(read_annotations(root, "val2017", config), config)
+    dataset = TrainSet(read_split(root, "val2017", config), config)
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(DamagedFile, match=str(path)):
         for epoch in range(20):

@@ -15,9 +15,10 @@ from common.reading.image import read
 from common.training import sampling
 from common.training.sampling import Batches, Counted, generator_for
 from tasks.detection.batches import AspectBatches, collate, pad
-from tasks.detection.data import ScoringSet, TrainSet, as_tested, order, read_annotations
+from tasks.detection.data import ScoringSet, TrainSet, as_tested, order
 from tasks.detection.outlines import decode, encode
 from tests.tasks.detection import small
+from tests.tasks.detection.small import read_split
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def root(tmp_path):
 
 def train_set(root, **changes):
     config = replace(small.PLAIN, **changes)
-    return TrainSet(read_annotations(root, "val2017", config), config)
+    return TrainSet(read_split(root, "val2017", config), config)
 
 
 def sample_of(dataset, index=0, epoch=0):
@@ -135,8 +136,8 @@ def test_masks_are_refused_where_there_are_none(root):
     coco["annotations"][2]["segmentation"] = []
     small.annotate(root, coco)
     with pytest.raises(UserError, match=r"1 of 4 objects have no 'segmentation', first annotation"):
-        read_annotations(root, "val2017", small.PLAIN)
-    assert len(read_annotations(root, "val2017", replace(small.PLAIN, masks=False))) == 3
+        read_split(root, "val2017", small.PLAIN)
+    assert len(read_split(root, "val2017", replace(small.PLAIN, masks=False))) == 3
 
 
 def test_chosen_classes(root):
@@ -147,7 +148,7 @@ def test_chosen_classes(root):
 
 def test_whole_pictures_for_evaluation(root):
     config = replace(small.PLAIN, test_short_side=60)
-    dataset = ScoringSet(read_annotations(root, "val2017", config), config)
+    dataset = ScoringSet(read_split(root, "val2017", config), config)
     assert len(dataset) == 3, "pictures without objects are scored too"
     sample = dataset[2]
     assert sample["image"].shape == (3, 60, 80)
@@ -184,7 +185,7 @@ def test_a_batch_is_padded_with_zeros_to_multiples_of_the_stride():
 
 
 def test_a_batch_for_evaluation(root):
-    dataset = ScoringSet(read_annotations(root, "val2017", small.PLAIN), small.PLAIN)
+    dataset = ScoringSet(read_split(root, "val2017", small.PLAIN), small.PLAIN)
     batch = collate([dataset[0], dataset[1]])
     assert set(batch) == {"image", "size", "image_id", "original_size"}
     assert batch["original_size"].tolist() == [[120, 160]] * 2
@@ -278,6 +279,6 @@ def test_reading_coco_is_quick(root):
     text = json.dumps(coco)
     small.annotate(root, text)
     start = time.process_time()
-    annotations = read_annotations(root, "val2017", replace(small.PLAIN, on_error="skip"))
+    annotations = read_split(root, "val2017", replace(small.PLAIN, on_error="skip"))
     assert time.process_time() - start < 6  # 0.8 s on an idle core.
     assert len(annotations.ids) == 20_000

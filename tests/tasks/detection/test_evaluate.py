@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.training.distributed import World
 from tasks.detection import evaluate
 from tasks.detection.config import ModelConfig
+from tasks.detection.data import read
 from tasks.detection.inference import Detections, coco_results
 from tasks.pose.data import read_boxes
 from tests.tasks.detection import oracle, runs, small
@@ -43,7 +44,7 @@ def refusal(monkeypatch, *words):
 
 def outcome(root, mistake=None, **changes):
     config = runs.tiny_config(root, **changes)
-    annotations = evaluate.read_split(config, "val2017")
+    annotations = read(config, "val2017")
     model = runs.Knows(annotations, mistake).eval()
     return evaluate.evaluate(model, annotations, config, WORLD)
 

@@ -8,6 +8,7 @@ import pytest
 
 from common.training.distributed import World
 from tasks.detection import evaluate as detection
+from tasks.detection.data import read
 from tasks.pose import evaluate as pose
 from tasks.pose.config import ScoringConfig
 from tests.tasks.detection import runs
@@ -36,7 +37,7 @@ def detect(root, file, classes, mistake=None):
     """Write what a detector that knows the answers finds, as the command writes it."""
     ids = tuple({"person": 1, "cat": 17}[name] for name in classes)
     config = runs.tiny_config(root, data={"classes": classes, "category_ids": ids})
-    annotations = detection.read_split(config, "val2017")
+    annotations = read(config, "val2017")
     model = runs.Knows(annotations, mistake).eval()
     found = detection.evaluate(model, annotations, config, WORLD)
     file.write_text(json.dumps(found.results) + "\n")

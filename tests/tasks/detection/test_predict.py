@@ -88,6 +88,18 @@ def test_persons_are_boxes_for_pose(run, pictures, tmp_path, monkeypatch):
     assert sum(len(found) for found in boxes.values()) == len(entries) > 0
 
 
+def test_going_on_leaves_what_is_finished(run, pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run_command(monkeypatch, "--run", run, pictures, "--out", out)
+    before = (out / "a.jpg").stat().st_mtime_ns
+    small.picture(7).save(pictures / "c.png")
+    run_command(monkeypatch, "--run", run, pictures, "--out", out, "--resume")
+    assert (out / "a.jpg").stat().st_mtime_ns == before
+    assert (out / "progress.jsonl").exists()
+    entries = json.loads((out / "detections.json").read_text())
+    assert list(dict.fromkeys(one["file_name"] for one in entries)) == ["a.png", "b.jpg", "c.png"]
+
+
 def write_video(path):
     path.parent.mkdir(exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (160, 120))

@@ -12,9 +12,10 @@ from common.sample.scenery import gather
 from tasks.detection import sample
 from tasks.detection.coco import read_coco
 from tasks.detection.config import DataConfig
-from tasks.detection.data import ScoringSet, TrainSet, read_annotations
+from tasks.detection.data import ScoringSet, TrainSet
 from tasks.detection.outlines import decode, encode, parse
 from tasks.detection.sample import THINGS, Laid, __main__, annotate, outline, scene
+from tests.tasks.detection.small import read_split
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_layout(root):
 def test_the_loader_reads_it_without_complaint(root):
     config = DataConfig(root=root)
     for split in ("train2017", "val2017"):
-        annotations = read_annotations(root, split, config)
+        annotations = read_split(root, split, config)
         assert not annotations.dropped
         dataset, whole = TrainSet(annotations, config), ScoringSet(annotations, config)
         for index in range(8):

@@ -70,6 +70,12 @@ def test_a_run_directory_holds_all_that_it_promises(trained):
     assert "samples_per_second" in first
 
 
+def test_the_first_losses_are_the_stored_ones(trained):
+    """A refactor that moves these numbers changes what users train: it must say why."""
+    golden = [5.119, 4.359, 4.316]
+    assert logged(trained, "loss")[: len(golden)] == pytest.approx(golden, rel=0.02)
+
+
 def test_a_run_is_never_overwritten_and_can_go_on(monkeypatch, data_root, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     with pytest.raises(UserError, match="--resume"):
