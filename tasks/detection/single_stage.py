@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxCoder, BoxLinearCoder, Matcher
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.retinanet import RetinaNetHead
@@ -18,7 +17,7 @@ from torchvision.ops import boxes as box_ops
 
 from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.loss import UNMATCHED, fcos_matches
-from tasks.detection.two_stage import RATIOS, Features, Found, Targets
+from tasks.detection.two_stage import RATIOS, Anchors, Features, Found, Targets
 
 Outputs = dict[str, Tensor]
 
@@ -39,7 +38,7 @@ class SingleStage(nn.Module):
     """
 
     def __init__(
-        self, head: RetinaNetHead | FCOSHead, anchors: AnchorGenerator, test: ScoringConfig
+        self, head: RetinaNetHead | FCOSHead, anchors: Anchors, test: ScoringConfig
     ) -> None:
         super().__init__()
         self.head = head
@@ -119,7 +118,7 @@ class RetinaNet(SingleStage):
     ) -> None:
         sides = [model.anchor_size * 2**level for level in range(5)]
         sizes = tuple((side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in sides)
-        anchors = AnchorGenerator(sizes, (RATIOS,) * len(sizes))
+        anchors = Anchors(sizes, (RATIOS,) * len(sizes))
         super().__init__(RetinaNetHead(channels, RETINANET_ANCHORS, classes), anchors, test)
         self.matcher = Matcher(0.5, 0.4, allow_low_quality_matches=True)
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
@@ -147,7 +146,7 @@ class FCOS(SingleStage):
     def __init__(
         self, channels: int, strides: Sequence[int], classes: int, test: ScoringConfig
     ) -> None:
-        anchors = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
+        anchors = Anchors(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
         super().__init__(FCOSHead(channels, 1, classes), anchors, test)
         self.coder = BoxLinearCoder(normalize_by_size=True)
 

@@ -8,6 +8,7 @@ are torchvision's; its parameter names are kept.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -57,7 +58,19 @@ class TwoStage(nn.Module):
         return found, {**terms, **more}
 
 
-class ProposalHead(RPNHead):  # type: ignore[misc]  # torchvision has no types
+class Anchors(AnchorGenerator):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's anchors, always in full precision.
+
+    It makes them in that of the features; in bfloat16 they would be up to 7 pixels off in a picture
+    of 1333.
+    """
+
+    def set_cell_anchors(self, _: torch.dtype, device: torch.device) -> None:
+        """Put the shapes where the features are."""
+        super().set_cell_anchors(torch.float32, device)
+
+
+class ProposalHead(RPNHead):  # type: ignore[misc]
     """torchvision's head with outputs in full precision: boxes are computed from them."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -96,7 +109,7 @@ def rpn(channels: int, model: ModelConfig) -> RegionProposalNetwork:
     training, testing = model.proposals
     numbers = {"training": training, "testing": testing}
     return RegionProposalNetwork(
-        AnchorGenerator(sizes, (RATIOS,) * len(sizes)),
+        Anchors(sizes, (RATIOS,) * len(sizes)),
         ProposalHead(channels, len(RATIOS)),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,

@@ -13,6 +13,7 @@ from tasks import open_run
 from tasks.detection import predict
 from tasks.detection.config import ScoredConfig, ScoringConfig
 from tasks.detection.inference import Predictor
+from tasks.detection.two_stage import Anchors
 from tests.tasks.detection import runs, small
 from tests.tasks.detection.test_export import detector
 
@@ -87,3 +88,11 @@ def test_low_precision_finds_nearly_the_same(run, deploy):
         assert other.boxes.dtype == other.scores.dtype == np.float32
         assert abs(len(one.scores) - len(other.scores)) <= 1 + 0.1 * len(one.scores)
         assert other.scores.max() == pytest.approx(one.scores.max(), abs=0.02)
+
+
+def test_anchors_do_not_take_the_precision_of_the_features():
+    anchors = Anchors(((32,),), ((0.5, 1.0, 2.0),))
+    anchors.set_cell_anchors(torch.bfloat16, CPU)
+    (found,) = anchors.grid_anchors([(1, 336)], [(4, 4)])
+    assert found.dtype == torch.float32
+    assert found[-2].tolist() == [1324, -16, 1356, 16]
