@@ -88,8 +88,7 @@ class DetectionModel(nn.Module):
         self, x: Tensor, pyramid: Pyramid[Tensor], sizes: Tensor, targets: Targets | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """What `forward` gives, of what the trunk was given and its features."""
-        shapes = [(int(height), int(width)) for height, width in sizes.tolist()]
-        found: Found = self.detector(ImageList(x, shapes), self.levels(pyramid), targets)
+        found: Found = self._found(x, self.levels(pyramid), sizes, targets)
         return found[1] if self.training else found[0]
 
     def levels(self, pyramid: Pyramid[Tensor]) -> dict[str, Tensor]:
@@ -99,6 +98,15 @@ class DetectionModel(nn.Module):
             {str(number): stage for number, stage in enumerate(stages)}
         )
         return levels
+
+    # Sizes in here depend on what a picture shows: each would be compiled anew.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _found(
+        self, x: Tensor, levels: dict[str, Tensor], sizes: Tensor, targets: Targets | None
+    ) -> Found:
+        shapes = [(int(height), int(width)) for height, width in sizes.tolist()]
+        found: Found = self.detector(ImageList(x, shapes), levels, targets)
+        return found
 
 
 def targets_of(batch: Batch, masks: bool) -> list[dict[str, Tensor]]:
