@@ -61,7 +61,7 @@ def export(source: str | Path, target: Path) -> str:
 
 
 def run_facts(file: Path) -> dict[str, object]:
-    """What a checkpoint of this project knows beside its weights; nothing for other files.
+    """What a checkpoint of this project knows besides its weights; nothing for other files.
 
     `epochs` trained, the `metrics` of that moment where it is a best checkpoint, and the
     `initial_weights`, from which published ones bring their licence along.

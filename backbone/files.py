@@ -50,7 +50,9 @@ def whole(path: Path) -> dict[str, Tensor]:
     ]
     if wrong or not state:
         found = (
-            f"its entry {wrong[0]!r} is no named tensor" if wrong else f"a {type(content).__name__}"
+            f"its entry {wrong[0]!r} is not a named tensor"
+            if wrong
+            else f"a {type(content).__name__}"
         )
         raise WeightsError(
             f"{path}: holds no state dict ({found}); needed: a dict from names to tensors, bare or "
@@ -62,7 +64,7 @@ def whole(path: Path) -> dict[str, Tensor]:
 
 
 def contents(path: Path) -> Any:
-    """Read all that is in a file: mostly a dict of tensors, or of a state dict and what is beside.
+    """Read all that is in a file: mostly a dict of tensors, or of a state dict and other entries.
 
     Raises:
         WeightsError: no such file, cut short, no checkpoint, or it would run code.
@@ -104,7 +106,7 @@ def _pickle(path: Path) -> Any:
     try:
         if start == ZIP:
             _require_checksums(path)
-        # Training scripts of torchvision and timm keep their flags beside the weights.
+        # Training scripts of torchvision and timm keep their flags with the weights.
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # cut at the wrong byte, a pickle fails in a dozen different ways

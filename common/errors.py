@@ -1,4 +1,4 @@
-"""Errors that are told to the user in one line."""
+"""Errors that are reported to the user in one line."""
 
 
 class UserError(ValueError):

@@ -121,7 +121,7 @@ def written(out: Path) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8; names of files that are not come out as they are on disk.
 
-    It is there whole or, as on a full disk, as it was before.
+    Atomic: where it fails, as on a full disk, the old file stays.
 
     Raises:
         UserError: it cannot be written.

@@ -19,7 +19,7 @@ def run(main: Callable[[], None], *_: type[Exception]) -> None:
     """Call a command's main function; a user's mistake becomes one line and exit status 2.
 
     So does a file or folder that the system refuses, wherever that shows. Ctrl-C, and a reader of
-    the output that goes away, end a command without a word, with the status of shells.
+    the output that goes away, end a command without a message, with the status of shells.
 
     """
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -212,7 +212,7 @@ def _require_values(kind: type, namespace: jsonargparse.Namespace, prefix: str =
 
 
 def _flag_bare(words: list[str], field: str, hint: Any) -> list[str]:
-    """Turn the words that are no flag and no flag's value into the flag of `field`."""
+    """Turn the words that are neither a flag nor a flag's value into the flag of `field`."""
     bare: list[str] = []
     flags: list[str] = []
     stream = iter(words)
@@ -263,7 +263,7 @@ def _one_line(message: str) -> str:
     message = re.sub(r'^Parser key "(.+?)": ', r"--\1: ", message)
     message = re.sub(r"<class '(\w+)'>|typing\.", r"\1", message)
     message = re.sub(
-        r"Expected a tuple\. Got value: (\w\S*)$", r"\1 is no list; write '[\1]'", message
+        r"Expected a tuple\. Got value: (\w\S*)$", r"\1 is not a list; write '[\1]'", message
     )
     return re.sub(r"^Group '(.+?)' does not accept option '(.+?)'", r"unknown key \1.\2", message)
 

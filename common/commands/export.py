@@ -40,7 +40,7 @@ class ExportFlags(TrainedFlags):
         """The one file that is written.
 
         Raises:
-            UserError: none or several are named, or it is no .onnx; or bf16 or a model that is
+            UserError: none or several are named, or it is not an .onnx; or bf16 or a model that is
                 not deployed was asked for.
         """
         if len(self.file) != 1 or self.file[0].suffix != ".onnx":
@@ -131,7 +131,7 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
 
 
 def _require_card(path: Path) -> None:
-    """Raise UserError if what the card would replace is no card of an export."""
+    """Raise UserError if what the card would replace is not a card of an export."""
     if not path.exists():
         return
     try:
@@ -140,7 +140,7 @@ def _require_card(path: Path) -> None:
         content = None
     if not isinstance(content, dict) or "largest_difference" not in content:
         raise UserError(
-            f"{path}: is there already and no card of an export, which would take its place; "
+            f"{path}: is there already and is not a card of an export, which would take its place; "
             "choose another name for the .onnx file"
         )
 
@@ -242,7 +242,7 @@ def pictures(*sizes: tuple[int, int]) -> list[Tensor]:
 
 
 def save(graph: Graph, target: Path, weights: Trained) -> None:
-    """Write the file and its card, and tell."""
+    """Write the file and its card, and print what was checked."""
     content = write(graph, target, weights)
     shapes = ", ".join(content["differences"])
     print(f"wrote {target} and {target.with_suffix('.json').name}; checked at {shapes}")

@@ -71,7 +71,7 @@ class Done(NamedTuple):
     left_out: dict[str, int]
     """Inputs that could not be read, by kind."""
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Print how many inputs could not be read, if any."""
         for kind, count in self.left_out.items():
             if count:

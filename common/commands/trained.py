@@ -141,7 +141,7 @@ def find(flags: TrainedFlags, translate: Translate) -> Trained:
 
 
 def read(flag: str, source: str | Path, translate: Translate) -> Trained:
-    """Read a checkpoint of this project or a foreign one, told apart by its content.
+    """Read a checkpoint of this project or a foreign one, recognised by its content.
 
     Args:
         flag: that names the source, for messages.
@@ -184,7 +184,7 @@ def read(flag: str, source: str | Path, translate: Translate) -> Trained:
 def _tensors(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         checkpoint.require_checksums(path)
-    # Training scripts of torchvision and timm keep their flags beside the weights.
+    # Training scripts of torchvision and timm keep their flags with the weights.
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)
 

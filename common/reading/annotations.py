@@ -107,5 +107,5 @@ def read_picture(path: Path, height: int, width: int, file: Path, colour: Colour
 
 def left_out(reasons: dict[str, int]) -> str:
     """What a summary says of the entries that are not used, by reason; "" if all are."""
-    told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
-    return f" (left out: {told})" if told else ""
+    named = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+    return f" (left out: {named})" if named else ""

@@ -28,7 +28,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END_OF_PICTURE = 0xD9
 _START_OF_SCAN = 0xDA
 
-# The names say grey, but beside a colour flag these bits mean the reduction alone.
+# The names say grey, but together with a colour flag these bits mean the reduction alone.
 _REDUCED: dict[Reduction, int] = {
     1: 0,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -109,7 +109,7 @@ def planes(image: Picture) -> Picture:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file name is a picture's; hidden ones, as macOS leaves beside each, are not."""
+    """Whether a file name is a picture's; hidden ones, as macOS leaves next to each, are not."""
     return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 

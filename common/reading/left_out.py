@@ -1,4 +1,4 @@
-"""Files that cannot be read: the first one ends a command, or each is told and left out."""
+"""Files that cannot be read: the first one ends a command, or each is reported and left out."""
 
 import sys
 from types import TracebackType
@@ -20,8 +20,8 @@ class LeftOut:
     `count` is how many were left out, `kept` how many were not.
 
     Args:
-        on_error: "skip" tells of a DamagedFile on stderr and goes on behind the block; "stop" lets
-            it rise.
+        on_error: "skip" reports a DamagedFile on stderr and goes on after the block; "stop" lets it
+            rise.
     """
 
     def __init__(self, on_error: OnError) -> None:
@@ -44,7 +44,7 @@ class LeftOut:
         print(f"skipped: {error}", file=sys.stderr, flush=True)
         return True
 
-    def tell(self, kind: str) -> None:
+    def report(self, kind: str) -> None:
         """Print how many were left out, if any were; kind says what they are, such as pictures."""
         if self.count:
             print(f"{self.count} {kind} could not be read and were left out")

@@ -19,7 +19,7 @@ class Pair(NamedTuple):
 
 
 def from_folders(images: Path, labels: Path) -> list[Pair]:
-    """Pairs of equal stems in two folders, sorted by name; files that are no pictures do not count.
+    """Pairs of equal stems in two folders, sorted by name; other files do not count.
 
     Raises:
         UserError: a folder is missing or empty, a picture has no label, or two files have one stem.

@@ -73,7 +73,7 @@ def lay(picture: Picture, thing: Painted, place: NDArray[np.float64]) -> NDArray
 def backdrop(scenery: Scenery, width: int, height: int, generator: np.random.Generator) -> Picture:
     """A random part of a photograph, mirrored or not, in other colours and under coloured clouds.
 
-    A handful of photographs would otherwise be learnt by heart.
+    A handful of photographs would otherwise be memorised.
     """
     photograph = scenery.photographs[generator.integers(len(scenery.photographs))]
     rows = min(photograph.shape[0], photograph.shape[1] * height / width)

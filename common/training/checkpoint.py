@@ -37,7 +37,7 @@ FAULTS = (
     pickle.UnpicklingError, zipfile.BadZipFile, struct.error, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 
-# What may change between the parts of one run: none of it changes what is learnt per sample.
+# What may change between the parts of one run: none of it changes what a sample teaches.
 _FREE = ("engine.epochs", "engine.log_every", "engine.device", "loader.workers", "out", "resume")
 
 
@@ -80,7 +80,7 @@ def read(path: Path) -> dict[str, Any]:
     """Read a checkpoint that `save` wrote, onto the CPU; no code in the file is run.
 
     Raises:
-        UserError: there is no such file, it is cut short or damaged, or it is no checkpoint.
+        UserError: there is no such file, it is cut short or damaged, or it is not a checkpoint.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
@@ -114,7 +114,7 @@ def require_checksums(path: Path) -> None:
 
     Raises:
         ValueError: one is wrong: torch.load would return a damaged weight.
-        zipfile.BadZipFile: the file is no archive.
+        zipfile.BadZipFile: the file is not an archive.
     """
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
@@ -173,7 +173,7 @@ class RunDirectory:
 
     @property
     def log(self) -> Path:
-        """One JSON object a line: a line for each log step and each evaluation."""
+        """One JSON object per line: a line for each log step and each evaluation."""
         return self.path / "log.jsonl"
 
     @property
@@ -252,18 +252,18 @@ class RunDirectory:
             samples: training samples that there are now.
 
         Raises:
-            UserError: lists each setting that differs, or the numbers; or it is no last.pt.
+            UserError: lists each setting that differs, or the numbers; or it is not a last.pt.
         """
         if "optimizer" not in payload:
             raise UserError(
                 f"{self.last}: holds no optimizer, as the best.pt of a run, and cannot be resumed; "
                 f"start another --out with --finetune {self.last}"
             )
-        learnt = payload.get("samples")  # checkpoints of old do not say
+        trained = payload.get("samples")  # checkpoints of old do not say
         changed = differences(payload["config"], self.config_text)
-        if not changed and learnt not in (None, samples):
+        if not changed and trained not in (None, samples):
             raise UserError(
-                f"--resume {self.path}: the run began with {learnt:,} training samples, now there "
+                f"--resume {self.path}: the run began with {trained:,} training samples, now there "
                 f"are {samples:,}; give it those again, or start another --out with --finetune "
                 f"{self.path}"
             )

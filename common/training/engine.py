@@ -1,7 +1,7 @@
 """The one training loop of all tasks.
 
 Read it from `Engine.fit` downwards. What makes it exact: all randomness is counted (`sampling`), a
-checkpoint is taken between two steps and holds four numbers of progress beside the weights and the
+checkpoint is taken between two steps and holds four numbers of progress besides the weights and the
 optimizer's state, and evaluation belongs to its epoch. So a run that is killed at any moment and
 resumed ends with the weights of one that was not: on the CPU, and with `deterministic` on a GPU,
 whose fastest kernels otherwise vary as much between two whole runs.

@@ -150,7 +150,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path]) -> None:
             entries.append(_entry(names[path], targets[path], answers, models))
     outputs.write_text(config.out / "predictions.json", json.dumps(entries, indent=1))
     print(f"{len(entries)} pictures, drawn in {config.out}, listed in its predictions.json")
-    left_out.tell("pictures")
+    left_out.report("pictures")
 
 
 def _open(config: PredictConfig, device: torch.device) -> list[Opened]:

@@ -103,7 +103,7 @@ def predict(config: PredictConfig, world: World) -> None:
             f"drew the objects of {done.pictures} pictures and {done.videos} videos in "
             f"{config.out}; detections.json lists {len(done.entries)}"
         )
-        done.tell()
+        done.report()
 
 
 def generate(folder: Path, count: int) -> list[Path]:

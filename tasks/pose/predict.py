@@ -188,7 +188,7 @@ def predict(config: PredictConfig, pictures: Sequence[Path], boxes: Boxes | None
     print(f"{len(people)} people in {left_out.kept} pictures, drawn in {config.out}")
     if without:
         print(f"{without} of the pictures have no box and are shown as they are")
-    left_out.tell("pictures")
+    left_out.report("pictures")
 
 
 def _boxes_of(

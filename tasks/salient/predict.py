@@ -146,8 +146,8 @@ def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Pa
     parts = [f"{left_pictures.kept} pictures"] if pictures else []
     parts += [f"{left_videos.kept} videos ({frames} frames)"] if videos else []
     print(f"{' and '.join(parts)} in {config.out}")
-    left_pictures.tell("pictures")
-    left_videos.tell("videos")
+    left_pictures.report("pictures")
+    left_videos.report("videos")
 
 
 def _picture(

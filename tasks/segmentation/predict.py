@@ -106,7 +106,7 @@ def predict(config: PredictConfig, world: World) -> None:
         )
     if world.main:
         print(f"segmented {done.pictures} pictures and {done.videos} videos in {config.out}")
-        done.tell()
+        done.report()
 
 
 def generate(folder: Path, count: int) -> list[Path]:

@@ -118,7 +118,7 @@ def test_a_single_bare_word():
     ("words", "message"),
     [
         (["--inner.epoch", "5"], "--inner.epoch"),
-        (["--milestones", "3"], "--milestones: 3 is no list; write '[3]'"),
+        (["--milestones", "3"], "--milestones: 3 is not a list; write '[3]'"),
         (["--inner.epochs", "many"], "--inner.epochs: Expected a int. Got value: many"),
         (["--inner.epochs", "0"], "--inner.epochs is 0; it must be 1 or more"),
         (["--inner.precision", "fp16"], "--inner.precision"),

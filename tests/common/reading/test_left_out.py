@@ -12,7 +12,7 @@ def test_damaged_files_are_told_counted_and_left_out(capsys):
             if name != "b.png":
                 raise DamagedFile(f"{name}: is cut short")
             read.append(name)
-    left_out.tell("pictures")
+    left_out.report("pictures")
     assert read == ["b.png"]
     assert (left_out.count, left_out.kept) == (2, 1)
     printed = capsys.readouterr()
@@ -24,7 +24,7 @@ def test_nothing_is_said_where_nothing_is_left_out(capsys):
     left_out = LeftOut("skip")
     with left_out:
         pass
-    left_out.tell("pictures")
+    left_out.report("pictures")
     assert capsys.readouterr().out == ""
 
 
