@@ -96,7 +96,12 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
 
 
 def score_file(file: Path, config: EvaluateConfig) -> dict[str, float]:
-    """Score a file of scores; prints, and writes metrics.json and pictures into config.out."""
+    """Score a file of scores; prints, and writes metrics.json and pictures into config.out.
+
+    Raises:
+        UserError: the file cannot be read, or a run is kept in config.out.
+    """
+    trained.require_no_other_run(config.out, None)
     scores, target = read_scores(file, config.labels)
     metrics = verification_scores(scores, target)
     if config.calibration_scores is not None:

@@ -268,6 +268,21 @@ def test_a_score_file_needs_no_model(tmp_path, monkeypatch, capsys):
     )
 
 
+def test_scores_of_a_file_do_not_replace_those_of_a_run(tmp_path, monkeypatch):
+    """The default folder, runs/speaker of speaker.txt, may be that of a run."""
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "speaker")
+    kept = tmp_path / "runs" / "speaker" / "metrics.json"
+    kept.write_text("the run's")
+    Path("speaker.txt").write_text("a b 0.9 target\na c 0.4 nontarget\n")
+    message = "--out runs/speaker: a run is kept there"
+    assert message in refusal(monkeypatch, "--scores", "speaker.txt")
+    assert message in refusal(monkeypatch, "--scores", "speaker.txt", "--out", "runs/speaker")
+    assert kept.read_text() == "the run's"
+    run_command(monkeypatch, "--scores", "speaker.txt", "--out", "runs/mine")
+    assert Path("runs/mine/metrics.json").is_file()
+
+
 def test_det_curve_of_easy_and_hard_scores(tmp_path):
     generator = np.random.default_rng(0)
     curves = {}
