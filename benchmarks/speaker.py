@@ -93,7 +93,7 @@ def real_time_factors(precision: str) -> None:
     for name, (backbone, config) in MODELS.items():
         model = build(backbone, config, None).eval().to(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low):
-            spent = seconds(lambda model=model: model.embed(wave))
+            spent = seconds(lambda model=model: model(wave))
         print(f"  {name:23} {spent / duration:8.5f}   {duration / spent:6.1f} times real")
 
 

@@ -50,7 +50,6 @@ CASES = {
             config_of("speaker").backbone, config_of("speaker").model, None
         ),
         (2, 8000),
-        entry="embed",
     ),
     "classification": Case(
         lambda: model_of("classification").build(SLIM, 5, config_of("classification").model),

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,6 @@ from tasks.speaker.metrics import (
     operating_points,
     verification_scores,
 )
-from tasks.speaker.model import SpeakerModel
 from tasks.speaker.scoring import SCORINGS, Backend, Embeddings, Scorer
 
 CALIBRATION_TRIALS = 10_000
@@ -115,14 +113,13 @@ def quick_scores(
     """EER and costs on the first list at the first length by plain cosine, as training watches."""
     one = material.sets[0]
     seconds = config.test.seconds[0]
-    speaker_model = cast(SpeakerModel, model)
-    found = embed(speaker_model, one.files, config, world, seconds, "evaluating")
+    found = embed(model, one.files, config, world, seconds, "evaluating")
     voices = Voices(one.files, found)
     scorer = Scorer("cosine", config.test.top, None)
     return _condition(one, seconds, scorer, voices, voices).metrics
 
 
-def all_scores(model: SpeakerModel, material: Material, config: Config, world: World) -> Evaluation:
+def all_scores(model: nn.Module, material: Material, config: Config, world: World) -> Evaluation:
     """Score everything; called on all ranks, which share the embedding.
 
     Raises:
@@ -158,7 +155,7 @@ def all_scores(model: SpeakerModel, material: Material, config: Config, world: W
 
 
 def _embed_cohort(
-    model: SpeakerModel, files: Sequence[str], material: Material, config: Config, world: World
+    model: nn.Module, files: Sequence[str], material: Material, config: Config, world: World
 ) -> dict[float, Voices]:
     """Voices of the training speakers' utterances by length.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -196,18 +197,16 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """Speaker verification: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/speaker")
     """Run directory."""
-    resume: bool = False
-    """Continue the run in the run directory."""
     backbone: str = "res2net26_14w_4s_half"
     """A name of `python -m backbone.table`, or wespeaker_res2net34 or wespeaker_resnet34."""
     weights: str | None = None
     """Initial weights of the backbone, which may be for pictures: a name, a file or a run."""
-    finetune: Path | None = None
+    finetune: str | None = None
     """Start from a whole speaker model, class weights included: a run directory or a file."""
     new_speakers: bool = False
     """With --finetune: the training speakers are others, so their class weights begin anew."""
@@ -222,7 +221,11 @@ class Config:
     test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
-        if self.weights is not None and self.finetune is not None:
-            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+        super().__post_init__()
         if self.new_speakers and self.finetune is None:
             raise UserError("--new_speakers: belongs to --finetune; give a run or a file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredConfig(TrainedFlags, Config):
+    """A run's config together with what decides which of its models is used, and how."""

@@ -1,4 +1,7 @@
-"""Data sets of utterances: a crop of a waveform with its speaker, or a recording to embed."""
+"""A run's data: `read` lists all of it, the data sets give crops to train on or what is embedded.
+
+What is listed is of `material`: trial lists (`trials`) and training speakers (`speakers`).
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,15 +10,73 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from common.errors import DamagedFile
+from common.errors import DamagedFile, UserError
 from common.reading.left_out import LeftOut, OnError
-from tasks.speaker import audio
+from tasks.speaker import audio, sample
 from tasks.speaker.audio import Recording, Wave
 from tasks.speaker.config import Config, DataConfig
 from tasks.speaker.features import RATE, SHORTEST
+from tasks.speaker.material import Material, TrialSet
 from tasks.speaker.noise import Disturbances, find_disturbances
-from tasks.speaker.speakers import Speakers
+from tasks.speaker.scoring import refuse_overlap
+from tasks.speaker.speakers import Speakers, find_files, read_speakers
 from tasks.speaker.transforms import dither, fit, is_silent, mask_positions
+from tasks.speaker.trials import read_trials
+
+
+def read(config: Config, need_speakers: bool = True) -> Material:
+    """Trial lists and training speakers, checked against each other; recordings are read later.
+
+    Args:
+        config: names root, training speakers and lists.
+        need_speakers: without them the lists are still read if --data.train is not there.
+
+    Raises:
+        UserError: files are missing or of another form, or training knows what is to be scored.
+    """
+    data = config.data
+    root = data.root or sample.sample_set()
+    there = need_speakers or (root / data.train).exists()
+    require = data.on_error == "stop"
+    speakers = read_speakers(root, data.train, data.audio, require) if there else None
+    sets = tuple(_read_set(root, file, data.audio, require) for file in data.trials)
+    calibration = None
+    if config.test.calibration is not None:
+        calibration = _read_set(root, config.test.calibration, data.audio, require)
+    for one in sets:
+        file = one.trials.file
+        same = [other.trials.file for other in sets if other.name == one.name]
+        if len(same) > 1:
+            raise UserError(
+                f"--data.trials: {same[0]} and {same[1]} are both called {one.name}, and so would "
+                "their results be; give one of them another name"
+            )
+        if speakers is not None:
+            refuse_overlap(set(speakers.names), one.trials.speakers(), speakers.source, file)
+            _refuse_trained_on(speakers, one)
+        if calibration is not None:
+            other = calibration.trials
+            refuse_overlap(other.speakers(), one.trials.speakers(), other.file, file)
+    return Material(root, sets, speakers, calibration)
+
+
+def _refuse_trained_on(speakers: Speakers, one: TrialSet) -> None:
+    """Refuse recordings that are trained on as well, whatever their speakers are called."""
+    trained = set(speakers.files)
+    both = [file for file in map(str, one.files) if file in trained]
+    if both:
+        raise UserError(
+            f"{one.trials.file}: {len(both)} of its {len(one.files)} recordings are training "
+            f"recordings of {speakers.source}, such as {both[0]}; scores of voices that the model "
+            "knows mean nothing"
+        )
+
+
+def _read_set(root: Path, file: Path, folders: Sequence[Path], require: bool) -> TrialSet:
+    trials = read_trials(root / file)
+    return TrialSet(
+        trials, tuple(find_files(trials.recordings, root, folders, root / file, require))
+    )
 
 
 class TrainSet:
@@ -75,7 +136,7 @@ def training_set(speakers: Speakers, root: Path, config: Config) -> TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Whole recordings, or their first seconds, to be embedded one by one.
 
-    A recording that cannot be read is None when on_error is "skip", and told on stderr.
+    A recording that cannot be read is None when on_error is "skip", and reported on stderr.
     """
 
     def __init__(
@@ -106,8 +167,12 @@ def load(path: Path, seconds: float = 0.0) -> Wave:
     if is_silent(wave):
         part = "" if not seconds else f" in its first {seconds:g} s"
         raise DamagedFile(f"{path}: is silent{part}: all samples are equal")
-    length = round(seconds * RATE) if seconds else max(len(wave), round(SHORTEST * RATE))
-    return fit(wave, length)
+    return fit(wave, round(seconds * RATE)) if seconds else long_enough(wave)
+
+
+def long_enough(wave: Wave) -> Wave:
+    """The samples (N,), repeated up to SHORTEST seconds if they are fewer."""
+    return fit(wave, max(len(wave), round(SHORTEST * RATE)))
 
 
 def _crop(recording: Recording, seconds: float, generator: np.random.Generator) -> Wave:

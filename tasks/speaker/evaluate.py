@@ -12,10 +12,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from backbone import deploy
-from backbone.errors import WeightsError
 from common import outputs
 from common.commands import command, trained
 from common.commands import config as configuration
@@ -24,9 +20,10 @@ from common.training import distributed
 from common.training.distributed import World
 from tasks.speaker import report
 from tasks.speaker.conditions import Evaluation, all_scores
+from tasks.speaker.config import ScoredConfig
+from tasks.speaker.data import read
 from tasks.speaker.figures import det_curve, score_histogram
-from tasks.speaker.inference import ScoredConfig, restore
-from tasks.speaker.material import read_material
+from tasks.speaker.inference import open_model
 from tasks.speaker.metrics import (
     equal_errors,
     fit_calibration,
@@ -35,7 +32,6 @@ from tasks.speaker.metrics import (
     operating_points,
     verification_scores,
 )
-from tasks.speaker.model import from_published
 from tasks.speaker.trials import read_scores
 
 
@@ -72,8 +68,8 @@ def main() -> None:
     require_scores(*files)
     scores = files[0]
     if scores is not None:
-        out = Path("runs") / scores.stem
-        score_file(scores, configuration.parse(EvaluateConfig, ["--out", str(out), *words]))
+        out = ["--out", str(trained.results_folder(scores.stem))]
+        score_file(scores, configuration.parse(EvaluateConfig, [*out, *words]))
         return
     config = trained.parse(EvaluateConfig, words)
     with distributed.started(config.engine.device) as world:
@@ -82,16 +78,13 @@ def main() -> None:
 
 def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
-    weights = trained.find(config, from_published)
-    material = read_material(config, need_speakers=False)
-    model = restore(config, weights, world.device)
-    fast = deploy(model, entry="embed") if config.deploys else model
-    low = config.precision == "bf16"
-    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = all_scores(fast, material, config, world)
+    material = read(config, need_speakers=False)
+    model = open_model(config, world.device)
+    with model.running():
+        evaluation = all_scores(model.network, material, config, world)
     if world.main:
         print(material.summary())
-        report.write(config, evaluation, material, model, weights)
+        report.write(config, evaluation, material, model)
     return evaluation
 
 
@@ -115,7 +108,6 @@ def score_file(file: Path, config: EvaluateConfig) -> dict[str, float]:
         f"{len(scores):,} trials, {int(target.sum()):,} target; at the threshold "
         f"{equal.threshold:.6g} misses {equal.misses:.4f}, false accepts {equal.false_accepts:.4f}"
     )
-    outputs.make_folder(config.out)
     content = {
         "task": "speaker",
         "scores": str(file),
@@ -126,9 +118,10 @@ def score_file(file: Path, config: EvaluateConfig) -> dict[str, float]:
         "metrics": metrics,
         "threshold": equal.threshold,
     }
-    outputs.write_text(config.out / "metrics.json", json.dumps(content, indent=2) + "\n")
-    det_curve(config.out / "det.png", {file.stem: (points, equal)})
-    score_histogram(config.out / "scores.png", scores, target, equal.threshold)
+    with outputs.written(config.out):
+        outputs.write_text(config.out / "metrics.json", json.dumps(content, indent=2) + "\n")
+        det_curve(config.out / "det.png", {file.stem: (points, equal)})
+        score_histogram(config.out / "scores.png", scores, target, equal.threshold)
     print(f"wrote {config.out}/metrics.json, det.png and scores.png")
     return metrics
 
@@ -143,4 +136,4 @@ def _table(metrics: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -8,19 +8,18 @@ import sys
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
-from backbone import WeightsError, deploy
+from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.speaker.config import Config, Scoring
+from tasks.speaker.config import ScoredConfig, Scoring
 from tasks.speaker.features import RATE, SHORTEST, samples_of
-from tasks.speaker.inference import restore
-from tasks.speaker.model import SpeakerModel, from_published
+from tasks.speaker.inference import open_model
+from tasks.speaker.model import SpeakerModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportFlags, Config):
+class ExportConfig(ExportFlags, ScoredConfig):
     """A run's config, and the file that is written."""
 
 
@@ -28,30 +27,17 @@ def main() -> None:
     """Read the flags, and write the file and its card."""
     config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
     target = config.target
-    weights = trained.find(config, from_published)
-    model = restore(config, weights, torch.device("cpu"))
-    export.save(graph(config, model), target, weights)
+    found = open_model(config, torch.device("cpu"))
+    export.save(graph(config, found.model), target, found.weights)
 
 
-class Embedding(nn.Module):
-    """Waveforms in, embeddings out."""
-
-    def __init__(self, model: SpeakerModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, waves: Tensor) -> Tensor:
-        """Embeddings (B, D) of waveforms (B, N)."""
-        return self.model.embed(waves)
-
-
-def graph(config: Config, model: SpeakerModel) -> Graph:
+def graph(config: ScoredConfig, model: SpeakerModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     generator = torch.Generator().manual_seed(0)
     sizes = ((2, 16000), (1, 40007), (3, 24080))
     shortest = samples_of(config.model.frames_joined + 1) / RATE  # leaves two frames, to compare
     return Graph(
-        module=Embedding(deploy(model, portable=True, entry="embed")),
+        module=deploy(model, portable=True),
         entry="waves",
         results=("embeddings",),
         dynamic=(0, 1),
@@ -78,4 +64,4 @@ def _scoring(scoring: Scoring) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -1,10 +1,11 @@
-"""Waveform to embedding: features, a backbone, pooling over time, one linear layer.
+"""Waveform to embedding: log mel features, a backbone, pooling over time, one linear layer.
 
 Any backbone of the project serves with one input channel, no max pool and strides of its own; the
 small nets of WeSpeaker and 3D-Speaker stand beside them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backbone import load
 from backbone.detect import hint
-from backbone.trunk import Trunk
+from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
+from common.commands import trained
 from common.commands.config import choose
-from common.commands.trained import unwrapped
+from common.commands.trained import Layout, unwrapped
 from common.errors import UserError
-from tasks.speaker.config import ModelConfig
+from tasks.speaker.config import Config, ModelConfig
 from tasks.speaker.features import Fbank
 from tasks.speaker.pooling import AttentiveStatisticsPooling, StatisticsPooling
 from tasks.speaker.wespeaker import BasicBlock, SmallTrunk, SplitBlock
@@ -60,7 +63,7 @@ class Classifier(nn.Module):
 
 
 class SpeakerModel(nn.Module):
-    """A waveform in; an embedding out, and in training the cosines with the training speakers.
+    """A waveform in; an embedding out, or in training the cosines with the training speakers.
 
     Args:
         features: waveforms (B, N) to (B, F, T).
@@ -74,7 +77,7 @@ class SpeakerModel(nn.Module):
     def __init__(
         self,
         features: Fbank,
-        backbone: nn.Module,
+        backbone: Trunk,
         pooling: nn.Module,
         embedding: nn.Module,
         norm: nn.Module,
@@ -84,24 +87,29 @@ class SpeakerModel(nn.Module):
         self.features, self.backbone, self.pooling = features, backbone, pooling
         self.embedding, self.norm, self.classifier = embedding, norm, classifier
 
-    def forward(self, waves: Tensor, masks: Tensor) -> Tensor:
-        """Cosines (B, K) with the training speakers, of waveforms (B, N).
+    def forward(self, waves: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Embeddings (B, D) of waveforms (B, N); with masks, cosines (B, K) for training.
 
-        `masks` (B, 4) are first frame, frames, first bin and bins to hide.
+        Embeddings are float32 and of any length; cosines are those with the K training speakers.
+        Masks (B, 4) are first frame, frames, first bin and bins to hide.
         """
-        if self.classifier is None:
-            raise ValueError("a model without a classifier embeds only")
-        cosines: Tensor = self.classifier(self._embed(hide(self.features(waves), masks)))
+        if masks is not None and self.classifier is None:
+            raise ValueError("a model without a classifier takes no masks: it embeds only")
+        embeddings = self.answer(self.backbone(self.prepare(waves, masks)))
+        if masks is None or self.classifier is None:
+            return embeddings
+        cosines: Tensor = self.classifier(embeddings)
         return cosines
 
-    def embed(self, waves: Tensor) -> Tensor:
-        """Embeddings (B, D), float32 and of any length, of waveforms (B, N)."""
-        return self._embed(self.features(waves)).float()
+    def prepare(self, waves: Tensor, masks: Tensor | None = None) -> Tensor:
+        """What the trunk is given: log mel energies (B, 1, F, T) of waveforms, masked parts 0."""
+        features: Tensor = self.features(waves)
+        return (features if masks is None else hide(features, masks))[:, None]
 
-    def _embed(self, features: Tensor) -> Tensor:
-        pooled = self.pooling(self.backbone(features[:, None]).c5)
-        embeddings: Tensor = self.norm(self.embedding(pooled))
-        return embeddings
+    def answer(self, pyramid: Pyramid[Tensor]) -> Tensor:
+        """Embeddings (B, D), float32, of the trunk's features."""
+        embeddings: Tensor = self.norm(self.embedding(self.pooling(pyramid.c5)))
+        return embeddings.float()
 
 
 def hide(features: Tensor, masks: Tensor) -> Tensor:
@@ -156,6 +164,26 @@ def build(backbone: str, config: ModelConfig, speakers: int | None) -> SpeakerMo
         norm,
         classifier,
     )
+
+
+def start_from(model: SpeakerModel, config: Config) -> None:
+    """Give a fresh model the weights that --weights or --finetune names, if any.
+
+    Weights of a backbone may be for pictures: the colours of the first convolution are summed. With
+    --new_speakers the class weights stay as they are.
+
+    Raises:
+        UserError, WeightsError: they cannot be read or do not fit.
+    """
+    if config.weights is not None:
+        load(model.backbone, config.weights, sum_colours=True)
+    if config.finetune is not None:
+        source = trained.read("--finetune", config.finetune, LAYOUT.translate)
+        state = dict(source.state)
+        if config.new_speakers and model.classifier is not None:
+            own = model.classifier.state_dict(prefix="classifier.")
+            state = {**without_classifier(state), **own}
+        trained.load(model, replace(source, state=state), LAYOUT.explain)
 
 
 def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
@@ -218,3 +246,7 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
         width = len(state["backbone.bn1.weight"])
         return f"; they look like --backbone wespeaker_{kind} --model.width {width}"
     return hint(wrong, state)
+
+
+LAYOUT = Layout(from_published, explain)
+"""What is known of checkpoints of WeSpeaker and 3D-Speaker."""

@@ -2,8 +2,9 @@
 
 ``--mode compare`` (the default) scores every pair of the recordings given and says whether one
 person speaks, with the error rates that such verdicts had on the run's trials. ``--mode embed``
-writes the embeddings of recordings and folders. ``--mode search`` looks for the voice of the first
-recording in all that follow. Wav, flac, ogg, mp3 and m4a (extra `audio`) at any rate.
+writes the embeddings of recordings and folders; ``--resume`` goes on from `embeddings_parts/`,
+where they are on disk at any time. ``--mode search`` looks for the voice of the first recording in
+all that follow. Wav, flac, ogg, mp3 and m4a (extra `audio`) at any rate.
 """
 
 import itertools
@@ -11,34 +12,27 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from backbone import deploy
-from backbone.errors import WeightsError
 from common import outputs
-from common.commands import card, command, trained
-from common.commands import config as configuration
-from common.commands.trained import Trained
+from common.commands import command, journal, trained
+from common.commands.inputs import SAMPLE_SEED
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
-from tasks.speaker import audio, decision, sample
-from tasks.speaker.config import Config
-from tasks.speaker.decision import Decision, read_decision
-from tasks.speaker.inference import Embeddings, ScoredConfig, embed, restore
-from tasks.speaker.model import from_published
+from tasks.speaker import audio, parts, sample
+from tasks.speaker.config import ScoredConfig
+from tasks.speaker.inference import Predictor, embed, embed_some, open_model
+from tasks.speaker.judge import Judge
 from tasks.speaker.sample.voice import draw_session, speak
-from tasks.speaker.scoring import Backend, Scorer
-
-SAMPLE_SEED = 1
-"""Another seed than that of the set which is trained and scored."""
 
 _SHOWN = 20
+_PARTS = "embeddings_parts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +47,8 @@ class PredictConfig(ScoredConfig):
     """Scores from here on are the same speaker; none takes the run's, with its error rates."""
     sample: int = 0
     """Instead of inputs, compare two recordings each of so many freshly generated pairs."""
+    resume: bool = False
+    """embed: go on in the folder of results; what is embedded there is not embedded again."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,36 +56,6 @@ class PredictConfig(ScoredConfig):
             raise UserError(f"--sample is {self.sample}; it must be 0 or more")
         if self.sample and (self.inputs or self.mode != "compare"):
             raise UserError("--sample: brings its own recordings, to be compared; give no others")
-
-
-class Judge(NamedTuple):
-    """How pairs are scored and judged."""
-
-    scorer: Scorer
-    decision: Decision | None
-    """Of the run; none without one."""
-    threshold: float | None
-    """Of --threshold, or else the run's."""
-
-    def score(self, embeddings: Embeddings, first: Sequence[int], second: Sequence[int]) -> Any:
-        """Scores (N,) of pairs of embeddings."""
-        places = np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)
-        return self.scorer(embeddings, embeddings, *places)
-
-    def entry(self, score: float) -> dict[str, Any]:
-        """What is written of a pair: score, verdict and likelihood ratio as far as there are."""
-        found: dict[str, Any] = {"score": round(score, 6)}
-        if self.threshold is not None:
-            found["verdict"] = verdict(score, self.threshold)
-        ratio = None if self.decision is None else self.decision.likelihood_ratio(score)
-        if ratio is not None:
-            found["likelihood_ratio"] = float(f"{ratio:.4g}")
-        return found
-
-
-def verdict(score: float, threshold: float) -> str:
-    """In words."""
-    return "same speaker" if score >= threshold else "different speakers"
 
 
 def main() -> None:
@@ -105,80 +71,69 @@ def main() -> None:
 
 def predict(config: PredictConfig, files: Sequence[Path], world: World) -> None:
     """Do what config.mode says with the recordings, and write the result into config.out."""
-    weights = trained.find(config, from_published)
-    judge = read_judge(config, weights) if config.mode != "embed" else None
+    if config.resume and config.mode != "embed":
+        raise UserError(f"--resume: belongs to --mode embed; --mode {config.mode} begins anew")
+    predictor = Predictor(open_model(config, world.device), config)
+    if config.mode == "embed":
+        embed_all(config, predictor, files, world)
+        return
+    judge = predictor.judge
+    if config.threshold is not None:
+        judge = judge._replace(threshold=config.threshold)
     outputs.make_folder(config.out)
-    model = restore(config, weights, world.device)
-    if config.deploys:
-        model = deploy(model, entry="embed")
-    low = config.precision == "bf16"
-    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        embeddings, places = embed(model, files, config, world)
+    with predictor.opened.running():
+        embeddings, places = embed(predictor.opened.network, files, config, world)
     if not world.main:
         return
     names = [str(files[place]) for place in places]
-    if judge is None:
+    pairs = _pairs(config, files, places.tolist())
+    rows = [
+        {"first": names[first], "second": names[second], **predictor.describe(found)}
+        for (first, second), found in zip(pairs, judge(embeddings, pairs), strict=True)
+    ]
+    _write_rows(config, judge, rows)
+
+
+def embed_all(
+    config: PredictConfig, predictor: Predictor, files: Sequence[Path], world: World
+) -> None:
+    """Embed part by part, so that a command that is stopped can go on; then join the parts."""
+    model, folder = predictor.opened, config.out / _PARTS
+    settings = journal.digest(config, model.weights.file)
+    done = distributed.from_main(lambda: parts.begin(folder, settings, config.resume), world)
+    left = [file for file in files if str(file) not in done]
+    for start in range(0, len(left), parts.SIZE):
+        some = left[start : start + parts.SIZE]
+        with model.running():
+            found = embed_some(model.network, some, config, world)
+        if found:
+            names = [str(some[place]) for place, _ in found]
+            part = parts.Part(np.array(names), np.stack([vector for _, vector in found]))
+            distributed.from_main(partial(parts.add, folder, settings, part), world)
+    if world.main:
         path = config.out / "embeddings.npz"
-        np.savez(path, names=np.array(names), embeddings=embeddings)
-        print(f"wrote {path}: names ({len(names)},) and embeddings {embeddings.shape}")
-        return
+        whole = parts.join(folder, path)
+        if whole is None:
+            raise UserError(f"embedding: not one of the {len(files)} recordings can be read")
+        shape = whole.embeddings.shape
+        print(f"wrote {path}: names ({len(whole.names)},) and embeddings {shape}")
+
+
+def _pairs(
+    config: PredictConfig, files: Sequence[Path], places: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Which of the embeddings are compared; `places` are those of their recordings in `files`."""
     if config.mode == "search":
         if 0 not in places:
             raise UserError(f"{files[0]}: the voice to search for cannot be read")
-        pairs = [(0, other) for other in range(1, len(names))]
+        pairs = [(0, other) for other in range(1, len(places))]
     elif config.sample:
-        pairs = [(place, place + 1) for place in range(0, len(names), 2)]
+        pairs = [(place, place + 1) for place in range(0, len(places), 2)]
     else:
-        pairs = list(itertools.combinations(range(len(names)), 2))
+        pairs = list(itertools.combinations(range(len(places)), 2))
     if not pairs:
         raise UserError("of the recordings only one can be read: there is nothing to compare")
-    _write_pairs(config, judge, names, embeddings, pairs)
-
-
-def read_judge(config: PredictConfig, weights: Trained) -> Judge:
-    """Scorer and threshold of the run, or a plain cosine for a checkpoint without a run.
-
-    Raises:
-        UserError: the run was not evaluated, or the threshold is of another checkpoint.
-    """
-    if config.run is None:
-        if config.test.scoring != "cosine":
-            raise UserError(f"--test.scoring {config.test.scoring}: needs --run with its cohort")
-        return Judge(Scorer("cosine", config.test.top, None), None, config.threshold)
-    found = read_decision(config.run / decision.FILE)
-    digest = card.describe_checkpoint(weights.file, None)["sha256"]
-    if digest != found.checkpoint:
-        raise UserError(
-            f"{config.run / decision.FILE}: is of another checkpoint than {weights.file}; run "
-            f"python -m tasks.speaker.evaluate --run {config.run} --checkpoint "
-            f"{config.checkpoint} first"
-        )
-    _require_scoring(config, config.run, found)
-    backend = None
-    if found.scoring != "cosine":
-        backend = Backend.read(config.run / decision.BACKEND)
-    scorer = Scorer(found.scoring, found.top, backend)
-    if config.threshold is not None:
-        return Judge(scorer, found, config.threshold)
-    return Judge(scorer, found, found.threshold)
-
-
-def _require_scoring(config: PredictConfig, run: Path, found: Decision) -> None:
-    """Refuse flags for another way of scoring than that of the run's verdicts."""
-    own, asked = configuration.read(Config, run / "config.yaml").test, config.test
-    for flag in ("seconds", "cut", "cohort_utterances", "calibration"):
-        if getattr(asked, flag) != getattr(own, flag):
-            raise UserError(
-                f"--test.{flag}: is for evaluate; predict hears whole recordings, and judges as "
-                "the run's last evaluate found; leave it out"
-            )
-    for flag in ("scoring", "top"):
-        value = getattr(asked, flag)
-        if value not in (getattr(own, flag), getattr(found, flag)):
-            raise UserError(
-                f"--test.{flag} {value}: the run's verdicts have {getattr(found, flag)}; say "
-                f"python -m tasks.speaker.evaluate --run {run} --test.{flag} {value} first"
-            )
+    return pairs
 
 
 def _files(config: PredictConfig) -> list[Path]:
@@ -199,19 +154,8 @@ def _files(config: PredictConfig) -> list[Path]:
     return files
 
 
-def _write_pairs(
-    config: PredictConfig,
-    judge: Judge,
-    names: Sequence[str],
-    embeddings: Embeddings,
-    pairs: Sequence[tuple[int, int]],
-) -> None:
+def _write_rows(config: PredictConfig, judge: Judge, rows: list[dict[str, Any]]) -> None:
     """Print the best pairs, and write all of them."""
-    scores = judge.score(embeddings, [a for a, _ in pairs], [b for _, b in pairs])
-    rows = [
-        {"first": names[first], "second": names[second], **judge.entry(float(score))}
-        for (first, second), score in zip(pairs, scores, strict=True)
-    ]
     if not config.sample:
         rows.sort(key=lambda row: -row["score"])
     for row in rows[:_SHOWN]:
@@ -262,4 +206,4 @@ def _sample_pairs(folder: Path, count: int) -> list[Path]:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

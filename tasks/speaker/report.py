@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from common import outputs
 from common.commands import card
-from common.commands.trained import Trained
-from common.errors import UserError
+from common.commands.opened import Opened
 from tasks.speaker import decision
 from tasks.speaker.conditions import Condition, Evaluation
+from tasks.speaker.config import ScoredConfig
 from tasks.speaker.decision import Decision
 from tasks.speaker.features import SHORTEST
 from tasks.speaker.figures import det_curve, score_histogram
-from tasks.speaker.inference import ScoredConfig
 from tasks.speaker.material import Material
 from tasks.speaker.metrics import equal_errors, operating_points
+from tasks.speaker.model import SpeakerModel
 from tasks.speaker.trials import write_scores
 
 
@@ -26,15 +24,14 @@ def write(
     config: ScoredConfig,
     evaluation: Evaluation,
     material: Material,
-    model: nn.Module,
-    weights: Trained,
+    model: Opened[SpeakerModel],
 ) -> None:
     """Print the tables; write card, conditions, decision, backend, scores and pictures."""
-    one = result_card(config, evaluation, material, model, weights)
+    one = result_card(config, evaluation, material, model)
     print(one.table())
     print(conditions_table(evaluation.conditions))
     print(f"EER and error rates are shares; recordings under {SHORTEST:g} s were repeated")
-    try:
+    with outputs.written(config.out):
         one.write(config.out / "metrics.json")
         rows = [_row(condition) for condition in evaluation.conditions]
         outputs.write_text(config.out / "conditions.json", json.dumps(rows, indent=1) + "\n")
@@ -43,8 +40,6 @@ def write(
             evaluation.backend.save(config.out / decision.BACKEND)
         _write_score_files(config.out / "scores", evaluation.conditions)
         write_pictures(config.out / "pictures", evaluation.conditions)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
     print(f"wrote {config.out}/metrics.json, {decision.FILE}, scores/ and pictures/det.png")
 
 
@@ -54,7 +49,7 @@ def length_name(seconds: float) -> str:
 
 
 def conditions_table(conditions: Sequence[Condition]) -> str:
-    """All scores as a text table: a line for each list, length and way of scoring."""
+    """All scores as a text table: one line per list, length and way of scoring."""
     width = max(len(one.trials.name) for one in conditions)
     lines = [f"{'trials':{width}}  length  scoring     EER  minDCF01  minDCF05"]
     for one in conditions:
@@ -70,13 +65,14 @@ def result_card(
     config: ScoredConfig,
     evaluation: Evaluation,
     material: Material,
-    model: nn.Module,
-    weights: Trained,
+    model: Opened[SpeakerModel],
 ) -> card.Card:
     """The headline with its protocol, data, model and versions."""
     headline = evaluation.conditions[0]
     trials = headline.trials.trials
-    return card.Card(
+    return card.of(
+        model,
+        config,
         task="speaker",
         metrics=evaluation.metrics,
         protocol=_protocol(config, evaluation, headline),
@@ -88,15 +84,8 @@ def result_card(
             "fingerprint": trials.fingerprint,
             "cohort": None if material.speakers is None else material.speakers.fingerprint,
         },
-        model=card.describe_model(model, config.backbone, config.weights or _source(config)),
-        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
-        versions=card.versions(("numpy", "scipy", "soundfile")),
-        device=card.describe_device(next(model.parameters()).device),
+        packages=("numpy", "scipy", "soundfile"),
     )
-
-
-def _source(config: ScoredConfig) -> str | None:
-    return None if config.finetune is None else str(config.finetune)
 
 
 def _protocol(config: ScoredConfig, evaluation: Evaluation, headline: Condition) -> dict[str, Any]:
@@ -116,7 +105,6 @@ def _protocol(config: ScoredConfig, evaluation: Evaluation, headline: Condition)
         "minDCF": "C_miss 1, C_fa 1, prior in the name",
         "calibrated_on": evaluation.calibrated_on,
         "features": f"{model.bins} mel bins, {model.window}, scale {model.wave_scale:g}",
-        "precision": config.precision,
     }
 
 

@@ -3,22 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from backbone.weights import WeightsError
-from common.commands import command, plot
-from common.commands.config import parse, to_yaml
-from common.commands.trained import finished_run
-from common.training import distributed, optim
-from common.training.checkpoint import RunDirectory
+from common.commands import command, training
+from common.commands.config import parse
+from common.training import distributed
 from common.training.distributed import World
-from common.training.engine import Engine
 from common.training.task import Progress, TrainData
 from tasks.speaker import evaluate
 from tasks.speaker.conditions import quick_scores
-from tasks.speaker.config import Config
-from tasks.speaker.data import training_set
-from tasks.speaker.inference import ScoredConfig, initial_model
+from tasks.speaker.config import Config, ScoredConfig
+from tasks.speaker.data import read, training_set
 from tasks.speaker.loss import margin_loss
-from tasks.speaker.material import Material, read_material
+from tasks.speaker.material import Material
+from tasks.speaker.model import build, start_from
 
 
 class SpeakerTask:
@@ -44,29 +40,18 @@ class SpeakerTask:
 
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
-    run = RunDirectory(config.out, to_yaml(config))
-    run.check(config.resume)
-    material = read_material(config)
+    run = training.begin(config)
+    material = read(config)
     if world.main:
-        print(material.summary())
-    dataset = training_set(material.training, material.root, config)
+        print(material.summary(), flush=True)
+    samples = training_set(material.training, material.root, config)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
-    model = initial_model(config, dataset.classes)
-    steps, on_error = len(dataset) // config.engine.batch_size, config.data.on_error
-    engine = Engine(
-        config=config.engine,
-        world=world,
-        run=run,
-        model=model,
-        optimizer=optim.build(model, config.optimizer),
-        schedule=optim.schedule(config.optimizer, steps, config.engine.epochs),
-        task=SpeakerTask(config, material, len(dataset), world),
-        data=TrainData(dataset, None, config.loader.workers, on_error),
-    )
-    engine.fit(config.resume)
-    evaluate.score(finished_run(ScoredConfig, config), world)
-    if world.main:
-        plot.curves(run.log, config.out / "curves.png")
+    model = build(config.backbone, config.model, samples.classes)
+    start_from(model, config)
+    task = SpeakerTask(config, material, len(samples), world)
+    data = TrainData(samples, None, config.loader.workers, config.data.on_error)
+    training.fit(config, world, run, model, task, data)
+    evaluate.score(training.finished_run(ScoredConfig, config), world)
 
 
 def main() -> None:
@@ -77,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -10,8 +10,8 @@ from common.errors import UserError
 from tasks.speaker import audio
 from tasks.speaker.conditions import all_scores, training_trials
 from tasks.speaker.config import ScoringConfig
+from tasks.speaker.data import read
 from tasks.speaker.inference import embed
-from tasks.speaker.material import read_material
 from tasks.speaker.metrics import (
     fit_calibration,
 )
@@ -39,7 +39,7 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     (root / "veri_test.txt").write_text("\n".join(others))
     test = ScoringConfig(seconds=(0,), calibration="calibration.txt")
     config = plain(tiny_config(root, test=test))
-    evaluation = all_scores(write_model(config), read_material(config), config, WORLD)
+    evaluation = all_scores(write_model(config), read(config), config, WORLD)
     assert evaluation.calibrated_on == "calibration"
     assert evaluation.metrics["Cllr"] >= evaluation.metrics["minCllr"]
     # Calibrated on trials that are heard as those which are scored: one side whole, one cut.
@@ -47,7 +47,7 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     for cut in ("test", "both"):
         test = ScoringConfig(seconds=(0.6,), cut=cut, calibration="calibration.txt")
         config = plain(tiny_config(root, test=test))
-        model, material = write_model(config), read_material(config)
+        model, material = write_model(config), read(config)
         found = all_scores(model, material, config, WORLD)
         swapped = dataclasses.replace(material, sets=(material.calibration,), calibration=None)
         scored = all_scores(model, swapped, config, WORLD).conditions[0]
@@ -56,7 +56,7 @@ def test_calibration_on_a_list_of_ones_own(tmp_path):
     assert known["test"].slope != pytest.approx(known["both"].slope, rel=1e-2)
     (root / "veri_test.txt").write_text("\n".join(lines))
     with pytest.raises(UserError, match="2 of its 4 speakers"):
-        read_material(config)
+        read(config)
 
 
 def test_utterances_that_begin_in_silence_are_left_out_of_the_calibration(tmp_path):
@@ -65,7 +65,7 @@ def test_utterances_that_begin_in_silence_are_left_out_of_the_calibration(tmp_pa
     test = ScoringConfig(seconds=(0.6,), cut="both")
     config = plain(tiny_config(root, test=test))
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, on_error="skip"))
-    model, material = write_model(config), read_material(config)
+    model, material = write_model(config), read(config)
     files, labels = material.cohort(test.cohort_utterances)
     for place in (1, 6, len(files) - 1):
         wave = audio.read(Path(files[place]))
@@ -85,7 +85,7 @@ def test_utterances_that_begin_in_silence_are_left_out_of_the_calibration(tmp_pa
 def test_calibration_on_training_speakers_hears_them_as_the_trials(tmp_path, cut):
     root = write_set(tmp_path, train=4)
     config = plain(tiny_config(root, test=ScoringConfig(seconds=(0.6,), cut=cut)))
-    model, material = write_model(config), read_material(config)
+    model, material = write_model(config), read(config)
     found = all_scores(model, material, config, WORLD).calibration
     files, labels = material.cohort(config.test.cohort_utterances)
     short, whole = (embed(model, files, config, WORLD, length)[0] for length in (0.6, 0.0))

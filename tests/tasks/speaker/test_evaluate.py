@@ -17,10 +17,10 @@ from common.training.distributed import World
 from tasks.speaker import audio, evaluate
 from tasks.speaker.conditions import all_scores, quick_scores
 from tasks.speaker.config import ScoringConfig
+from tasks.speaker.data import read
 from tasks.speaker.decision import read_decision
 from tasks.speaker.figures import det_curve
 from tasks.speaker.inference import embed
-from tasks.speaker.material import read_material
 from tasks.speaker.metrics import (
     equal_errors,
     normalised,
@@ -62,7 +62,7 @@ class Oracle(nn.Module):
             self.known[round(float(np.abs(wave).sum()), 2)] = file.parts[-3]
         self.names = sorted(set(self.known.values()))
 
-    def embed(self, waves):
+    def forward(self, waves):
         rows = []
         for wave in waves:
             name = self.known[round(float(wave.abs().sum()), 2)]
@@ -82,7 +82,7 @@ def all_files(material):
 
 def test_a_model_that_knows_makes_no_errors(root):
     config = plain(tiny_config(root, test=ScoringConfig(seconds=(0,))))
-    material = read_material(config)
+    material = read(config)
     model = Oracle(all_files(material)).eval()
     evaluation = all_scores(model, material, config, WORLD)
     assert [one.scoring for one in evaluation.conditions] == ["cosine", "mean", "s-norm", "as-norm"]
@@ -97,7 +97,7 @@ def test_a_model_that_knows_makes_no_errors(root):
 
 def test_cut_recordings_are_the_first_seconds_on_one_side_or_both(root):
     config = plain(tiny_config(root, test=ScoringConfig(seconds=(0.5, 0))))
-    material = read_material(config)
+    material = read(config)
     model = write_model(config)
     both = all_scores(model, material, config, WORLD)
     one_sided = dataclasses.replace(config, test=ScoringConfig(seconds=(0.5, 0), cut="test"))
@@ -130,17 +130,17 @@ def test_unreadable_recordings_are_left_out_with_their_trials(tmp_path, capsys):
     damaged = root / "test/wav/id10001/video0/00000.wav"
     damaged.write_bytes(b"RIFF")
     with pytest.raises(UserError, match=r"00000\.wav"):
-        all_scores(model, read_material(config), config, WORLD)
+        all_scores(model, read(config), config, WORLD)
     skip = dataclasses.replace(config, data=dataclasses.replace(config.data, on_error="skip"))
-    found = all_scores(model, read_material(skip), skip, WORLD).conditions[0]
+    found = all_scores(model, read(skip), skip, WORLD).conditions[0]
     assert len(found.scores) == 66 - 11
     assert "1 of 12 samples could not be read" in capsys.readouterr().out
-    names = [read_material(skip).sets[0].trials.recordings[k] for k in (4,)]
+    names = [read(skip).sets[0].trials.recordings[k] for k in (4,)]
     assert names == ["id10001/video0/00000.wav"]
     damaged.unlink()
     with pytest.raises(UserError, match="1 of the 12 recordings that it names do not exist"):
-        read_material(config)
-    assert len(all_scores(model, read_material(skip), skip, WORLD).conditions[0].scores) == 55
+        read(config)
+    assert len(all_scores(model, read(skip), skip, WORLD).conditions[0].scores) == 55
 
 
 def test_nothing_left_to_score(tmp_path):
@@ -150,7 +150,7 @@ def test_nothing_left_to_score(tmp_path):
     for file in (root / "test/wav/id10001").rglob("*.wav"):
         file.unlink()
     with pytest.raises(UserError, match="not of both kinds"):
-        all_scores(model, read_material(config), config, WORLD)
+        all_scores(model, read(config), config, WORLD)
 
 
 def test_training_speakers_in_the_trials_are_refused(tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_training_recordings_in_the_trials_are_refused_whatever_their_speakers_a
     (root / "train.txt").write_text("\n".join(lines))
     config = tiny_config(root, data={"train": Path("train.txt")})
     with pytest.raises(UserError, match="11 of its 12 recordings are training recordings of"):
-        read_material(config)
+        read(config)
 
 
 def test_two_lists_of_one_name_are_refused(tmp_path):
@@ -182,7 +182,7 @@ def test_two_lists_of_one_name_are_refused(tmp_path):
     lists = (Path("veri_test.txt"), Path("more/veri_test.txt"))
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, trials=lists))
     with pytest.raises(UserError, match=r"--data\.trials: .* are both called veri_test"):
-        read_material(config)
+        read(config)
 
 
 def test_the_command_writes_all_there_is_to_tell(root, tmp_path, monkeypatch, capsys):
@@ -310,7 +310,7 @@ def test_a_model_of_nothing_but_nan_is_refused(root):
     model = write_model(config)
     nn.init.constant_(model.embedding.bias, torch.nan)
     with pytest.raises(UserError, match="not finite"):
-        quick_scores(model, read_material(config), config, WORLD)
+        quick_scores(model, read(config), config, WORLD)
 
 
 def test_averaged_weights_of_the_last_checkpoint_are_taken(root, tmp_path):

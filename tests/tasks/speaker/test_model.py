@@ -122,7 +122,7 @@ def test_published_keys_in_the_same_embeddings_out(name, waves):
     model = build(name, PUBLISHED, None).eval()
     load_weights(model, from_published(reference.state))
     with torch.inference_mode():
-        expected, got = reference(Fbank()(waves)), model.embed(waves)
+        expected, got = reference(Fbank()(waves)), model(waves)
     assert got.shape == (2, 256)
     assert expected.std() > 0.05, "weights this small would prove nothing"
     assert (got - expected).norm() / expected.norm() < 1e-4
@@ -204,7 +204,7 @@ def test_the_shared_trunk_serves_sound(name, pooling, waves):
     cosines = model(waves, torch.zeros(2, 4, dtype=torch.int64))
     assert cosines.shape == (2, 6)
     assert cosines.abs().max() <= 1
-    assert model.embed(waves).shape == (2, 12)
+    assert model(waves).shape == (2, 12)
     cosines.sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
@@ -226,10 +226,10 @@ def test_embeddings_do_not_depend_on_the_batch_or_on_loudness():
     model = build(BACKBONE, TINY, None).eval()
     waves = torch.randn(3, 12000) * 0.1
     with torch.inference_mode():
-        together = model.embed(waves)
-        alone = torch.cat([model.embed(wave[None]) for wave in waves])
-        quiet = model.embed(waves / 10)
-        integers = model.embed((waves * 32768).round().to(torch.int16))
+        together = model(waves)
+        alone = torch.cat([model(wave[None]) for wave in waves])
+        quiet = model(waves / 10)
+        integers = model((waves * 32768).round().to(torch.int16))
     assert torch.allclose(together, alone, atol=1e-5)
     assert torch.allclose(together, quiet, atol=1e-3)
     assert torch.allclose(together, integers, atol=0.05 * together.abs().max())
@@ -240,9 +240,9 @@ def test_bfloat16_stays_near():
     model = build(BACKBONE, TINY, 5).eval()
     waves = torch.randn(3, 12000) * 0.1
     with torch.inference_mode():
-        exact = model.embed(waves)
+        exact = model(waves)
         with torch.autocast("cpu", torch.bfloat16):
-            rough = model.embed(waves)
+            rough = model(waves)
             assert model(waves, torch.zeros(3, 4, dtype=torch.int64)).dtype == torch.float32
     assert rough.dtype == torch.float32
     assert F.cosine_similarity(exact, rough).min() > 0.99

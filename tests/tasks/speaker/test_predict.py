@@ -11,7 +11,7 @@ import torch
 
 from common.errors import DamagedFile, UserError
 from common.training import checkpoint
-from tasks.speaker import audio, evaluate, predict
+from tasks.speaker import audio, evaluate, parts, predict
 from tasks.speaker.config import ScoringConfig
 from tests.tasks.speaker.small import tone, write_run, write_set, write_speaker
 
@@ -98,6 +98,51 @@ def test_a_folder_is_embedded(run, voices, tmp_path, monkeypatch, capsys):
             str(path) for path in voices.rglob("*.*") if path.is_file()
         )
     assert "embeddings (6, 16)" in capsys.readouterr().out
+
+
+def test_what_was_embedded_is_kept_and_resume_goes_on(run, voices, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(parts, "SIZE", 2)
+    whole = tmp_path / "whole"
+    words = ("--mode", "embed", "--run", run, "--out")
+    run_command(monkeypatch, voices, *words, whole)
+    assert len(list((whole / "embeddings_parts").iterdir())) == 3
+    out, recordings = tmp_path / "out", tmp_path / "voices"
+    shutil.copytree(voices, recordings)
+    last = sorted(path for path in recordings.rglob("*.*") if path.is_file())[-1]
+    sound = last.read_bytes()
+    last.write_bytes(sound[:2000])
+    with pytest.raises(DamagedFile, match="is cut short"):
+        run_command(monkeypatch, recordings, *words, out)
+    assert not (out / "embeddings.npz").exists()
+    first = out / "embeddings_parts" / "000000.npz"
+    before = first.stat().st_mtime_ns
+    run_command(monkeypatch, recordings, *words, out, "--resume", "--data.on_error", "skip")
+    assert "embeddings (5, 16)" in capsys.readouterr().out
+    run_command(monkeypatch, recordings, *words, out, "--resume", "--data.on_error", "skip")
+    last.write_bytes(sound)
+    run_command(monkeypatch, recordings, *words, out, "--resume")
+    assert first.stat().st_mtime_ns == before
+    with np.load(out / "embeddings.npz") as found, np.load(whole / "embeddings.npz") as expected:
+        np.testing.assert_array_equal(found["embeddings"], expected["embeddings"])
+        names = [name.replace(str(recordings), str(voices)) for name in found["names"].tolist()]
+        assert names == expected["names"].tolist()
+
+
+def test_resume_goes_on_with_what_it_began_with_only(run, voices, tmp_path, monkeypatch):
+    words = (voices / "ann.mp3", "--run", run, "--out", tmp_path)
+    run_command(monkeypatch, *words, "--mode", "embed")
+    again = (*words, "--mode", "embed", "--resume")
+    assert "are of another model or of other settings" in refusal(
+        monkeypatch, *again, "--checkpoint", "last"
+    )
+    assert "--resume: belongs to --mode embed" in refusal(
+        monkeypatch, *words, voices / "ann.ogg", "--resume"
+    )
+    (tmp_path / "embeddings_parts" / "000000.npz").write_bytes(b"PK")
+    assert "000000.npz: is not a part that predict wrote" in refusal(monkeypatch, *again)
+    run_command(monkeypatch, *words, "--mode", "embed")
+    with np.load(tmp_path / "embeddings.npz") as content:
+        assert content["names"].tolist() == [str(voices / "ann.mp3")]
 
 
 def test_a_folder_is_searched_for_a_voice(run, voices, tmp_path, monkeypatch):
