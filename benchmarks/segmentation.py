@@ -20,8 +20,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJac
 from common.reading import image
 from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.data import ScoringSet, TrainSet, read_split
-from tasks.segmentation.evaluate import with_classes
+from tasks.segmentation.data import ScoringSet, TrainSet, read, with_classes
 from tasks.segmentation.labels import LabelReader
 from tasks.segmentation.metrics import confusion_matrix, mean_scores
 from tasks.segmentation.sample import sample_set
@@ -67,7 +66,7 @@ def compare_metric(classes: int) -> None:
 def loader(root: Path) -> None:
     """Print samples per second, and what a sample costs beyond decoding its files."""
     config = with_classes(Config(data=DataConfig(root=root, **RECIPE)))
-    split = read_split(root, "train", config.data)
+    split = read(config, "train")
     count = min(SAMPLES, len(split))
     train, test = TrainSet(split, config.data), ScoringSet(split, "stop")
     height, width = split.read(0).label.shape
