@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -22,11 +23,11 @@ class DataConfig:
     root: Path | None = None
     """Folder that holds the data sets; none means the generated sample set."""
     train_set: str = "DUTS-TR"
-    """Set that is learnt."""
+    """Set that is trained on."""
     test_sets: tuple[str, ...] = ("DUTS-TE",)
     """Sets that are scored; the first one also chooses the best checkpoint."""
     edge_set: str = "edges"
-    """Set of edge maps that the edge branch learns, if the model has one."""
+    """Set of edge maps that the edge branch is trained on, if the model has one."""
     fit: Literal["native", "stretch", "pad"] = "stretch"
     """Size of the inputs: the picture's own, or input_size by stretching or by padding."""
     input_size: tuple[int, int] = (112, 112)
@@ -69,7 +70,7 @@ class ModelConfig:
     head_width: float = 0.125
     """Factor on the published channels of the head (512, 512, 256, 256, 128)."""
     head_batchnorm: bool = True
-    """BatchNorm in the head, which learns faster from random weights; the published has none."""
+    """BatchNorm in the head: trains faster from random weights; the published head has none."""
     edge: bool = False
     """Whether there is an edge branch, trained with --data.edge_set."""
     normalisation: Normalisation = "imagenet"
@@ -102,19 +103,11 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """Salient object detection: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/salient")
     """Run directory."""
-    resume: bool = False
-    """Continue the run in the run directory."""
-    backbone: str = "res2net26_14w_4s_half"
-    """A name of `python -m backbone.table`."""
-    weights: str | None = None
-    """Initial weights of the backbone: a published name, a file or a run directory."""
-    finetune: Path | None = None
-    """Start from a whole saliency model, head included: a run directory or a checkpoint file."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
@@ -123,10 +116,6 @@ class Config:
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
     engine: EngineConfig = EngineConfig(epochs=6, batch_size=16, evaluate_every=6)
-
-    def __post_init__(self) -> None:
-        if self.weights is not None and self.finetune is not None:
-            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
 
     def check(self, ranks: int) -> None:
         """Refuse batches that cannot be: pictures of different sizes do not stack.
@@ -144,3 +133,8 @@ class Config:
                 f"with --engine.batch_size {self.engine.batch_size} and {ranks} processes {flag} "
                 f"--engine.accumulate {each}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredConfig(TrainedFlags, Config):
+    """A run's config together with what decides which of its models is used, and how."""

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from common.errors import DamagedFile
+from common.errors import DamagedFile, UserError
 from common.reading import image as pictures
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
 from common.reading.pairs import Pair
-from tasks.salient import sets
+from tasks.salient import sample, sets
 from tasks.salient.config import Config, DataConfig
 from tasks.salient.metrics import OBJECT
 from tasks.salient.sets import PictureSet
@@ -23,6 +23,41 @@ COLOUR_TOLERANCE = 16
 """Levels by which the channels of a grey JPEG may differ."""
 UNLABELLED = 64
 """Level of an edge map that is neither edge nor background: padding."""
+
+
+def root_of(config: Config) -> Path:
+    """--data.root, or the folder of the generated sample set without one."""
+    return config.data.root or sample.sample_set()
+
+
+def read_training(config: Config) -> tuple[PictureSet, PictureSet | None]:
+    """The set that is trained on, and the set of edge maps if the model has an edge branch.
+
+    Raises:
+        UserError: one cannot be found.
+    """
+    root = root_of(config)
+    training = sets.find("--data.train_set", config.data.train_set, root)
+    if not config.model.edge:
+        return training, None
+    return training, sets.find("--data.edge_set", config.data.edge_set, root)
+
+
+def read(config: Config) -> list[PictureSet]:
+    """The sets that are scored.
+
+    Raises:
+        UserError: one cannot be found, or two have one name.
+    """
+    sources, root = config.data.test_sets, root_of(config)
+    found = [sets.find("--data.test_sets", source, root) for source in sources]
+    names = [one.name for one in found]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"--data.test_sets {list(sources)}: two sets have one name ({', '.join(names)}); name "
+            "them as NAME=PICTURES:MASKS"
+        )
+    return found
 
 
 class TrainSet:
@@ -77,7 +112,7 @@ class TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Pictures to be scored by their masks.
 
-    A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
+    A sample that cannot be read is None when config.on_error is "skip", and reported on stderr.
     """
 
     def __init__(self, saliency: PictureSet, config: DataConfig) -> None:
@@ -107,14 +142,6 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
                 "index": index,
             }
         return None
-
-
-def train_sets(config: Config, root: Path) -> tuple[PictureSet, PictureSet | None]:
-    """The set that is learnt, and the set of edge maps if the model has an edge branch."""
-    training = sets.find("--data.train_set", config.data.train_set, root)
-    if not config.model.edge:
-        return training, None
-    return training, sets.find("--data.edge_set", config.data.edge_set, root)
 
 
 def read_pair(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

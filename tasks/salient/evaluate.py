@@ -12,22 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from backbone import deploy
-from backbone.errors import WeightsError
 from common.commands import command, config, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
-from tasks.salient import maps, report, sample, sets
-from tasks.salient.config import Config
-from tasks.salient.data import ScoringSet
-from tasks.salient.inference import ScoredConfig, restore, saliency_maps
+from tasks.salient import maps, report
+from tasks.salient.config import Config, ScoredConfig
+from tasks.salient.data import ScoringSet, read
+from tasks.salient.inference import Predictor, open_model, saliency_maps
 from tasks.salient.metrics import Measured, measure, scores
-from tasks.salient.published import from_published
 from tasks.salient.report import Evaluation
 from tasks.salient.sets import PictureSet
 
@@ -48,31 +44,6 @@ class Result(NamedTuple):
     measured: Measured
     same_size: bool
     """Whether picture (or map) and mask have one size."""
-
-
-def root(settings: Config) -> Path:
-    """The folder of the data sets, the generated one if none is set."""
-    return settings.data.root or sample.sample_set()
-
-
-def test_sets(settings: Config) -> list[PictureSet]:
-    """The sets that are scored.
-
-    Raises:
-        UserError: one cannot be found, or two have one name.
-    """
-    sources = settings.data.test_sets
-    found = [sets.find("--data.test_sets", source, root(settings)) for source in sources]
-    names = [one.name for one in found]
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"--data.test_sets {list(sources)}: two sets have one name ({', '.join(names)}); name "
-            "them as NAME=PICTURES:MASKS"
-        )
-    return found
-
-
-test_sets.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest take it for a test
 
 
 def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: World) -> Evaluation:
@@ -96,7 +67,7 @@ def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: Wo
 def _measured(model: nn.Module, batch: dict[str, Any]) -> list[Result]:
     contents = list(zip(batch["rows"].tolist(), batch["columns"].tolist(), strict=True))
     sizes = [(height, width) for height, width in batch["mask_size"].tolist()]
-    found = saliency_maps(model, batch["image"], contents, sizes)
+    found = saliency_maps(model(batch["image"]).saliency, contents, sizes)
     masks = [
         np.frombuffer(content, dtype=np.uint8).reshape(size)
         for content, size in zip(batch["mask"], sizes, strict=True)
@@ -158,31 +129,30 @@ def main() -> None:
         return
     if run is not None:
         raise UserError("--maps and --run: give one; maps are scored without a model")
-    out = trained.results_folder(maps.resolve().name, words)
+    out = trained.results_folder(maps.resolve().name)
     settings = config.parse(EvaluateConfig, ["--out", str(out), *words])
+    trained.require_no_other_run(settings.out, None)
     with distributed.started("cpu") as world:
         score_maps(settings, world)
 
 
 def score(settings: ScoredConfig, world: World) -> list[Evaluation]:
-    """Score the config's checkpoint and write everything there is to tell into its `out`."""
-    weights = trained.find(settings, from_published)
-    pictures = test_sets(settings)
-    model = restore(settings, weights, world.device)
-    fast = deploy(model) if settings.deploys else model
-    low = settings.precision == "bf16"
-    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluations = [evaluate(fast, one, settings, world) for one in pictures]
+    """Score the config's checkpoint and write cards, curves and pictures into its `out`."""
+    pictures = read(settings)
+    model = open_model(settings, world.device)
+    with model.running():
+        evaluations = [evaluate(model.network, one, settings, world) for one in pictures]
     if world.main:
-        report.write(settings, evaluations, report.Source.of_model(settings, model, weights))
-        report.write_pictures(settings, evaluations, model)
+        cards = [report.model_card(settings, one, model) for one in evaluations]
+        report.write(settings, evaluations, cards)
+        report.write_pictures(settings, evaluations, Predictor(model, settings))
     return evaluations
 
 
 def score_maps(settings: EvaluateConfig, world: World) -> list[Evaluation]:
     """Score the maps in `settings.maps`."""
     assert settings.maps is not None
-    pictures = test_sets(settings)
+    pictures = read(settings)
     alone = len(pictures) == 1
     files = [maps.find(settings.maps, settings.map_suffix, one, alone) for one in pictures]
     evaluations = [
@@ -190,9 +160,10 @@ def score_maps(settings: EvaluateConfig, world: World) -> list[Evaluation]:
         for one, found in zip(pictures, files, strict=True)
     ]
     if world.main:
-        report.write(settings, evaluations, report.Source.of_maps(settings.maps))
+        cards = [report.maps_card(settings, one, settings.maps) for one in evaluations]
+        report.write(settings, evaluations, cards)
     return evaluations
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError, deploy
+from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.salient.config import Config
-from tasks.salient.inference import restore
+from tasks.salient.config import Config, ScoredConfig
+from tasks.salient.inference import open_model
 from tasks.salient.model import PoolNet
-from tasks.salient.published import from_published
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportFlags, Config):
+class ExportConfig(ExportFlags, ScoredConfig):
     """A run's config, and the file that is written."""
 
 
@@ -27,9 +26,8 @@ def main() -> None:
     """Read the flags, and write the file and its card."""
     config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
     target = config.target
-    weights = trained.find(config, from_published)
-    model = restore(config, weights, torch.device("cpu"))
-    export.save(graph(config, model), target, weights)
+    found = open_model(config, torch.device("cpu"))
+    export.save(graph(config, found.model), target, found.weights)
 
 
 class Saliency(nn.Module):
@@ -75,4 +73,4 @@ def graph(config: Config, model: PoolNet) -> Graph:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

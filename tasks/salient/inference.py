@@ -1,28 +1,56 @@
-"""From a checkpoint to a model, and from pictures to saliency maps in their own size."""
+"""From a run to a predictor, and from a picture to the map of what stands out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-import backbone
+from backbone import Pyramid
 from common.commands import trained
-from common.commands.trained import Trained, TrainedFlags
+from common.commands.opened import Opened, opened
+from common.commands.predictor import (
+    Device,
+    Precision,
+    TrunkInput,
+    fingerprint,
+    flags_of,
+    groups,
+    picture_of,
+)
 from common.errors import UserError
-from common.reading.image import planes
-from tasks.salient.config import Config
-from tasks.salient.model import Logits, PoolNet, build
-from tasks.salient.published import explain, from_published
-from tasks.salient.transforms import fit
+from common.reading.image import Picture, planes
+from common.training.distributed import choose_device
+from tasks.salient.config import Config, DataConfig, ScoredConfig
+from tasks.salient.draw import HALF, overlay
+from tasks.salient.model import NORMALISATION, PoolNet, build
+from tasks.salient.published import LAYOUT
+from tasks.salient.transforms import Fitted, fit
+
+Size = tuple[int, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoredConfig(TrainedFlags, Config):
-    """A run's config together with what decides which of its models is used, and how."""
+class Saliency(NamedTuple):
+    """What stands out of a picture."""
+
+    map: NDArray[np.uint8]
+    """(H, W) of the picture, 0..255: 255 certainly stands out."""
+
+
+class Features(NamedTuple):
+    """What the trunk makes of a picture."""
+
+    size: Size
+    """Height and width of the picture."""
+    fitted: Fitted
+    """The picture in the size of an input, in the recipe's colour order."""
+    x: Tensor
+    """What the trunk was given of it: (1, 3, h, w), normalised."""
+    pyramid: Pyramid[Tensor]
 
 
 def fresh(config: Config) -> PoolNet:
@@ -38,52 +66,152 @@ def fresh(config: Config) -> PoolNet:
     )
 
 
-def initialised(config: Config) -> PoolNet:
-    """A fresh model with the weights that --weights or --finetune names, if any.
+def open_model(config: ScoredConfig, device: torch.device) -> Opened[PoolNet]:
+    """The trained model that the config names.
 
     Raises:
-        UserError, WeightsError: they cannot be read or do not fit.
+        UserError: it is missing, damaged or another model.
     """
-    model = fresh(config)
-    if config.weights is not None:
-        backbone.load(model.backbone, config.weights)
-    if config.finetune is not None:
-        source = trained.read("--finetune", config.finetune, from_published)
-        trained.load(model, source, explain)
-    return model
+    weights = trained.find(config, LAYOUT.translate)
+    return opened(config, fresh(config), weights, LAYOUT.explain, device)
 
 
-def restore(config: Config, weights: Trained, device: torch.device) -> PoolNet:
-    """The config's model with a checkpoint's weights, ready for inference.
+class Predictor:
+    """Finds what stands out of pictures.
 
-    Raises:
-        UserError: the weights are of another model.
+        predictor = Predictor.open("runs/salient")
+        found = predictor(picture)
+        predictor.draw(picture, found)
+
+    Args:
+        model: as `open_model` gives it.
+        config: of the run.
     """
-    model = fresh(config)
-    trained.load(model, weights, explain)
-    trained.ready(model, device)
-    return model
+
+    def __init__(self, model: Opened[PoolNet], config: ScoredConfig) -> None:
+        self.opened, self.config = model, config
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: Device = "auto",
+        precision: Precision = "fp32",
+        compile: bool = False,
+        flags: Sequence[str] = (),
+    ) -> Self:
+        """The predictor of a run; the arguments are those of `tasks.open_run`.
+
+        Raises:
+            UserError: there is no such run, its checkpoint is damaged, or a flag is wrong.
+        """
+        config = flags_of(ScoredConfig, source, checkpoint, device, precision, compile, flags)
+        return cls(open_model(config, choose_device(config.engine.device)), config)
+
+    def __call__(self, picture: Picture | Path | str) -> Saliency:
+        """The map of a picture (H, W, 3), uint8 RGB, or of a file.
+
+        Raises:
+            DamagedFile: the file cannot be read.
+            UserError: the map is not finite; the model is broken.
+        """
+        return self.many([picture])[0]
+
+    def many(self, pictures: Sequence[Picture | Path | str]) -> list[Saliency]:
+        """The maps of several pictures; inputs of equal size go through the network together."""
+        read = [picture_of(picture) for picture in pictures]
+        inputs = [_fitted(picture, self.config.data) for picture in read]
+        found: dict[int, Saliency] = {}
+        for places in groups([one.image.shape for one in inputs], self.config.engine.batch_size):
+            images = self._batch([inputs[place] for place in places])
+            contents = [(inputs[place].rows, inputs[place].columns) for place in places]
+            sizes = [_size(read[place]) for place in places]
+            with self.opened.running():
+                maps = saliency_maps(self.opened.network(images).saliency, contents, sizes)
+            found |= {place: Saliency(one) for place, one in zip(places, maps, strict=True)}
+        return [found[place] for place in range(len(read))]
+
+    def draw(self, picture: Picture, found: Saliency) -> Picture:
+        """The picture (H, W, 3), grey where nothing stands out, tinted and outlined where it does.
+
+        Cut-outs and more are in `tasks.salient.draw`.
+        """
+        return overlay(picture, found.map)
+
+    def describe(self, found: Saliency) -> dict[str, Any]:
+        """The share of the picture that stands out."""
+        return {"share": round(float((found.map > HALF).mean()), 4)}
+
+    @property
+    def trunk_input(self) -> TrunkInput:
+        """What decides the trunk's features of a picture."""
+        data, model = self.config.data, self.opened.model
+        mean, std = NORMALISATION[self.config.model.normalisation]
+        height, width = data.input_size
+        ways = {
+            "native": "none",
+            "stretch": f"to {height} x {width}, by area or else bilinear, in bytes",
+            "pad": f"into {height} x {width} with the aspect kept, by area or else bilinear, in "
+            "bytes",
+        }
+        filled = f"to {height} x {width} and " if data.fit == "pad" else ""
+        return TrunkInput(
+            trunk=fingerprint(model.backbone),
+            colour=data.colour,
+            mean=tuple(mean),
+            std=tuple(std),
+            resize=ways[data.fit],
+            padding=f"right and below, {filled}to at least {model.least_side}, with the border",
+        )
+
+    def features(self, picture: Picture | Path | str) -> Features:
+        """The first half of a call: what the trunk makes of a picture."""
+        whole = picture_of(picture)
+        fitted = _fitted(whole, self.config.data)
+        layers = self.opened.layers
+        with self.opened.running():
+            x = layers.prepare(self._batch([fitted]))
+            return Features(_size(whole), fitted, x, layers.backbone(x))
+
+    def answer(self, features: Features) -> Saliency:
+        """The second half: the map, from the features of a trunk with the same input."""
+        size, fitted, x, pyramid = features
+        with self.opened.running():
+            logits = self.opened.layers.answer(x, pyramid, *_size(fitted.image))
+            maps = saliency_maps(logits, [(fitted.rows, fitted.columns)], [size])
+        return Saliency(maps[0])
+
+    def _batch(self, inputs: Sequence[Fitted]) -> Tensor:
+        stacked = np.stack([planes(one.image) for one in inputs])
+        return torch.from_numpy(stacked).to(self.opened.device)
+
+
+def _fitted(picture: Picture, data: DataConfig) -> Fitted:
+    """An RGB picture as an input, in the recipe's colour order."""
+    ordered = picture if data.colour == "RGB" else np.ascontiguousarray(picture[:, :, ::-1])
+    return fit(ordered, data.fit, data.input_size)
+
+
+def _size(picture: Picture) -> Size:
+    return picture.shape[0], picture.shape[1]
 
 
 def saliency_maps(
-    model: nn.Module,
-    images: Tensor,
-    contents: Sequence[tuple[int, int]],
-    sizes: Sequence[tuple[int, int]],
+    logits: Tensor, contents: Sequence[Size], sizes: Sequence[Size]
 ) -> list[NDArray[np.uint8]]:
-    """The maps (H, W), 0..255, of a batch of inputs (B, 3, h, w), each in a size of its own.
+    """The maps (H, W), 0..255, of a batch of inputs, each in a size of its own.
 
     Args:
-        model: in eval mode, on the images' device.
-        images: bytes, in the recipe's colour order.
+        logits: (B, 1, h, w) of the inputs, as the model gives them.
         contents: rows and columns of each input that show its picture; the rest is padding.
         sizes: height and width of each map.
 
     Raises:
         UserError: the maps are not finite; the model is broken.
     """
-    logits: Logits = model(images)
-    probabilities = logits.saliency.float().sigmoid()
+    probabilities = logits.float().sigmoid()
     if not torch.isfinite(probabilities).all():
         raise UserError("the model's maps are not finite: this checkpoint is of a failed run")
     maps = []
@@ -93,18 +221,3 @@ def saliency_maps(
             content = F.interpolate(content, list(size), mode="bilinear", align_corners=False)
         maps.append((255 * content[0, 0]).round().to(torch.uint8).cpu().numpy())
     return maps
-
-
-def find_saliency(
-    model: nn.Module, picture: NDArray[np.uint8], config: ScoredConfig
-) -> NDArray[np.uint8]:
-    """The map (H, W), 0..255, of one RGB picture (H, W, 3)."""
-    data = config.data
-    ordered = picture if data.colour == "RGB" else np.ascontiguousarray(picture[:, :, ::-1])
-    fitted = fit(ordered, data.fit, data.input_size)
-    device = next(model.parameters()).device
-    images = torch.from_numpy(planes(fitted.image))[None].to(device)
-    low = config.precision == "bf16"
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=low):
-        contents = [(fitted.rows, fitted.columns)]
-        return saliency_maps(model, images, contents, [picture.shape[:2]])[0]

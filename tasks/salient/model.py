@@ -222,23 +222,30 @@ class PoolNet(nn.Module):
         Both in one call, because gradients of several GPUs are averaged once a call. The colour
         order is the recipe's.
         """
-        prepared = self._prepare(images)
-        logits = resize(self.head(self.backbone(prepared)), prepared.shape[2:])
-        saliency = logits[..., : images.shape[2], : images.shape[3]]
+        x = self.prepare(images)
+        saliency = self.answer(x, self.backbone(x), images.shape[2], images.shape[3])
         if edge_images is None:
             return Logits(saliency, None)
-        prepared = self._prepare(edge_images)
-        edges = self.head.edges(self.backbone(prepared), prepared.shape[2:])
+        x = self.prepare(edge_images)
+        edges = self.head.edges(self.backbone(x), x.shape[2:])
         return Logits(saliency, edges[..., : edge_images.shape[2], : edge_images.shape[3]])
 
-    def _prepare(self, images: Tensor) -> Tensor:
-        """Normalised pictures; small ones are continued to the right and below by their border."""
+    def prepare(self, images: Tensor) -> Tensor:
+        """What the trunk is given: normalised pictures (B, 3, h, w).
+
+        Small ones are continued to the right and below by their border.
+        """
         normalized: Tensor = self.normalize(images)
         height, width = images.shape[2:]
         right, below = max(0, self.least_side - width), max(0, self.least_side - height)
         if right or below:
             normalized = F.pad(normalized, (0, right, 0, below), mode="replicate")
         return normalized
+
+    def answer(self, x: Tensor, pyramid: Pyramid[Tensor], height: int, width: int) -> Tensor:
+        """Logits (B, 1, height, width) of what the trunk was given and its features."""
+        logits = resize(self.head(pyramid), x.shape[2:])
+        return logits[..., :height, :width]
 
 
 def scaled(width: float) -> Pyramid[int]:

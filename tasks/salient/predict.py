@@ -1,100 +1,32 @@
 """``python -m tasks.salient.predict --run runs/salient INPUT... --out DIR``: what stands out.
 
 INPUT are pictures, folders of them, and videos. Of each picture are written the map (grey PNG), the
-cut-out (PNG whose background is transparent) and an overlay; of each video, an MP4 of one of them.
+cut-out (PNG whose background is transparent) and an overlay; of each video or a camera, an MP4 of
+one of them. `saliency.json` lists the files, and the share of each picture that stands out.
 """
 
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
-from tqdm import tqdm
-
-from backbone import deploy
-from backbone.errors import WeightsError
 from common import outputs
-from common.commands import command, trained
+from common.commands import command, inputs, journal, predicting, trained
+from common.commands.inputs import SAMPLE_SEED, InputFlags, Source
+from common.commands.journal import Entry
 from common.errors import UserError
-from common.reading import image, video
-from common.reading.left_out import LeftOut
+from common.reading import image
+from common.reading.image import Picture
 from common.training import distributed
+from common.training.distributed import World
 from tasks.salient import sample
-from tasks.salient.inference import ScoredConfig, find_saliency, restore
-from tasks.salient.published import from_published
-
-SAMPLE_SEED = 1
-"""Another seed than that of the sets which are trained and scored."""
+from tasks.salient.config import ScoredConfig
+from tasks.salient.draw import Draw, cutout, grey, on_background, overlay
+from tasks.salient.inference import Predictor, Saliency, open_model
 
 Output = Literal["map", "cutout", "overlay"]
-Picture = NDArray[np.uint8]
-
-TINT = np.array([255, 60, 30])
-"""Red that is laid over what stands out."""
-BACKGROUND = np.array([40, 160, 60])
-"""Green behind a video's cut-outs, which cannot be transparent."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictConfig(ScoredConfig):
-    """Find what stands out in pictures and videos."""
-
-    inputs: tuple[Path, ...] = ()
-    """Pictures, folders of pictures, and videos: the words that belong to no flag."""
-    outputs: tuple[Output, ...] = ("map", "cutout", "overlay")
-    """What is written of each picture."""
-    video: Output = "overlay"
-    """What is written of each video; a cut-out stands before green."""
-    sample: int = 0
-    """Instead of inputs, take so many freshly generated pictures."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sample < 0:
-            raise UserError(f"--sample is {self.sample}; it must be 0 or more")
-        if self.sample and self.inputs:
-            raise UserError("--sample: brings its own pictures; leave out the inputs")
-        if not self.outputs:
-            raise UserError("--outputs is empty; choose from map, cutout and overlay")
-
-
-def cutout(picture: Picture, saliency: Picture) -> Picture:
-    """RGBA (H, W, 4) whose opacity is the map (H, W) of the picture (H, W, 3)."""
-    return np.dstack([picture, saliency])
-
-
-def overlay(picture: Picture, saliency: Picture) -> Picture:
-    """The picture in grey where nothing stands out, and tinted with an outline where it does."""
-    share = saliency[..., None] / np.float32(255)
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    found = 0.8 * picture + 0.2 * TINT
-    mixed = np.clip(0.6 * grey * (1 - share) + found * share, 0, 255).astype(np.uint8)
-    outlines, _ = cv2.findContours(
-        (saliency > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
-    )
-    thickness = max(1, round(max(saliency.shape) / 400))
-    cv2.drawContours(mixed, outlines, -1, TINT.tolist(), thickness, cv2.LINE_AA)
-    return np.asarray(mixed)
-
-
-def on_background(picture: Picture, saliency: Picture) -> Picture:
-    """What stands out of the picture, before plain green."""
-    share = saliency[..., None] / np.float32(255)
-    return (picture * share + BACKGROUND * (1 - share)).astype(np.uint8)
-
-
-def grey(_: Picture, saliency: Picture) -> Picture:
-    """The map as a picture (H, W, 3)."""
-    return np.asarray(cv2.cvtColor(saliency, cv2.COLOR_GRAY2RGB), np.uint8)
-
-
-Draw = Callable[[Picture, Picture], Picture]
 
 # What is drawn of a picture, with the end of its file's name; and of a video's frame.
 PICTURES: dict[Output, tuple[str, Draw]] = {
@@ -105,68 +37,93 @@ PICTURES: dict[Output, tuple[str, Draw]] = {
 FRAMES: dict[Output, Draw] = {"map": grey, "cutout": on_background, "overlay": overlay}
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(InputFlags, ScoredConfig):
+    """Find what stands out in pictures and videos."""
+
+    outputs: tuple[Output, ...] = ("map", "cutout", "overlay")
+    """What is written of each picture."""
+    video: Output = "overlay"
+    """What is written of each video; a cut-out stands before green."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.outputs:
+            raise UserError("--outputs is empty; choose from map, cutout and overlay")
+
+
+class Prediction:
+    """What the loop of predict asks of salient object detection."""
+
+    def __init__(self, predictor: Predictor, config: PredictConfig) -> None:
+        self.predictor, self.config = predictor, config
+
+    def find(self, source: Source, picture: Picture, frame: int | None) -> Saliency:
+        """What stands out of a picture."""
+        return self.predictor(picture)
+
+    def write(self, source: Source, picture: Picture, found: Saliency) -> list[Entry]:
+        """Write what was asked for: map, cut-out, overlay."""
+        files: dict[str, str] = {}
+        for kind in self.config.outputs:
+            suffix, draw = PICTURES[kind]
+            files[kind] = f"{source.place}{suffix}"
+            image.write(self.config.out / files[kind], draw(picture, found.map))
+        return [{"file_name": source.name, **files, **self.predictor.describe(found)}]
+
+    def frame(
+        self, source: Source, picture: Picture, found: Saliency, frame: int
+    ) -> tuple[Picture, list[Entry]]:
+        """What is shown of a video's frame."""
+        return FRAMES[self.config.video](picture, found.map), []
+
+    def clip(self, source: Source, target: Path, frames: int) -> list[Entry]:
+        """Name what was written of a video."""
+        file = str(target.relative_to(self.config.out))
+        return [{"file_name": source.name, self.config.video: file, "frames": frames}]
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Write saliency.json."""
+        content = json.dumps({"files": list(entries)}, indent=1)
+        outputs.write_text(self.config.out / "saliency.json", content + "\n")
+
+
 def main() -> None:
     """Read the flags, find what stands out, and write it."""
     config = trained.parse(PredictConfig, sys.argv[1:], folder="predictions", positional="inputs")
-    if config.sample:
-        with TemporaryDirectory() as folder:
-            sample.write(Path(folder), SAMPLE_SEED, train=0, test=config.sample, edge=0)
-            predict(config, image.list_images([Path(folder) / "DUTS-TE" / "DUTS-TE-Image"]), [])
-        return
-    if not config.inputs:
-        raise UserError(
-            "no input given: name pictures, folders or videos, such as predict --run runs/salient "
-            "photos/"
+    with distributed.started(config.engine.device) as world:
+        predict(config, world)
+
+
+def predict(config: PredictConfig, world: World) -> None:
+    """Write what was asked for of every picture and video, and saliency.json, into config.out."""
+    suffixes = [PICTURES[kind][0] for kind in config.outputs]
+    clip = f"_{config.video}.mp4"
+    with inputs.given(config, "predict --run runs/salient", generate) as found:
+        given = inputs.placed(found, config, config.out, suffixes, clip)
+        model = open_model(config, world.device)
+        done = predicting.each(
+            given,
+            Prediction(Predictor(model, config), config),
+            config.out,
+            world,
+            settings=journal.digest(config, model.weights.file),
+            resume=config.resume,
+            workers=config.loader.workers,
+            on_error=config.data.on_error,
+            video_suffix=clip,
         )
-    videos = [path for path in config.inputs if video.is_video(path)]
-    others = [path for path in config.inputs if not video.is_video(path)]
-    predict(config, image.list_images(others) if others else [], videos)
+    if world.main:
+        counts = f"{done.pictures} pictures and {done.videos} videos ({done.frames} frames)"
+        print(f"{counts} in {config.out}")
+        done.report()
 
 
-def predict(config: PredictConfig, pictures: Sequence[Path], videos: Sequence[Path]) -> None:
-    """Write what was asked for of every picture and video into config.out."""
-    weights = trained.find(config, from_published)
-    targets = {
-        kind: outputs.targets(pictures, config.out, PICTURES[kind][0], videos)
-        for kind in config.outputs
-    }
-    clips = outputs.targets(videos, config.out, f"_{config.video}.mp4", pictures)
-    world = distributed.start(config.engine.device)
-    model = restore(config, weights, world.device)
-    if config.deploys:
-        model = deploy(model)
-    left_pictures, left_videos = LeftOut(config.data.on_error), LeftOut(config.data.on_error)
-    for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        with left_pictures:
-            _picture(model, config, path, targets)
-    frames = 0
-    for path in videos:
-        with left_videos:
-            frames += _video(model, config, path, clips[path])
-    parts = [f"{left_pictures.kept} pictures"] if pictures else []
-    parts += [f"{left_videos.kept} videos ({frames} frames)"] if videos else []
-    print(f"{' and '.join(parts)} in {config.out}")
-    left_pictures.report("pictures")
-    left_videos.report("videos")
-
-
-def _picture(
-    model: nn.Module, config: PredictConfig, path: Path, targets: dict[Output, dict[Path, Path]]
-) -> None:
-    """Write a picture's files."""
-    picture = image.read(path, rotate=True)  # people look at their pictures upright
-    saliency = find_saliency(model, picture, config)
-    for kind, files in targets.items():
-        image.write(files[path], PICTURES[kind][1](picture, saliency))
-
-
-def _video(model: nn.Module, config: PredictConfig, source: Path, target: Path) -> int:
-    """Write a video's MP4; returns its frames."""
-    draw = FRAMES[config.video]
-    return video.transform(
-        source, target, lambda frame: draw(frame, find_saliency(model, frame, config))
-    )
+def generate(folder: Path, count: int) -> list[Path]:
+    """Write pictures that no training has seen."""
+    sample.write(folder, SAMPLE_SEED, train=0, test=count, edge=0)
+    return image.list_images([folder / "DUTS-TE" / "DUTS-TE-Image"])
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from backbone.detect import hint
-from common.commands.trained import unwrapped
+from common.commands.trained import Layout, unwrapped
 
 CLASSIFIER = ("base.resnet.fc.weight", "base.resnet.fc.bias")
 """ImageNet's classifier, which published files carry along and nothing uses."""
@@ -43,7 +43,7 @@ def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `PoolNet`; None if it is no such.
 
     ImageNet's classifier is left out by name. A key that is unknown stays as it is, so that it is
-    told as left over.
+    reported as left over.
     """
     state = unwrapped(content)
     if not any(key.startswith("base.ppm") for key in state):
@@ -94,3 +94,7 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
         factor = state["head.score.weight"].shape[1] / 128
         return f"; their head looks like --model.head_width {factor:g}"
     return hint(wrong, state)
+
+
+LAYOUT = Layout(from_published, explain)
+"""What is known of checkpoints from elsewhere."""

@@ -4,26 +4,29 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from common import outputs
 from common.commands import card, plot
-from common.commands.trained import Trained
-from common.errors import DamagedFile, UserError
+from common.commands.opened import Opened
+from common.errors import DamagedFile
 from common.reading import image
-from tasks.salient.config import Config
+from tasks.salient.config import Config, ScoredConfig
 from tasks.salient.data import read_mask
-from tasks.salient.inference import ScoredConfig, find_saliency
+from tasks.salient.inference import Predictor
 from tasks.salient.metrics import MAIN, Scores
+from tasks.salient.model import PoolNet
 from tasks.salient.sets import PictureSet
 
 PICTURES = 6
 """Rows of the sheet that the command writes."""
+
+_PROTOCOL = {"MaxF": "SalMetric", "map_size": "the mask's"}
+_PACKAGES = ("numpy", "opencv-python")
 
 
 @dataclass(frozen=True)
@@ -38,44 +41,11 @@ class Evaluation:
     """Pictures or maps whose mask has another size. Only rank 0 knows it."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where the maps are from, in the words of the result card."""
-
-    model: dict[str, Any]
-    checkpoint: dict[str, Any]
-    protocol: dict[str, Any]
-    device: str
-
-    @classmethod
-    def of_model(cls, config: ScoredConfig, model: nn.Module, weights: Trained) -> Self:
-        """Maps that a model has just made."""
-        data = config.data
-        inputs = "native" if data.fit == "native" else f"{data.fit} {list(data.input_size)}"
-        return cls(
-            model=card.describe_model(model, config.backbone, config.weights or config.finetune),
-            checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
-            protocol={
-                "inputs": inputs,
-                "colour": data.colour,
-                "normalisation": config.model.normalisation,
-                "precision": config.precision,
-            },
-            device=card.describe_device(next(model.parameters()).device),
-        )
-
-    @classmethod
-    def of_maps(cls, folder: Path) -> Self:
-        """Maps that were there before."""
-        return cls(model={}, checkpoint={}, protocol={"maps": str(folder)}, device="CPU")
-
-
-def write(config: Config, evaluations: Sequence[Evaluation], source: Source) -> None:
-    """Print the table; write a result card for each set and one picture of their curves.
+def write(config: Config, evaluations: Sequence[Evaluation], cards: Sequence[card.Card]) -> None:
+    """Print the table; write the card of each set and one picture of their curves.
 
     The first set's card is metrics.json; with several, each has metrics_NAME.json as well.
     """
-    cards = [result_card(config, one, source) for one in evaluations]
     print(table(cards))
     for one in evaluations:
         if one.resized:
@@ -83,8 +53,7 @@ def write(config: Config, evaluations: Sequence[Evaluation], source: Source) -> 
                 f"{one.pictures.name}: {one.resized} pictures have a mask of another size; their "
                 "maps were resized to it"
             )
-    outputs.make_folder(config.out)
-    try:
+    with outputs.written(config.out):
         cards[0].write(config.out / "metrics.json")
         if len(cards) > 1:
             for each in cards:
@@ -94,8 +63,6 @@ def write(config: Config, evaluations: Sequence[Evaluation], source: Source) -> 
         }
         plot.lines(config.out / "precision_recall.png", curves, "recall", "precision")
         write_curves(config.out / "precision_recall.json", evaluations)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
     print(f"wrote {config.out}/metrics.json and precision_recall.png")
 
 
@@ -131,31 +98,54 @@ def table(cards: Sequence[card.Card]) -> str:
     return "\n".join(lines)
 
 
-def result_card(config: Config, evaluation: Evaluation, source: Source) -> card.Card:
-    """The evaluation of one set with its protocol, data, model and versions."""
-    pictures = evaluation.pictures
-    return card.Card(
+def model_card(config: ScoredConfig, evaluation: Evaluation, model: Opened[PoolNet]) -> card.Card:
+    """The card of maps that a model has just made of one set."""
+    data = config.data
+    inputs = "native" if data.fit == "native" else f"{data.fit} {list(data.input_size)}"
+    return card.of(
+        model,
+        config,
         task="salient",
         metrics=evaluation.scores.metrics,
-        protocol={**source.protocol, "MaxF": "SalMetric", "map_size": "the mask's"},
-        data={
-            "root": card.describe_root(config.data.root),
-            "split": pictures.name,
-            "images": len(pictures) - evaluation.skipped,
-            "skipped": evaluation.skipped,
-            "resized": evaluation.resized,
-            "fingerprint": pictures.fingerprint,
+        protocol={
+            "inputs": inputs,
+            "colour": data.colour,
+            "normalisation": config.model.normalisation,
+            **_PROTOCOL,
         },
-        model=source.model,
-        checkpoint=source.checkpoint,
-        versions=card.versions(("numpy", "opencv-python")),
-        device=source.device,
+        data=_describe_set(config, evaluation),
+        packages=_PACKAGES,
     )
 
 
-def write_pictures(
-    config: ScoredConfig, evaluations: Sequence[Evaluation], model: nn.Module
-) -> None:
+def maps_card(config: Config, evaluation: Evaluation, folder: Path) -> card.Card:
+    """The card of one set's maps that were there before, in this folder."""
+    return card.Card(
+        task="salient",
+        metrics=evaluation.scores.metrics,
+        protocol={"maps": str(folder), **_PROTOCOL},
+        data=_describe_set(config, evaluation),
+        model={},
+        checkpoint={},
+        versions=card.versions(_PACKAGES),
+        device="CPU",
+    )
+
+
+def _describe_set(config: Config, evaluation: Evaluation) -> dict[str, Any]:
+    """What was scored, for the result card."""
+    pictures = evaluation.pictures
+    return {
+        "root": card.describe_root(config.data.root),
+        "split": pictures.name,
+        "images": len(pictures) - evaluation.skipped,
+        "skipped": evaluation.skipped,
+        "resized": evaluation.resized,
+        "fingerprint": pictures.fingerprint,
+    }
+
+
+def write_pictures(config: Config, evaluations: Sequence[Evaluation], predictor: Predictor) -> None:
     """Write a sheet for each set: picture, mask and map, for pictures spread evenly over it."""
     folder = config.out / "pictures"
     outputs.make_folder(folder)
@@ -169,8 +159,8 @@ def write_pictures(
                 picture = image.read(pairs[index].image)
                 mask = read_mask(pairs[index].label, allow_empty=True)
             except DamagedFile:
-                continue  # It was counted and told when it was to be scored.
-            found = find_saliency(model, picture, config)
+                continue  # It was counted and reported when it was to be scored.
+            found = predictor(picture).map
             cells += [picture, *(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB) for grey in (mask, found))]
             titles += [pairs[index].image.name, "mask", "map"]
         if cells:

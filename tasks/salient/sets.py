@@ -34,6 +34,10 @@ class PictureSet:
         """Number of pictures."""
         return len(self.pairs)
 
+    def summary(self) -> str:
+        """One line: what was read."""
+        return f"{self.name}: {len(self):,} pictures"
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over the names and sizes of all files: tells a subset from the whole."""

@@ -3,29 +3,25 @@
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError
-from common.commands import command, plot
-from common.commands.config import parse, to_yaml
-from common.commands.trained import finished_run
-from common.training import distributed, optim
-from common.training.checkpoint import RunDirectory
+from common.commands import command, training
+from common.commands.config import parse
+from common.training import distributed
 from common.training.distributed import World
-from common.training.engine import Engine
 from common.training.task import Progress, TrainData
 from tasks.salient import evaluate
-from tasks.salient.config import Config
-from tasks.salient.data import TrainSet, train_sets
-from tasks.salient.inference import ScoredConfig, initialised
+from tasks.salient.config import Config, ScoredConfig
+from tasks.salient.data import TrainSet, read, read_training
+from tasks.salient.inference import fresh
 from tasks.salient.loss import terms
 from tasks.salient.metrics import MAIN
+from tasks.salient.published import LAYOUT
 from tasks.salient.sets import PictureSet
 
 
 class SalientTask:
     """What the engine asks of salient object detection: the losses of a batch, and MaxF."""
 
-    watch = "MaxF"
-    higher_is_better = True
+    watch, higher_is_better = "MaxF", True
 
     def __init__(self, config: Config, pictures: PictureSet, world: World) -> None:
         self.config, self.pictures, self.world = config, pictures, world
@@ -44,30 +40,19 @@ class SalientTask:
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
     config.check(world.size)
-    run = RunDirectory(config.out, to_yaml(config))
-    run.check(config.resume)
-    training, edges = train_sets(config, evaluate.root(config))
-    testing, data = evaluate.test_sets(config)[0], TrainSet(training, config.data, edges)
-    if world.main:
-        print(f"training on {len(training)} pictures; scoring on {len(testing)}", flush=True)
+    run = training.begin(config)
+    train_set, edges = read_training(config)
+    test_set = read(config)[0]
+    training.announce(train_set, test_set, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
-    model, steps = initialised(config), len(data) // config.engine.batch_size
-    engine = Engine(
-        config=config.engine,
-        world=world,
-        run=run,
-        model=model,
-        optimizer=optim.build(model, config.optimizer),
-        schedule=optim.schedule(config.optimizer, steps, config.engine.epochs),
-        task=SalientTask(config, testing, world),
-        data=TrainData(data, None, config.loader.workers, config.data.on_error),
-    )
+    model = fresh(config)
+    training.start_from(model, config, LAYOUT)
+    samples = TrainSet(train_set, config.data, edges)
+    data = TrainData(samples, None, config.loader.workers, config.data.on_error)
     # Tuning convolutions to each size that comes would never end.
     torch.backends.cudnn.benchmark &= config.data.fit != "native"
-    engine.fit(config.resume)
-    evaluate.score(finished_run(ScoredConfig, config), world)
-    if world.main:
-        plot.curves(run.log, config.out / "curves.png")
+    training.fit(config, world, run, model, SalientTask(config, test_set, world), data)
+    evaluate.score(training.finished_run(ScoredConfig, config), world)
 
 
 def main() -> None:
@@ -78,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

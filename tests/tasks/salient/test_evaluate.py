@@ -14,7 +14,7 @@ from common.errors import DamagedFile, UserError
 from common.reading import image
 from common.training.distributed import World
 from tasks.salient import evaluate, sets
-from tasks.salient.data import read_mask
+from tasks.salient.data import read, read_mask
 from tasks.salient.metrics import MAIN, measure, scores
 from tasks.salient.model import Logits
 from tasks.salient.published import to_published
@@ -61,7 +61,7 @@ def pictures_that_are_their_masks(root, name="DUTS-TE", count=5):
 
 def outcome(root, model, workers=0, **data):
     settings = small.tiny_config(root, data=data)
-    found = evaluate.test_sets(settings)[0]
+    found = read(settings)[0]
     return evaluate.evaluate(model.eval(), found, settings, WORLD)
 
 
@@ -213,7 +213,7 @@ def test_maps_beside_a_run_of_their_name_want_a_folder(tmp_path, data, monkeypat
     (tmp_path / "runs" / "maps").mkdir(parents=True)
     (tmp_path / "runs" / "maps" / "config.yaml").touch()
     words = ("--data.root", data, "--maps", tmp_path / "maps", "--data.test_sets", "[ECSSD]")
-    assert refusal(monkeypatch, *words).startswith("--out is missing: results of maps would go to")
+    assert refusal(monkeypatch, *words).startswith("--out runs/maps: a run is kept there")
     score_maps(monkeypatch, data, *words[2:], "--out", tmp_path / "own")
     assert not (tmp_path / "runs" / "maps" / "metrics.json").exists()
 

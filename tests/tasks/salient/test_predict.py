@@ -1,5 +1,6 @@
 """Maps, cut-outs and overlays of people's own pictures and videos."""
 
+import json
 import sys
 
 import cv2
@@ -10,7 +11,7 @@ from PIL import Image
 from common.errors import DamagedFile, UserError
 from common.reading import image, video
 from tasks.salient import predict
-from tasks.salient.predict import cutout, on_background, overlay
+from tasks.salient.draw import BACKGROUND, cutout, on_background, overlay
 from tests.tasks.salient import small
 
 
@@ -42,8 +43,16 @@ def refusal(monkeypatch, *words):
     return str(caught.value)
 
 
+LISTS = {"progress.jsonl", "saliency.json"}
+
+
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """What was written of the inputs themselves."""
+    return sorted({path.name for path in folder.iterdir()} - LISTS)
+
+
+def listed(out):
+    return json.loads((out / "saliency.json").read_text())["files"]
 
 
 def test_a_folder_gives_three_files_a_picture(run, pictures, tmp_path, monkeypatch, capsys):
@@ -51,7 +60,8 @@ def test_a_folder_gives_three_files_a_picture(run, pictures, tmp_path, monkeypat
     run_command(monkeypatch, pictures, "--run", run, "--out", out)
     wanted = ["_cutout.png", "_map.png", "_overlay.jpg"]
     assert names(out) == [stem + end for stem in "ab" for end in wanted]
-    assert "2 pictures in" in capsys.readouterr().out
+    assert "2 pictures and 0 videos (0 frames) in" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} >= LISTS
     saliency = Image.open(out / "a_map.png")
     assert saliency.mode == "L"
     assert saliency.size == (small.WIDTH, small.HEIGHT)
@@ -60,6 +70,13 @@ def test_a_folder_gives_three_files_a_picture(run, pictures, tmp_path, monkeypat
     assert np.array_equal(cut[..., :3], image.read(pictures / "a.png"))
     assert np.array_equal(cut[..., 3], np.asarray(saliency))
     assert image.read(out / "a_overlay.jpg").shape == cut[..., :3].shape
+    first, second = listed(out)
+    share = (np.asarray(saliency) > 127).mean()
+    assert first == {
+        "file_name": "a.png", "map": "a_map.png", "cutout": "a_cutout.png",
+        "overlay": "a_overlay.jpg", "share": pytest.approx(share, abs=1e-4),
+    }  # fmt: skip
+    assert second["file_name"] == "b.jpg"
 
 
 def test_only_what_was_asked_for(run, pictures, tmp_path, monkeypatch):
@@ -67,6 +84,7 @@ def test_only_what_was_asked_for(run, pictures, tmp_path, monkeypatch):
     words = (pictures / "a.png", "--run", run, "--out", out, "--outputs", "[map]")
     run_command(monkeypatch, *words)
     assert names(out) == ["a_map.png"]
+    assert list(listed(out)[0]) == ["file_name", "map", "share"]
 
 
 def test_the_default_folder_is_in_the_run(run, pictures, monkeypatch):
@@ -122,12 +140,34 @@ def test_a_video_gives_a_video(run, clip, tmp_path, monkeypatch, capsys, kind):
     assert len(frames) == 5
     assert frames[0].shape == (48, 64, 3)
     assert "1 videos (5 frames)" in capsys.readouterr().out
+    assert listed(out) == [{"file_name": "clip.mp4", kind: f"clip_{kind}.mp4", "frames": 5}]
 
 
 def test_pictures_and_videos_together(run, clip, pictures, tmp_path, monkeypatch, capsys):
     run_command(monkeypatch, pictures, clip, "--run", run, "--out", tmp_path / "out")
     assert len(names(tmp_path / "out")) == 7
     assert "2 pictures and 1 videos (5 frames)" in capsys.readouterr().out
+
+
+def test_resume_goes_on_where_it_stopped(run, pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    words = (pictures, "--run", run, "--out", out, "--outputs", "[map]")
+    run_command(monkeypatch, *words)
+    before = (out / "a_map.png").stat().st_mtime_ns
+    small.picture(5).save(pictures / "c.png")
+    run_command(monkeypatch, *words, "--resume")
+    assert (out / "a_map.png").stat().st_mtime_ns == before
+    assert [one["file_name"] for one in listed(out)] == ["a.png", "b.jpg", "c.png"]
+
+
+def test_folders_within_folders(run, pictures, tmp_path, monkeypatch):
+    (pictures / "more").mkdir()
+    small.picture(5).save(pictures / "more" / "a.png")
+    words = (pictures, "--run", run, "--out", tmp_path / "out", "--outputs", "[map]")
+    run_command(monkeypatch, *words, "--recursive")
+    files = {one["file_name"]: one["map"] for one in listed(tmp_path / "out")}
+    assert files["more/a.png"] == "more/a_map.png"
+    assert all((tmp_path / "out" / file).is_file() for file in files.values())
 
 
 def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
@@ -180,7 +220,7 @@ def test_what_is_drawn():
     nothing, everything = (np.full(picture.shape[:2], level, np.uint8) for level in (0, 255))
     assert (cutout(picture, everything)[..., 3] == 255).all()
     assert np.array_equal(on_background(picture, everything), picture)
-    assert (on_background(picture, nothing) == predict.BACKGROUND).all()
+    assert (on_background(picture, nothing) == BACKGROUND).all()
     faded = overlay(picture, nothing)
     assert np.ptp(faded, axis=2).max() == 0, "grey where nothing stands out"
     assert faded.mean() < picture.mean()

@@ -1,0 +1,48 @@
+"""What stands out, as pictures: overlays, cut-outs, and what videos show of either."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from common.reading.image import Picture
+
+HALF = 127
+"""Levels of a map above this one stand out: it is where the outline is drawn."""
+TINT = np.array([255, 60, 30])
+"""Red that is laid over what stands out."""
+BACKGROUND = np.array([40, 160, 60])
+"""Green behind a video's cut-outs, which cannot be transparent."""
+
+Draw = Callable[[Picture, Picture], Picture]
+"""A picture (H, W, 3), RGB, and its map (H, W), both 0..255 -> what is shown of it."""
+
+
+def overlay(picture: Picture, saliency: Picture) -> Picture:
+    """The picture in grey where nothing stands out, and tinted with an outline where it does."""
+    share = saliency[..., None] / np.float32(255)
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    found = 0.8 * picture + 0.2 * TINT
+    mixed = np.clip(0.6 * grey * (1 - share) + found * share, 0, 255).astype(np.uint8)
+    outlines, _ = cv2.findContours(
+        (saliency > HALF).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+    )
+    thickness = max(1, round(max(saliency.shape) / 400))
+    cv2.drawContours(mixed, outlines, -1, TINT.tolist(), thickness, cv2.LINE_AA)
+    return np.asarray(mixed)
+
+
+def cutout(picture: Picture, saliency: Picture) -> Picture:
+    """RGBA (H, W, 4) whose opacity is the map (H, W) of the picture (H, W, 3)."""
+    return np.dstack([picture, saliency])
+
+
+def on_background(picture: Picture, saliency: Picture) -> Picture:
+    """What stands out of the picture, before plain green."""
+    share = saliency[..., None] / np.float32(255)
+    return (picture * share + BACKGROUND * (1 - share)).astype(np.uint8)
+
+
+def grey(_: Picture, saliency: Picture) -> Picture:
+    """The map as a picture (H, W, 3)."""
+    return np.asarray(cv2.cvtColor(saliency, cv2.COLOR_GRAY2RGB), np.uint8)
