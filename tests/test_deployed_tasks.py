@@ -44,7 +44,11 @@ CASES = {
     "pose": Case(lambda: model_of("pose").build(SLIM, 5, (16, 16)), (2, 3, 64, 64)),
     "salient": Case(lambda: model_of("salient").build(SLIM, 0.1), (2, 3, 75, 66)),
     "salient, edges": Case(lambda: model_of("salient").build(SLIM, 0.1, edge=True), (1, 3, 64, 64)),
-    "reid": Case(lambda: model_of("reid").build(config_of("reid")), (2, 3, 64, 32), left=1),
+    "reid": Case(
+        lambda: model_of("reid").build(config_of("reid").backbone, config_of("reid").model),
+        (2, 3, 64, 32),
+        left=1,
+    ),
     "speaker": Case(
         lambda: model_of("speaker").build(
             config_of("speaker").backbone, config_of("speaker").model, None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -14,13 +15,13 @@ class DataConfig:
     """What is read, and how training varies it."""
 
     root: Path | None = None
-    """Folder (csv: file) that is scored, and learnt without train_sets; none: generated samples."""
+    """Folder (csv: file) that is scored, and trained on without train_sets; none: samples."""
     format: Literal["market", "msmt17", "cuhk03", "csv"] = "market"
     """Layout of root: market (Market-1501's folders and names), msmt17, cuhk03 or csv."""
     train_sets: tuple[str, ...] = ()
-    """Sets that are learnt together instead of root, each as FORMAT:FOLDER."""
+    """Sets that are trained on together instead of root, each as FORMAT:FOLDER."""
     train_split: Literal["train", "trainval"] = "train"
-    """msmt17: learn list_train.txt alone, or with list_val.txt."""
+    """msmt17: train on list_train.txt alone, or with list_val.txt."""
     cuhk03_boxes: Literal["detected", "labeled"] = "detected"
     """cuhk03: crops of a detector, or drawn by hand."""
     input_size: tuple[int, int] = (64, 32)
@@ -59,7 +60,7 @@ class ModelConfig:
     """The head on the backbone."""
 
     pooling: Literal["average", "gem"] = "average"
-    """Global average, or generalised mean with an exponent that is learnt."""
+    """Global average, or generalised mean with a trained exponent."""
     stem_relu: bool = True
     """ReLU after the stem; false for checkpoints of the published strong baseline, which left it
     out of its ResNet."""
@@ -138,18 +139,12 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """Person re-identification: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/reid")
     """Run directory."""
-    resume: bool = False
-    """Continue the run in the run directory."""
-    backbone: str = "res2net26_14w_4s_half"
-    """A name of `python -m backbone.table`."""
-    weights: str | None = None
-    """Initial weights of the backbone: a published name, a file or a run directory."""
-    finetune: Path | None = None
+    finetune: str | None = None
     """Start from a whole model, a run directory or a checkpoint file; the classifier is new."""
     steady_rate: bool = False
     """Keep the learning rate through an epoch, counted from 1, as the published code does."""
@@ -163,6 +158,7 @@ class Config:
     engine: EngineConfig = EngineConfig(epochs=16, batch_size=64, evaluate_every=4)
     test: ScoringConfig = ScoringConfig(feature="before", flip=True)
 
-    def __post_init__(self) -> None:
-        if self.weights is not None and self.finetune is not None:
-            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredConfig(TrainedFlags, Config):
+    """A run's config together with what decides which of its models is used, and how."""

@@ -1,11 +1,11 @@
-"""The sets that are learnt and scored, checked at the door, and their pictures as samples."""
+"""The sets that are trained on and scored, checked at the door, and their pictures as samples."""
 
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ from common.errors import UserError
 from common.reading import image as pictures
 from common.reading.left_out import LeftOut
 from tasks.reid import sample
-from tasks.reid.config import DataConfig
+from tasks.reid.config import Config, DataConfig
+from tasks.reid.csv_file import read_csv
 from tasks.reid.cuhk03 import read_cuhk03
 from tasks.reid.listing import Pictures, Split, join, some
 from tasks.reid.market import read_market
 from tasks.reid.msmt17 import read_msmt17
-from tasks.reid.table import read_csv
 from tasks.reid.transforms import Augmentation, augment, scale
 
 FORMATS: dict[str, Callable[[Path, Split, DataConfig], Pictures]] = {
@@ -37,7 +37,7 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class Training:
-    """All pictures that are learnt, with their persons numbered over all sets."""
+    """All pictures that are trained on, with their persons numbered over all sets."""
 
     pictures: Pictures
     labels: NDArray[np.int64]
@@ -47,7 +47,7 @@ class Training:
     """(format, resolved root) -> the set's own pictures."""
 
     def summary(self) -> str:
-        """What is learnt, in one line."""
+        """What is trained on, in one line."""
         text = "; ".join(part.summary() for part in self.parts.values())
         one = sum(len(_seen_by_one(part)) for part in self.parts.values())
         return text + (f"; {one:,} of the persons are seen by one camera only" if one else "")
@@ -59,6 +59,11 @@ class Test:
 
     query: Pictures
     gallery: Pictures
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files of the queries, then of the gallery."""
+        return self.query.paths + self.gallery.paths
 
     def summary(self) -> str:
         """What is scored, in one line, and how many queries cannot be."""
@@ -78,6 +83,19 @@ class Test:
             cameras.setdefault(person, set()).add(camera)
         rows = zip(*_columns(self.query), strict=True)
         return np.array([not cameras.get(person, set()) - {camera} for person, camera in rows])
+
+
+@overload
+def read(config: Config, split: Literal["train"]) -> Training: ...
+@overload
+def read(config: Config, split: Literal["test"]) -> Test: ...
+def read(config: Config, split: Literal["train", "test"]) -> Training | Test:
+    """The pictures to train on, or who is sought and where.
+
+    Raises:
+        UserError: as `read_training` and `read_test` do.
+    """
+    return read_training(config.data) if split == "train" else read_test(config.data)
 
 
 def read_training(config: DataConfig) -> Training:
@@ -138,28 +156,20 @@ def read_test(config: DataConfig) -> Test:
     return test
 
 
-def read_sets(config: DataConfig, announced: bool) -> tuple[Training, Test]:
-    """What is learnt and what is scored; if announced, say so and warn of persons who are both.
-
-    Raises:
-        UserError: as `read_training` and `read_test` do.
-    """
-    training, test = read_training(config), read_test(config)
+def warn_of_overlap(training: Training, test: Test, config: DataConfig) -> None:
+    """Name on stderr the persons who are both trained on and scored, if there are any."""
     both = overlap(training, test, config)
-    if announced:
-        print(f"training on {training.summary()}; scoring {test.summary()}", flush=True)
-    if announced and both:
+    if both:
         print(
-            f"warning: {len(both):,} persons are both learnt and scored ({some(both, _NAMED)}); "
-            "the score is not that of people never seen",
+            f"warning: {len(both):,} persons are both trained on and scored "
+            f"({some(both, _NAMED)}); the score is not that of people never seen",
             file=sys.stderr,
             flush=True,
         )
-    return training, test
 
 
 def overlap(training: Training, test: Test, config: DataConfig) -> list[str]:
-    """Persons of the test who are also learnt, if the test's set is among those learnt.
+    """Persons of the test who are also trained on, if the test's set is among those trained on.
 
     Other sets number their people independently, so equal numbers there say nothing.
     """
@@ -215,7 +225,7 @@ class TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Pictures, scaled and nothing else; upright ones are turned as their EXIF says.
 
-    A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
+    A sample that cannot be read is None when config.on_error is "skip", and reported on stderr.
     """
 
     def __init__(self, paths: tuple[Path, ...], config: DataConfig, upright: bool = False) -> None:

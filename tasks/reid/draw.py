@@ -5,13 +5,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from common.commands import plot
 from common.errors import DamagedFile
 from common.reading import image
+from common.reading.image import Picture
+from tasks.reid.market import NOBODY, person_and_camera
 
 Colour = tuple[int, int, int]
+Cell = tuple[Path | Picture, Colour, str]
+"""A picture, the colour of its frame, and its title."""
 
 HIT: Colour = (40, 170, 70)
 MISS: Colour = (214, 54, 48)
@@ -25,12 +28,33 @@ _BORDER = 5
 _LONGEST = 11
 
 
-def framed(path: Path, colour: Colour, upright: bool = False) -> NDArray[np.uint8]:
-    """A picture in a cell with a frame of that colour; a damaged one is an empty cell, crossed."""
+def ranked(query: Path | Picture, found: Sequence[Path | Picture]) -> list[Cell]:
+    """The cells of a search: the query, then what was found, framed if both names tell persons."""
+    known = _person_and_camera(query)
+    cells: list[Cell] = [(query, QUERY, _title(query, "query"))]
+    for rank, one in enumerate(found, start=1):
+        frame = UNKNOWN
+        if (its := _person_and_camera(one)) is not None and known is not None:
+            frame = HIT if its[0] == known[0] != NOBODY else MISS
+        cells.append((one, frame, _title(one, str(rank))))
+    return cells
+
+
+def _person_and_camera(shown: Path | Picture) -> tuple[str, str] | None:
+    return person_and_camera(shown) if isinstance(shown, Path) else None
+
+
+def _title(shown: Path | Picture, otherwise: str) -> str:
+    known = _person_and_camera(shown)
+    return f"{known[0]} c{known[1]}" if known else otherwise
+
+
+def framed(shown: Path | Picture, colour: Colour, upright: bool = False) -> Picture:
+    """A picture in a cell with a frame of that colour; a damaged file is an empty cell, crossed."""
     height, width = CELL
     canvas = np.full((height, width, 3), 238, dtype=np.uint8)
     try:
-        picture = image.read(path, rotate=upright)
+        picture = image.read(shown, rotate=upright) if isinstance(shown, Path) else shown
     except DamagedFile:
         cv2.line(canvas, (0, 0), (width, height), UNKNOWN, 2)
         cv2.line(canvas, (0, height), (width, 0), UNKNOWN, 2)
@@ -48,14 +72,12 @@ def framed(path: Path, colour: Colour, upright: bool = False) -> NDArray[np.uint
     return canvas
 
 
-def sheet(
-    rows: Sequence[Sequence[tuple[Path, Colour, str]]], path: Path, upright: bool = False
-) -> None:
-    """Write rows of (picture, frame, title), all of one length, as one sheet.
+def sheet(rows: Sequence[Sequence[Cell]], upright: bool = False) -> Picture:
+    """Rows of cells, all of one length, as one sheet (H, W, 3), RGB.
 
     A single row is broken where it gets too long.
     """
     cells = [cell for row in rows for cell in row]
-    pictures = [framed(file, colour, upright) for file, colour, _ in cells]
+    pictures = [framed(shown, colour, upright) for shown, colour, _ in cells]
     columns = min(len(rows[0]), _LONGEST) if len(rows) == 1 else len(rows[0])
-    plot.sheet(pictures, path, columns, [title for _, _, title in cells], cell=CELL)
+    return plot.grid(pictures, columns, [title for _, _, title in cells], cell=CELL)

@@ -2,7 +2,7 @@
 
 A published checkpoint without a run: ``--config RECIPE.yaml --checkpoint FILE.pth``. Any flag of
 train wins over the run's config, such as ``--data.root`` and ``--data.format`` (score another data
-set than was learnt), ``--test.rerank`` and ``--test.flip``.
+set than was trained on), ``--test.rerank`` and ``--test.flip``.
 """
 
 import sys
@@ -11,36 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from backbone import WeightsError, deploy
 from common.commands import command, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from tasks.reid import report
-from tasks.reid.config import Config
-from tasks.reid.data import Test, read_test
-from tasks.reid.inference import ScoredConfig, compare, embed_files, restore
+from tasks.reid.config import Config, ScoredConfig
+from tasks.reid.data import Test, read
+from tasks.reid.inference import Embedded, compare, embed_files, open_model
 from tasks.reid.listing import Pictures
 from tasks.reid.metrics import Labels
 from tasks.reid.metrics import score as score_distances
-from tasks.reid.model import from_published
 from tasks.reid.report import Evaluation
 
 
-def evaluate(
-    model: nn.Module, test: Test, config: Config, world: World, precision: str = "fp32"
-) -> Evaluation:
+def evaluate(model: nn.Module, test: Test, config: Config, world: World) -> Evaluation:
     """Score a model in eval mode; called on all ranks, which share the work.
 
     The metrics are the same on every rank.
     """
-    paths = test.query.paths + test.gallery.paths
-    read, features = embed_files(model, paths, config, world, precision)
+    return scored(embed_files(model, test.paths, config, world), test, config, world)
+
+
+def scored(found: Embedded, test: Test, config: Config, world: World) -> Evaluation:
+    """Score the features of a test's pictures; called on all ranks.
+
+    Raises:
+        UserError: what could be read cannot be scored.
+    """
     # Kept on rank 0: the scores of all queries are too many to share.
     outcomes: list[Evaluation] = []
 
     def metrics() -> dict[str, float]:
-        outcomes.append(_compared(test, read, features, config))
+        outcomes.append(_compared(test, *found, config))
         return outcomes[0].metrics
 
     shared = distributed.from_main(metrics, world)
@@ -99,15 +102,16 @@ def main() -> None:
 
 def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
-    weights = trained.find(config, from_published)
-    test = read_test(config.data)
-    model = restore(config, weights, world.device)
-    fast = deploy(model) if config.deploys else model
-    evaluation = evaluate(fast, test, config, world, config.precision)
+    test = read(config, "test")
+    model = open_model(config, world.device)
+    with model.running():
+        found = embed_files(model.network, test.paths, config, world)
+    # Out of there, in float32: distances need more digits than bfloat16 has.
+    evaluation = scored(found, test, config, world)
     if world.main:
-        report.write(config, evaluation, model, weights)
+        report.write(config, evaluation, model)
     return evaluation
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError, deploy
+from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.reid.config import Config, ScoringConfig
-from tasks.reid.inference import restore
-from tasks.reid.model import MEAN, STD, ReidModel, from_published
+from tasks.reid.config import Config, ScoredConfig, ScoringConfig
+from tasks.reid.inference import open_model
+from tasks.reid.model import MEAN, STD, ReidModel
 from tasks.reid.retrieval import unit
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportFlags, Config):
+class ExportConfig(ExportFlags, ScoredConfig):
     """A run's config, and the file that is written."""
 
 
@@ -27,12 +27,11 @@ def main() -> None:
     """Read the flags, and write the file and its card."""
     config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
     target = config.target
-    weights = trained.find(config, from_published)
-    model = restore(config, weights, torch.device("cpu"))
-    export.save(graph(config, model), target, weights)
+    found = open_model(config, torch.device("cpu"))
+    export.save(graph(config, found.model), target, found.weights)
 
 
-class Embedding(nn.Module):
+class Embedder(nn.Module):
     """Pictures in, the features that are compared out."""
 
     def __init__(self, model: ReidModel, test: ScoringConfig) -> None:
@@ -51,7 +50,7 @@ def graph(config: Config, model: ReidModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     height, width = config.data.input_size
     return Graph(
-        module=Embedding(deploy(model, portable=True), config.test),
+        module=Embedder(deploy(model, portable=True), config.test),
         entry="images",
         results=("features",),
         dynamic=(0, 2, 3),
@@ -85,4 +84,4 @@ def _afterwards(test: ScoringConfig) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

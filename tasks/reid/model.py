@@ -4,18 +4,21 @@ Luo et al., "Bag of Tricks and A Strong Baseline for Deep Person Re-identificati
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from backbone.detect import hint
+from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
+from common.commands import trained
 from common.commands.config import choose
-from common.commands.trained import unwrapped
+from common.commands.trained import Layout, Trained, unwrapped
 from common.errors import UserError
 from common.layers import Normalize
-from tasks.reid.config import Config
+from tasks.reid.config import ModelConfig
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -24,7 +27,7 @@ STRIDES = (1, 2, 2, 1)
 """The last stage keeps its input's resolution, without dilation."""
 
 TRAINING_ONLY = ("classifier.", "centers")
-"""Beginnings of the keys that only training needs: they depend on the persons that were learnt."""
+"""Beginnings of the keys that only training needs: they depend on the persons trained on."""
 
 _PUBLISHED = (
     ("base.", "backbone."),
@@ -45,7 +48,7 @@ class Features(NamedTuple):
 
 
 class GeneralisedMean(nn.Module):
-    """(mean of x^p)^(1 / p) over all places, with p learnt (Radenovic et al., TPAMI 2018)."""
+    """(mean of x^p)^(1 / p) over all places, with a trained p (Radenovic et al., TPAMI 2018)."""
 
     def __init__(self, power: float = 3.0, least: float = 1e-6) -> None:
         super().__init__()
@@ -74,10 +77,9 @@ class ReidModel(nn.Module):
 
     Args:
         backbone: gives a pyramid whose `c5` is pooled.
-        channels: of that `c5`.
         pooling: (B, C, h, w) to (B, C).
         normalize: takes the pictures.
-        persons: that are learnt; 0 makes a model without classifier.
+        persons: that are trained on; 0 makes a model without classifier.
         centers: keep a center of each person for the center loss. They are a buffer: no gradient
             of the optimizer moves them, see `tasks.reid.loss.center_step`.
     """
@@ -86,8 +88,7 @@ class ReidModel(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
-        channels: int,
+        backbone: Trunk,
         pooling: nn.Module,
         normalize: nn.Module,
         persons: int = 0,
@@ -97,6 +98,7 @@ class ReidModel(nn.Module):
         self.backbone = backbone
         self.pooling = pooling
         self.normalize = normalize
+        channels = backbone.channels.c5
         self.bottleneck = nn.BatchNorm1d(channels)
         # Without a shift the features stay around the origin, where angles compare them best.
         self.bottleneck.bias.requires_grad_(False)
@@ -106,15 +108,21 @@ class ReidModel(nn.Module):
         self.register_buffer("centers", torch.randn(persons, channels) if centers else None)
 
     def forward(self, images: Tensor, erased: Tensor | None = None) -> Features:
-        """Features of uint8 RGB pictures (B, 3, H, W).
+        """Features of uint8 RGB pictures (B, 3, H, W), parts of which may be `erased`."""
+        return self.answer(self.backbone(self.prepare(images, erased)))
+
+    def prepare(self, images: Tensor, erased: Tensor | None = None) -> Tensor:
+        """What the trunk is given: normalised pictures (B, 3, H, W).
 
         `erased` (B, 4) are rectangles, top, left, height and width, that are filled in after the
         normalisation; those of no area fill nothing.
         """
-        normalized = self.normalize(images)
-        if erased is not None:
-            normalized = erase(normalized, erased)
-        features = self.backbone(normalized).c5
+        normalized: Tensor = self.normalize(images)
+        return normalized if erased is None else erase(normalized, erased)
+
+    def answer(self, pyramid: Pyramid[Tensor]) -> Features:
+        """What the head makes of the trunk's features."""
+        features = pyramid.c5
         # Distances need more digits than bfloat16 has.
         with torch.autocast(features.device.type, enabled=False):
             before = self.pooling(features.float())
@@ -138,29 +146,31 @@ def erase(normalized: Tensor, rectangles: Tensor) -> Tensor:
     return torch.where(inside, normalized.new_tensor(MEAN).view(3, 1, 1), normalized)
 
 
-def build(config: Config, persons: int = 0) -> ReidModel:
-    """The config's model with a fresh backbone, on the CPU.
+def build(backbone: str, model: ModelConfig, persons: int = 0, centers: bool = False) -> ReidModel:
+    """A model with a fresh backbone of the given name, on the CPU.
 
-    It has a classifier of so many persons, and their centers if the config has a center loss; none
-    of both for 0 persons, which is the model that is tested.
+    Args:
+        backbone: a name of `MODELS`.
+        model: pooling and stem.
+        persons: that the classifier tells apart; 0 makes the model that searches, without one.
+        centers: keep a center of each person, for the center loss.
 
     Raises:
         UserError: no backbone has that name, or it has no stem ReLU to leave out.
     """
-    trunk = choose("--backbone", config.backbone, MODELS)(strides=STRIDES)
-    if not config.model.stem_relu:
+    trunk = choose("--backbone", backbone, MODELS)(strides=STRIDES)
+    if not model.stem_relu:
         if not isinstance(getattr(trunk, "relu", None), nn.ReLU):
             raise UserError(
-                f"--model.stem_relu false: {config.backbone} has no ReLU of the stem to leave out"
+                f"--model.stem_relu false: {backbone} has no ReLU of the stem to leave out"
             )
         trunk.relu = nn.Identity()
     return ReidModel(
         trunk,
-        trunk.channels.c5,
-        POOLINGS[config.model.pooling](),
+        POOLINGS[model.pooling](),
         Normalize(MEAN, STD),
         persons,
-        centers=persons > 0 and config.loss.center_weight > 0,
+        centers,
     )
 
 
@@ -199,3 +209,23 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
         has = any(key.startswith("pooling.") for key in state)
         return f": say --model.pooling {'gem' if has else 'average'}"
     return hint(wrong, state)
+
+
+LAYOUT = Layout(from_published, explain)
+"""What is known of checkpoints from elsewhere."""
+
+
+def without_persons(weights: Trained) -> Trained:
+    """The weights without those that only training needs, which fit no other training set."""
+    kept = {k: v for k, v in weights.state.items() if not k.startswith(TRAINING_ONLY)}
+    return replace(weights, state=kept)
+
+
+def load_all_but_persons(model: ReidModel, weights: Trained) -> None:
+    """Load a whole model's weights; the model keeps its own classifier and centers.
+
+    Raises:
+        UserError: they are of another model.
+    """
+    own = {k: v for k, v in model.state_dict().items() if k.startswith(TRAINING_ONLY)}
+    trained.load(model, replace(weights, state={**without_persons(weights).state, **own}), explain)

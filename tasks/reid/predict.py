@@ -3,58 +3,65 @@
 INPUT are pictures of one person each, or folders of them. Their features go to `features.npz`:
 `paths` (N,), `features` (N, C). With ``--gallery FOLDER`` the inputs are queries: each one gets a
 picture with the nearest of the folder, and `ranked.csv` lists them all. Where file names tell
-persons as Market-1501's do, hits are framed green and others red.
+persons as Market-1501's do, hits are framed green and others red. `parts/` keeps what was found,
+for ``--resume``.
 """
 
+import contextlib
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backbone import WeightsError, deploy
 from common import outputs
-from common.commands import command, trained
+from common.commands import command, inputs, journal, trained
+from common.commands.inputs import SAMPLE_SEED, InputFlags
 from common.errors import UserError
-from common.reading import image
+from common.reading import image, video
 from common.training import distributed
 from common.training.distributed import World
-from tasks.reid import draw, sample
-from tasks.reid.config import ScoringConfig
-from tasks.reid.inference import ScoredConfig, compare, embed_files, restore
-from tasks.reid.market import NOBODY, person_and_camera
+from tasks.reid import parts, sample
+from tasks.reid.config import ScoredConfig, ScoringConfig
+from tasks.reid.inference import Predictor, compare, embed_files, open_model
 from tasks.reid.metrics import nearest
-from tasks.reid.model import from_published
 
-SAMPLE_SEED = 1
-"""Another seed than that of the set which is learnt and scored."""
+_PART = 500
+"""Pictures of a part that is kept, at least."""
+
+_SHEET = "_ranked.jpg"
+_ONLY_PICTURES = "what is compared are pictures of one person each; name such, or folders of them"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(ScoredConfig):
+class PredictConfig(InputFlags, ScoredConfig):
     """Write the features of pictures, or search a folder for the people in them."""
 
-    inputs: tuple[Path, ...] = ()
-    """Pictures and folders of pictures: the words that belong to no flag."""
     gallery: Path | None = None
     """Folder that is searched for each input; none writes the inputs' features."""
     top: int = 10
     """Pictures that a search shows."""
-    sample: int = 0
-    """Instead of inputs, so many freshly generated queries and their gallery."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.top < 1:
             raise UserError(f"--top is {self.top}; it must be 1 or more")
         if self.sample < 0:
             raise UserError(f"--sample is {self.sample}; it must be 0 or more")
         if self.sample and (self.inputs or self.gallery):
             raise UserError("--sample: brings its own queries and gallery; leave out the others")
+        if self.camera is not None:
+            raise UserError(f"--camera {self.camera}: {_ONLY_PICTURES}")
+        for path in self.inputs:
+            if video.is_video(path) and not path.is_dir():
+                raise UserError(f"{path}: {_ONLY_PICTURES}")
 
 
 def main() -> None:
@@ -66,26 +73,37 @@ def main() -> None:
 
 def predict(config: PredictConfig, world: World) -> None:
     """Write features or search, as the config says; called on all ranks, which share the work."""
+    with _given(config) as (pictures, gallery):
+        predictor = Predictor(open_model(config, world.device), config)
+        if gallery is None:
+            write_features(predictor, config, list(pictures), world)
+        else:
+            search(predictor, config, pictures, gallery, world)
+
+
+@contextlib.contextmanager
+def _given(config: PredictConfig) -> Iterator[tuple[dict[Path, Path], list[Path] | None]]:
+    """The pictures, each with its folder under --out, and those among which to search, if any."""
     if config.sample:
         with TemporaryDirectory() as folder:
             queries, gallery = _sample(Path(folder), config.sample)
-            search(config, queries, gallery, world)
+            yield dict.fromkeys(queries, Path()), gallery
         return
     if not config.inputs:
         raise UserError(
             "no input given: name pictures or folders, such as predict --run runs/reid photos/"
         )
-    pictures = image.list_images(config.inputs)
+    pictures = inputs.listed(config.inputs, config.recursive)
     if config.gallery is None:
-        write_features(config, pictures, world)
+        yield pictures, None
+    elif not config.gallery.is_dir():
+        raise UserError(f"--gallery {config.gallery}: no such folder")
     else:
-        if not config.gallery.is_dir():
-            raise UserError(f"--gallery {config.gallery}: no such folder")
-        search(config, pictures, image.list_images([config.gallery]), world)
+        yield pictures, list(inputs.listed([config.gallery], config.recursive))
 
 
 def _sample(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
-    """Generated queries of people whom no training has seen, and where to find them."""
+    """Generated queries of people that no training has seen, and where to find them."""
     sample.write(folder, seed=SAMPLE_SEED, train=0, test=max(sample.FAMILY, -(-count // 4)))
     queries = sorted((folder / "query").iterdir())
     gallery = sorted((folder / "bounding_box_test").iterdir())
@@ -93,31 +111,31 @@ def _sample(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
     return chosen, [path for path in gallery if not path.name.startswith("-1")]
 
 
-def write_features(config: PredictConfig, pictures: Sequence[Path], world: World) -> None:
+def write_features(
+    predictor: Predictor, config: PredictConfig, pictures: Sequence[Path], world: World
+) -> None:
     """Write the features of pictures to features.npz in config.out.
 
     Raises:
         UserError: not one picture can be read.
     """
-    (found,) = _embed(config, world, pictures)
+    found = _embed(predictor, config, pictures, "inputs", world)
     if not world.main:
         return
     if not found.paths:
         raise UserError(f"not one of the {len(pictures)} pictures can be read")
-    outputs.make_folder(config.out)
     file = config.out / "features.npz"
-    content = io.BytesIO()
-    np.savez(content, paths=np.array([str(path) for path in found.paths]), features=found.features)
-    try:
-        file.write_bytes(content.getbuffer())
-    except OSError as error:
-        raise UserError(f"{file}: cannot be written ({error.strerror})") from None
+    parts.write(file, [str(path) for path in found.paths], found.features)
     count, size = found.features.shape
     print(f"wrote {file}: {count} features of {size} numbers{_left_out(pictures, found)}")
 
 
 def search(
-    config: PredictConfig, queries: Sequence[Path], gallery: Sequence[Path], world: World
+    predictor: Predictor,
+    config: PredictConfig,
+    queries: Mapping[Path, Path],
+    gallery: Sequence[Path],
+    world: World,
 ) -> None:
     """Find the nearest pictures of a gallery for each query; writes sheets and ranked.csv.
 
@@ -126,8 +144,9 @@ def search(
     Raises:
         UserError: not one picture can be read.
     """
-    targets = outputs.targets(queries, config.out, "_ranked.jpg", gallery)
-    asked, among = _embed(config, world, queries, gallery)
+    places = outputs.places(queries, config.out, (_SHEET,), gallery)
+    asked = _embed(predictor, config, list(queries), "inputs", world)
+    among = _embed(predictor, config, gallery, "gallery", world)
     if not world.main:
         return
     if not asked.paths or not among.paths:
@@ -136,7 +155,9 @@ def search(
     for query, row in zip(asked.paths, _distances(asked, among, config.test), strict=True):
         order = nearest(row[None], min(config.top, len(row)))[0].tolist()
         order = [index for index in order if np.isfinite(row[index])]
-        draw.sheet([_ranked(query, [among.paths[index] for index in order])], targets[query], True)
+        file = config.out / f"{places[query]}{_SHEET}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.write(file, predictor.draw(query, [among.paths[index] for index in order]))
         lines += [
             (str(query), str(rank), str(among.paths[index]), f"{row[index]:.6f}")
             for rank, index in enumerate(order, start=1)
@@ -151,30 +172,44 @@ def search(
     )
 
 
-@dataclass(frozen=True)
-class _Embedded:
+class _Found(NamedTuple):
+    """Pictures that could be read, and their features (N, C)."""
+
     paths: list[Path]
     features: NDArray[np.float32]
 
 
-def _embed(config: PredictConfig, world: World, *groups: Sequence[Path]) -> list[_Embedded]:
-    """The features of each group's pictures, as far as they can be read; on rank 0."""
-    weights = trained.find(config, from_published)
-    model = restore(config, weights, world.device)
-    if config.deploys:
-        model = deploy(model)
-    embedded = []
-    for group in groups:
-        read, features = embed_files(
-            model, tuple(group), config, world, config.precision, upright=True
-        )
-        embedded.append(_Embedded([group[index] for index in read.tolist()], features))
-    return embedded
+def _embed(
+    predictor: Predictor,
+    config: PredictConfig,
+    pictures: Sequence[Path],
+    kind: str,
+    world: World,
+) -> _Found:
+    """The features of pictures, as far as they can be read; on rank 0, which keeps them in parts.
+
+    Raises:
+        UserError: a picture cannot be read, or --resume meets features of another model.
+    """
+    folder, model = config.out / "parts" / kind, predictor.opened
+    # What is searched, and how much of it is shown, changes no feature.
+    settings = journal.digest(replace(config, gallery=None, top=1), model.weights.file)
+    done = distributed.from_main(lambda: parts.begin(folder, settings, config.resume), world)
+    rest = [path for path in pictures if parts.key(path) not in done]
+    batch = config.engine.batch_size * world.size
+    step = -(-_PART // batch) * batch
+    for start in range(0, len(rest), step):
+        part = rest[start : start + step]
+        with model.running():
+            found = embed_files(model.network, part, config, world, upright=True)
+        sound = [part[index] for index in found.indices.tolist()]
+        distributed.from_main(partial(parts.add, folder, sound, found.features), world)
+    known = parts.read(folder) if world.main else {}
+    paths = [path for path in pictures if parts.key(path) in known]
+    return _Found(paths, np.array([known[parts.key(path)] for path in paths], dtype=np.float32))
 
 
-def _distances(
-    asked: _Embedded, among: _Embedded, test: ScoringConfig
-) -> Iterator[NDArray[np.float32]]:
+def _distances(asked: _Found, among: _Found, test: ScoringConfig) -> Iterator[NDArray[np.float32]]:
     """Distances (G,) of each query to the gallery; infinite to its own file, if that is there.
 
     Where the rest of the gallery has a part in a distance, the own file has none.
@@ -199,27 +234,10 @@ def _distances(
         yield row
 
 
-def _ranked(query: Path, found: Sequence[Path]) -> list[tuple[Path, draw.Colour, str]]:
-    """The cells of a sheet: the query, then what was found, framed if both names tell persons."""
-    known = person_and_camera(query)
-    cells = [(query, draw.QUERY, _title(query, "query"))]
-    for rank, path in enumerate(found, start=1):
-        frame = draw.UNKNOWN
-        if (its := person_and_camera(path)) is not None and known is not None:
-            frame = draw.HIT if its[0] == known[0] != NOBODY else draw.MISS
-        cells.append((path, frame, _title(path, str(rank))))
-    return cells
-
-
-def _title(path: Path, otherwise: str) -> str:
-    known = person_and_camera(path)
-    return f"{known[0]} c{known[1]}" if known else otherwise
-
-
-def _left_out(pictures: Sequence[Path], *found: _Embedded) -> str:
+def _left_out(pictures: Sequence[Path], *found: _Found) -> str:
     count = len(pictures) - sum(len(one.paths) for one in found)
     return f" ({count} pictures could not be read and were left out)" if count else ""
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

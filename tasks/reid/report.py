@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn
 
+from common import outputs
 from common.commands import card, plot
-from common.commands.trained import Trained
-from common.errors import UserError
+from common.commands.opened import Opened
+from common.reading import image
 from tasks.reid import draw
+from tasks.reid.config import ScoredConfig
 from tasks.reid.data import Test
-from tasks.reid.inference import ScoredConfig
 from tasks.reid.listing import Pictures
 from tasks.reid.metrics import Scores
+from tasks.reid.model import ReidModel
 
 LISTS = 12
 """Queries on the sheet that the command writes."""
@@ -33,20 +34,18 @@ class Evaluation:
     """Pictures that could not be read."""
 
 
-def write(config: ScoredConfig, evaluation: Evaluation, model: nn.Module, weights: Trained) -> None:
+def write(config: ScoredConfig, evaluation: Evaluation, model: Opened[ReidModel]) -> None:
     """Print the table; write metrics.json, the CMC curve and the ranked lists."""
-    one = result_card(config, evaluation, model, weights)
+    one = result_card(config, evaluation, model)
     print(evaluation.test.summary())
     print(one.table())
     pictures = config.out / "pictures"
-    try:
+    with outputs.written(config.out):
         one.write(config.out / "metrics.json")
         pictures.mkdir(parents=True, exist_ok=True)
         if evaluation.scores is not None:
             write_curve(evaluation.scores, config)
             write_lists(evaluation.scores, evaluation.test, config)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
     print(f"wrote {config.out}/metrics.json, pictures/cmc.png and pictures/ranked.jpg")
 
 
@@ -70,17 +69,17 @@ def _protocol(config: ScoredConfig) -> dict[str, Any]:
         "query_expansion": expansion,
         "input_size": list(data.input_size),
         **boxes,
-        "precision": config.precision,
     }
 
 
 def result_card(
-    config: ScoredConfig, evaluation: Evaluation, model: nn.Module, weights: Trained
+    config: ScoredConfig, evaluation: Evaluation, model: Opened[ReidModel]
 ) -> card.Card:
     """The evaluation with its protocol, data, model and versions."""
     test = evaluation.test
-    device = next(model.parameters()).device
-    return card.Card(
+    return card.of(
+        model,
+        config,
         task="reid",
         metrics=evaluation.metrics,
         protocol=_protocol(config),
@@ -98,10 +97,7 @@ def result_card(
             },
             "fingerprint": test.query.fingerprint()[:32] + test.gallery.fingerprint()[:32],
         },
-        model=card.describe_model(model, config.backbone, config.weights or config.finetune),
-        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
-        versions=card.versions(("numpy", "opencv-python", "scipy")),
-        device=card.describe_device(device),
+        packages=("numpy", "opencv-python", "scipy"),
     )
 
 
@@ -118,21 +114,21 @@ def write_curve(scores: Scores, config: ScoredConfig) -> None:
 def write_lists(scores: Scores, test: Test, config: ScoredConfig) -> None:
     """Write queries, spread evenly over the split, beside the nearest pictures that count."""
     count = min(LISTS, len(scores.queries))
-    rows = []
+    rows: list[list[draw.Cell]] = []
     for place in range(count):
         row = place * len(scores.queries) // count
         query = int(scores.queries[row])
         person = str(test.query.persons[query])
         title = f"{_short(person)} c{test.query.cameras[query]}"
-        cells = [(test.query.paths[query], draw.QUERY, title)]
+        cells: list[draw.Cell] = [(test.query.paths[query], draw.QUERY, title)]
         for found in scores.nearest[row].tolist():
             cells.append(_cell(test.gallery, found, person) if found >= 0 else cells[0])
         rows.append(cells)
     if rows:
-        draw.sheet(rows, config.out / "pictures" / "ranked.jpg")
+        image.write(config.out / "pictures" / "ranked.jpg", draw.sheet(rows))
 
 
-def _cell(gallery: Pictures, index: int, person: str) -> tuple[Any, draw.Colour, str]:
+def _cell(gallery: Pictures, index: int, person: str) -> draw.Cell:
     found = str(gallery.persons[index])
     frame = draw.HIT if found == person else draw.MISS
     return gallery.paths[index], frame, f"{_short(found)} c{gallery.cameras[index]}"

@@ -1,24 +1,21 @@
 """``python -m tasks.reid.train``: train a re-identification network; without flags, on samples."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError
-from common.commands import command, plot
-from common.commands.config import parse, to_yaml
-from common.commands.trained import finished_run
-from common.training import distributed, optim
-from common.training.checkpoint import RunDirectory
+from common.commands import command, trained, training
+from common.commands.config import parse
+from common.training import distributed
 from common.training.distributed import World
-from common.training.engine import Engine
 from common.training.task import Progress, TrainData
 from tasks.reid import evaluate
 from tasks.reid.batches import person_batches, rates
-from tasks.reid.config import Config
-from tasks.reid.data import Test, TrainSet, read_sets
-from tasks.reid.inference import ScoredConfig, fresh
+from tasks.reid.config import Config, ScoredConfig
+from tasks.reid.data import Test, TrainSet, read, warn_of_overlap
 from tasks.reid.loss import center_step, terms
-from tasks.reid.model import ReidModel
+from tasks.reid.model import LAYOUT, ReidModel, build, load_all_but_persons
 
 
 class ReidTask:
@@ -30,7 +27,7 @@ class ReidTask:
         self.config, self.model, self.test, self.world = config, model, test, world
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], _: Progress) -> dict[str, Tensor]:
-        """The terms of one micro-batch; the centers of the center loss learn on the way."""
+        """The terms of one micro-batch; the centers of the center loss move on the way."""
         features, _, logits = model(batch["image"], batch["erased"])
         labels, centers, settings = batch["label"], self.model.centers, self.config.loss
         with torch.autocast(labels.device.type, enabled=False):
@@ -48,26 +45,24 @@ class ReidTask:
 
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
-    run = RunDirectory(config.out, to_yaml(config))
-    run.check(config.resume)
-    training, test = read_sets(config.data, announced=world.main)
-    order = person_batches(training.labels, config, world.size)
-    model = fresh(config, training.persons)
-    workers, on_error = config.loader.workers, config.data.on_error
-    engine = Engine(
-        config=config.engine,
-        world=world,
-        run=run,
-        model=model,
-        optimizer=optim.build(model, config.optimizer),
-        schedule=rates(config.optimizer, order.steps(config.engine.epochs), config.steady_rate),
-        task=ReidTask(config, model, test, world),
-        data=TrainData(TrainSet(training, config.data), order, workers, on_error),
-    )
-    engine.fit(config.resume)
-    evaluate.score(finished_run(ScoredConfig, config), world)
+    run = training.begin(config)
+    train_split, test = read(config, "train"), read(config, "test")
+    training.announce(train_split, test, world)
     if world.main:
-        plot.curves(run.log, config.out / "curves.png")
+        warn_of_overlap(train_split, test, config.data)
+    order = person_batches(train_split.labels, config, world.size)
+    torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
+    centers = config.loss.center_weight > 0
+    model = build(config.backbone, config.model, train_split.persons, centers)
+    training.start_from(model, replace(config, finetune=None), LAYOUT)
+    if config.finetune is not None:
+        load_all_but_persons(model, trained.read("--finetune", config.finetune, LAYOUT.translate))
+    samples = TrainSet(train_split, config.data)
+    data = TrainData(samples, order, config.loader.workers, config.data.on_error)
+    schedule = rates(config.optimizer, order.steps(config.engine.epochs), config.steady_rate)
+    task = ReidTask(config, model, test, world)
+    training.fit(config, world, run, model, task, data, schedule)
+    evaluate.score(training.finished_run(ScoredConfig, config), world)
 
 
 def main() -> None:
@@ -78,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

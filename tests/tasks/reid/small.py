@@ -118,7 +118,7 @@ def write_run(out, root=None, persons=3, **data):
     """A run directory with a config and two checkpoints of untrained weights; returns the model."""
     settings = dataclasses.replace(tiny_config(root, **data), out=out)
     torch.manual_seed(0)
-    model = build(settings, persons)
+    model = build(settings.backbone, settings.model, persons)
     text = config.to_yaml(settings)
     run = checkpoint.RunDirectory(out, text)
     run.open(resume=False)

@@ -10,7 +10,7 @@ from scipy.io import savemat
 from common.errors import DamagedFile, UserError
 from common.training.sampling import generator_for
 from tasks.reid.config import DataConfig
-from tasks.reid.data import ScoringSet, TrainSet, read_sets, read_test, read_training
+from tasks.reid.data import ScoringSet, TrainSet, read_test, read_training, warn_of_overlap
 from tasks.reid.listing import present
 from tests.tasks.reid import small
 
@@ -131,18 +131,20 @@ def test_persons_seen_by_one_camera_only(tmp_path):
     assert test(root).unmatched().tolist() == [False, True, True]
 
 
-def test_persons_who_are_learnt_and_scored_are_named(tmp_path, capsys):
+def test_persons_who_are_trained_on_and_scored_are_named(tmp_path, capsys):
+    def warn(config):
+        warn_of_overlap(read_training(config), read_test(config), config)
+
     root = small.write_market(tmp_path, train=(1, 2, 11, 13))
-    read_sets(DataConfig(root=root), announced=True)
+    warn(DataConfig(root=root))
     printed = capsys.readouterr()
-    assert "warning: 2 persons are both learnt and scored (0011, 0013)" in printed.err
-    assert "training on 16 pictures of 4 persons" in printed.out
+    assert "warning: 2 persons are both trained on and scored (0011, 0013)" in printed.err
     root = small.write_market(tmp_path / "sound")
-    read_sets(DataConfig(root=root), announced=True)
+    warn(DataConfig(root=root))
     assert not capsys.readouterr().err
-    # Also when the set is one of several that are learnt, however it is written.
+    # Also when the set is one of several that are trained on, however it is written.
     config = DataConfig(root=tmp_path, train_sets=(f"market:{tmp_path / 'sound' / '..'}",))
-    read_sets(config, announced=True)
+    warn(config)
     assert "0011, 0013" in capsys.readouterr().err
 
 

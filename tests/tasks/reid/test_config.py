@@ -2,7 +2,8 @@ import pytest
 
 from common.commands.config import parse, read, save
 from common.errors import UserError
-from tasks.reid.config import Config
+from tasks.reid.config import Config, ScoredConfig
+from tasks.reid.predict import PredictConfig
 
 
 def test_flags_reach_their_fields():
@@ -59,3 +60,9 @@ def test_a_wrong_value_is_one_line_with_the_flag(flag, value, allowed):
     assert flag in str(caught.value)
     assert allowed in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Config, ScoredConfig, PredictConfig])
+def test_weights_and_finetune_are_not_given_together(kind):
+    with pytest.raises(UserError, match="--weights and --finetune: give one"):
+        parse(kind, ["--weights", "a.pth", "--finetune", "runs/b"])

@@ -9,13 +9,13 @@ import pytest
 from common.reading import image
 from common.training.sampling import generator_for
 from tasks.reid.config import DataConfig
+from tasks.reid.csv_file import read_csv
 from tasks.reid.cuhk03 import read_cuhk03
 from tasks.reid.data import ScoringSet, TrainSet, overlap, read_test, read_training
 from tasks.reid.evaluate import labels
 from tasks.reid.listing import pictures
 from tasks.reid.market import person_and_camera, read_market
 from tasks.reid.msmt17 import read_msmt17
-from tasks.reid.table import read_csv
 from tests.tasks.reid import small
 
 PLAIN = small.PLAIN

@@ -13,9 +13,8 @@ from common.errors import DamagedFile, UserError
 from common.reading import image
 from common.training.distributed import World
 from tasks.reid import evaluate
-from tasks.reid.config import Config, ScoringConfig
+from tasks.reid.config import Config, ScoredConfig, ScoringConfig
 from tasks.reid.data import read_test
-from tasks.reid.inference import ScoredConfig
 from tasks.reid.model import to_published
 from tests.tasks.reid import small
 
@@ -149,8 +148,9 @@ def test_flags_win_over_the_run_and_its_data(run, tmp_path, monkeypatch):
         "--test.flip",
     ]
     run_command(
-        monkeypatch, *words, "--test.feature", "before", "--precision", "bf16", "--out", out
-    )
+        monkeypatch, *words, "--test.feature", "before", "--precision", "bf16", "--out", out,
+        "--data.input_size", "[64, 32]",
+    )  # fmt: skip
     assert not (run / "metrics.json").exists()
     one = card.read(out / "metrics.json")
     assert one.data["root"] == str(file)

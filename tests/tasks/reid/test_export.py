@@ -21,7 +21,7 @@ def test_the_description_leads_to_the_features_of_evaluate(tmp_path, normalize):
     test = ScoringConfig(flip=True, normalize=normalize)
     config = Config(backbone=SLIM, data=replace(small.PLAIN, input_size=(64, 32)), test=test)
     torch.manual_seed(0)
-    model = randomise(build(config))
+    model = randomise(build(config.backbone, config.model))
     file = graph(config, model)
     path = small.save(tmp_path / "a.png", 3)
     whole = torch.from_numpy(ScoringSet((path,), config.data)[0]["image"])[None]
@@ -43,7 +43,7 @@ def test_the_description_leads_to_the_features_of_evaluate(tmp_path, normalize):
 def test_what_evaluate_does_besides_is_named():
     def described(**test):
         config = Config(backbone=SLIM, test=ScoringConfig(**test))
-        return graph(config, randomise(build(config))).description
+        return graph(config, randomise(build(SLIM, config.model))).description
 
     assert described()["mirrored"] == "nothing"
     assert described()["distance"] == "squared Euclidean"

@@ -8,15 +8,18 @@ import torch
 import torchvision
 from torch import nn
 
+from common.commands.opened import opened
 from common.commands.trained import Trained
 from common.errors import UserError
-from tasks.reid.config import Config, LossConfig, ModelConfig, ScoringConfig
-from tasks.reid.inference import embed, restore
+from tasks.reid.config import Config, ModelConfig, ScoredConfig, ScoringConfig
+from tasks.reid.inference import embed
 from tasks.reid.model import (
     GeneralisedMean,
     build,
+    explain,
     from_published,
     to_published,
+    without_persons,
 )
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -74,13 +77,23 @@ def config(backbone="resnet50", **model):
     return Config(backbone=backbone, model=ModelConfig(**model))
 
 
+def new(settings, **persons):
+    return build(settings.backbone, settings.model, **persons)
+
+
 def weights(state, name="file.pth"):
     return Trained(Path(name), state, None)
 
 
+def restore(settings, weights):
+    """The model as `open_model` gives it."""
+    kept = without_persons(weights)
+    return opened(ScoredConfig(deploy=False), new(settings), kept, explain, CPU).model
+
+
 def test_a_published_checkpoint_gives_the_published_features(published, images):
     state = from_published(published.state_dict())
-    model = restore(config(stem_relu=False), weights(state), CPU)
+    model = restore(config(stem_relu=False), weights(state))
     with torch.inference_mode():
         expected, found = published(images), model(images)
     assert expected[0].shape == (2, 2048)
@@ -98,7 +111,7 @@ def test_a_published_checkpoint_gives_the_published_features(published, images):
 def test_the_published_layout_and_back(published):
     state = {k: v for k, v in published.state_dict().items() if not k.startswith("base.fc")}
     with torch.device("meta"):
-        own = build(config(), persons=751).state_dict()
+        own = new(config(), persons=751).state_dict()
     translated = from_published(state)
     assert {k: v.shape for k, v in translated.items()} == {k: v.shape for k, v in own.items()}
     back = to_published(translated)
@@ -119,7 +132,7 @@ def test_wrapped_checkpoints_and_other_files(published):
 def tiny():
     """Weights of a small model, under our names."""
     torch.manual_seed(0)
-    return build(config("resnet26_half"), persons=7).state_dict()
+    return new(config("resnet26_half"), persons=7).state_dict()
 
 
 def test_any_number_of_learnt_persons_is_tested_alike(tiny, images):
@@ -128,13 +141,13 @@ def test_any_number_of_learnt_persons_is_tested_alike(tiny, images):
     for persons in (7, 13):
         changed = {**tiny, "classifier.weight": torch.randn(persons, 1024)}
         changed["centers"] = torch.randn(persons, 1024)
-        features.append(restore(config("resnet26_half"), weights(changed), CPU)(images).after)
+        features.append(restore(config("resnet26_half"), weights(changed))(images).after)
     assert torch.equal(*features)
 
 
 def refusal(state, settings):
     with pytest.raises(UserError) as caught:
-        restore(settings, weights(state), CPU)
+        restore(settings, weights(state))
     message = str(caught.value)
     assert message.startswith("file.pth: ")
     assert "\n" not in message
@@ -153,7 +166,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_cause(tiny):
 @pytest.mark.parametrize("name", ["res2net26_14w_4s_half", "res2net50_v1b", "dla60_res2net"])
 def test_the_last_stage_keeps_its_resolution(name):
     with torch.device("meta"):  # shapes alone
-        model = build(config(name)).eval()
+        model = new(config(name)).eval()
         pyramid = model.backbone(torch.zeros(1, 3, 64, 32))
     assert model.backbone.strides.c5 == 16
     assert pyramid.c5.shape[2:] == pyramid.c4.shape[2:] == (4, 2)
@@ -163,9 +176,8 @@ def test_the_last_stage_keeps_its_resolution(name):
 
 
 def test_a_model_that_learns():
-    settings = dataclasses.replace(config("resnet26_half"), loss=LossConfig(center_weight=0.0005))
     torch.manual_seed(0)
-    model = build(settings, persons=300)
+    model = new(config("resnet26_half"), persons=300, centers=True)
     channels = model.backbone.channels.c5
     assert model.classifier.weight.std().item() == pytest.approx(0.001, rel=0.05)
     assert model.classifier.bias is None
@@ -177,11 +189,11 @@ def test_a_model_that_learns():
     assert "centers" not in dict(model.named_parameters())
     found = model(torch.zeros(2, 3, 32, 16, dtype=torch.uint8), torch.zeros(2, 4, dtype=torch.long))
     assert found.logits.shape == (2, 300)
-    assert build(config("resnet26_half"), persons=3).centers is None
+    assert new(config("resnet26_half"), persons=3).centers is None
 
 
 def test_only_erased_pictures_change(images):
-    model = build(config("resnet26_half")).eval()
+    model = new(config("resnet26_half")).eval()
     nothing = torch.zeros(2, 4, dtype=torch.long)
     some = torch.tensor([[0, 0, 0, 0], [8, 4, 30, 20]])
     plain, same, erased = (model(images, boxes).after for boxes in (None, nothing, some))
@@ -191,7 +203,7 @@ def test_only_erased_pictures_change(images):
 
 
 def test_features_and_distances_stay_in_float32_under_bfloat16(images):
-    model = build(config("resnet26_half"), persons=5)
+    model = new(config("resnet26_half"), persons=5)
     with torch.autocast("cpu", torch.bfloat16):
         found = model(images)
     assert {part.dtype for part in found} == {torch.float32}
@@ -214,9 +226,9 @@ def test_generalised_mean_is_a_power_mean():
 def test_no_relu_to_leave_out():
     stem = pytest.raises(UserError, match=r"--model\.stem_relu false: dla60_res2net")
     with stem, torch.device("meta"):
-        build(config("dla60_res2net", stem_relu=False))
+        new(config("dla60_res2net", stem_relu=False))
     with pytest.raises(UserError, match=r"--backbone res3net: .*resnet50"):
-        build(config("res3net"))
+        new(config("res3net"))
 
 
 class Side(nn.Module):

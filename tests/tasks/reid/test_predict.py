@@ -188,6 +188,9 @@ def test_what_is_missing_is_told_in_one_line(run, market, tmp_path, monkeypatch)
     assert "--top" in refusal(monkeypatch, query, *words, "--top", 0)
     assert "--sample" in refusal(monkeypatch, query, *words, "--sample", 3)
     assert "--sample" in refusal(monkeypatch, *words, "--sample", -3)
+    only = "pictures of one person each; name such, or folders of them"
+    assert only in refusal(monkeypatch, *words, "--camera", 0)
+    assert only in refusal(monkeypatch, tmp_path / "walk.mp4", *words)
     assert not (tmp_path / "out").exists()
 
 
@@ -210,13 +213,77 @@ def test_a_damaged_picture_stops_or_is_left_out(run, market, tmp_path, monkeypat
 
 
 def test_only_the_first_rank_writes(market, tmp_path, monkeypatch):
-    nothing = predict._Embedded([], np.empty((0, 0), dtype=np.float32))
-    monkeypatch.setattr(predict, "_embed", lambda config, world, *groups: [nothing] * len(groups))
+    nothing = predict._Found([], np.empty((0, 0), dtype=np.float32))
+    monkeypatch.setattr(predict, "_embed", lambda *_: nothing)
     config = predict.PredictConfig(out=tmp_path / "out")
     other, pictures = World(rank=1, size=2), sorted((market / "query").iterdir())
-    predict.write_features(config, pictures, other)
-    predict.search(config, pictures, sorted((market / "bounding_box_test").iterdir()), other)
+    predict.write_features(None, config, pictures, other)
+    gallery = sorted((market / "bounding_box_test").iterdir())
+    predict.search(None, config, dict.fromkeys(pictures, Path()), gallery, other)
     assert not list((tmp_path / "out").glob("*"))
+
+
+def features(out):
+    with np.load(out / "features.npz") as content:
+        return dict(zip(content["paths"].tolist(), content["features"], strict=True))
+
+
+def test_a_command_that_was_stopped_goes_on(run, market, tmp_path, monkeypatch):
+    """The parts that are there stay as they are; only what is missing is embedded."""
+    out, folder = tmp_path / "out", market / "query"
+    pictures = sorted(folder.iterdir())
+    monkeypatch.setattr(predict, "_PART", 2)
+    words = (folder, "--run", run, "--out", out, "--engine.batch_size", 2)
+    damaged = pictures[3].read_bytes()
+    pictures[3].write_bytes(damaged[:90])
+    with pytest.raises(DamagedFile):
+        run_command(monkeypatch, *words)
+    (first,) = (out / "parts" / "inputs").glob("*.npz")
+    before = first.stat().st_mtime_ns, first.read_bytes()
+    pictures[3].write_bytes(damaged)
+    pictures[0].write_bytes(b"is not read again")
+    small.save(folder / "one_more.jpg", 12)
+    run_command(monkeypatch, *words, "--resume")
+    assert (first.stat().st_mtime_ns, first.read_bytes()) == before
+    assert list(features(out)) == [str(path) for path in sorted(folder.iterdir())]
+    assert len(list(first.parent.glob("*.npz"))) == 4
+    with pytest.raises(DamagedFile):
+        run_command(monkeypatch, *words)
+
+
+def test_parts_of_another_model_are_not_taken(run, market, tmp_path, monkeypatch):
+    words = (market / "query", "--run", run, "--out", tmp_path / "out")
+    run_command(monkeypatch, *words)
+    line = refusal(monkeypatch, *words, "--resume", "--test.feature", "before")
+    assert "by another model or under other settings" in line
+    # What is searched changes no feature.
+    gallery = ("--gallery", market / "bounding_box_test", "--top", 3)
+    run_command(monkeypatch, *words, "--resume", *gallery)
+    assert len(ranked(tmp_path / "out")) == 6 * 3
+    (part,) = (tmp_path / "out" / "parts" / "inputs").glob("*.npz")
+    part.write_bytes(part.read_bytes()[:500])
+    assert f"{part}: is damaged" in refusal(monkeypatch, *words, "--resume")
+
+
+def test_parts_leave_the_features_as_they_are(run, market, tmp_path, monkeypatch):
+    words = (market / "query", "--run", run, "--engine.batch_size", 2)
+    run_command(monkeypatch, *words, "--out", tmp_path / "whole")
+    monkeypatch.setattr(predict, "_PART", 3)
+    run_command(monkeypatch, *words, "--out", tmp_path / "parts")
+    whole, joined = (tmp_path / name / "features.npz" for name in ("whole", "parts"))
+    assert whole.read_bytes() == joined.read_bytes()
+
+
+def test_folders_within_folders(run, market, tmp_path, monkeypatch):
+    out, gallery = tmp_path / "out", market / "bounding_box_test"
+    words = ("--run", run, "--out", out, "--recursive")
+    run_command(monkeypatch, market, *words)
+    assert len(features(out)) == 24
+    query = small.save(tmp_path / "people" / "hall" / "q.jpg", 12)
+    run_command(monkeypatch, tmp_path / "people", *words, "--gallery", market, "--top", 2)
+    assert {row["query"] for row in ranked(out)} == {str(query)}
+    assert (out / "hall" / "q_ranked.jpg").is_file()
+    assert gallery.is_dir()
 
 
 def test_photos_are_seen_upright(run, tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ import pytest
 
 from common.reading import image
 from tasks.reid import sample
-from tasks.reid.config import DataConfig
-from tasks.reid.data import read_sets, read_test
+from tasks.reid.config import Config, DataConfig
+from tasks.reid.data import read, read_test, warn_of_overlap
 from tasks.reid.evaluate import labels
 from tasks.reid.metrics import score
 from tasks.reid.sample.camera import CAMERAS, HEIGHT, WIDTH
@@ -41,13 +41,14 @@ def test_layout(root):
 
 def test_the_loader_reads_it(root, capsys):
     config = DataConfig(root=root)
-    training, test = read_sets(config, announced=True)
+    training, test = read(Config(data=config), "train"), read(Config(data=config), "test")
+    warn_of_overlap(training, test, config)
     assert training.persons == 8
     assert not test.unmatched().any()
     assert set(test.query.cameras.tolist()) == {"1", "2", "3", "4"}
     assert "0000" in test.gallery.persons
     assert test.gallery.left_out["junk (-1)"] == 5
-    assert not capsys.readouterr().err, "nobody is both learnt and scored"
+    assert not capsys.readouterr().err, "nobody is both trained on and scored"
 
 
 def test_the_same_seed_gives_the_same_bytes(root, tmp_path):

@@ -15,7 +15,7 @@ from tasks.reid import train
 from tasks.reid.batches import person_batches
 from tasks.reid.config import Config
 from tasks.reid.data import read_training
-from tasks.reid.inference import fresh
+from tasks.reid.model import build
 from tests.tasks.reid import small
 
 ROOT = Path(__file__).parents[3]
@@ -230,7 +230,8 @@ def test_two_ranks_move_the_centers_of_all_persons(data_root, tmp_path):
     training = read_training(settings.data)
     order = person_batches(training.labels, settings, ranks=2)
     drawn = training.labels[order(0) % len(training.labels)]
-    start = fresh(settings, training.persons).centers
+    torch.manual_seed(settings.engine.seed)
+    start = build(settings.backbone, settings.model, training.persons, centers=True).centers
     moved = (state(tmp_path / "run")["centers"] != start).any(dim=1)
     assert set(moved.nonzero().flatten().tolist()) == set(drawn.tolist())
 
