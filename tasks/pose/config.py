@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -21,7 +22,7 @@ class DataConfig:
     format: Literal["coco", "mpii"] = "coco"
     """coco (person_keypoints_SPLIT.json, 17 joints) or mpii (annot/SPLIT.json, 16 joints)."""
     train_split: str = "train2017"
-    """Split that is learnt: train2017 for COCO, train for MPII."""
+    """Split that is trained on: train2017 for COCO, train for MPII."""
     val_split: str = "val2017"
     """Split that is scored: val2017 for COCO, valid for MPII."""
     input_size: tuple[int, int] = (128, 96)
@@ -136,19 +137,11 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """Pose estimation: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/pose")
     """Run directory."""
-    resume: bool = False
-    """Continue the run in the run directory."""
-    backbone: str = "res2net26_14w_4s_half"
-    """A name of `python -m backbone.table`."""
-    weights: str | None = None
-    """Initial weights of the backbone: a published name, a file or a run directory."""
-    finetune: Path | None = None
-    """Start from a whole pose model, head included: a run directory or a checkpoint file."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
@@ -158,6 +151,7 @@ class Config:
     engine: EngineConfig = EngineConfig(epochs=8, batch_size=16, evaluate_every=8)
     test: ScoringConfig = ScoringConfig()
 
-    def __post_init__(self) -> None:
-        if self.weights is not None and self.finetune is not None:
-            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredConfig(TrainedFlags, Config):
+    """A run's config together with what decides which of its models is used, and how."""

@@ -11,9 +11,10 @@ from common.reading import image as pictures
 from common.reading.annotations import read_picture
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
+from tasks.pose import sample
 from tasks.pose.annotations import Annotations, Boxes
 from tasks.pose.coco import read_boxes, read_coco
-from tasks.pose.config import DataConfig
+from tasks.pose.config import Config, DataConfig
 from tasks.pose.mpii import read_mpii
 from tasks.pose.transforms import (
     Augmentation,
@@ -24,10 +25,22 @@ from tasks.pose.transforms import (
     gaussian_heatmaps,
 )
 
-__all__ = ["FORMATS", "Annotations", "Boxes", "ScoringSet", "TrainSet", "read_boxes", "read_coco"]
+__all__ = [
+    "FORMATS", "Annotations", "Boxes", "ScoringSet", "TrainSet", "read", "read_boxes", "read_coco",
+]  # fmt: skip
 
 FORMATS: dict[str, Callable[..., Annotations]] = {"coco": read_coco, "mpii": read_mpii}
 """Readers (root, split, on_error) by the name of --data.format."""
+
+
+def read(config: Config, split: str) -> Annotations:
+    """The persons of a split of --data.root, or of the generated sample set without one.
+
+    Raises:
+        UserError: files are missing, damaged or in another format.
+    """
+    root = config.data.root or sample.sample_set()
+    return FORMATS[config.data.format](root, split, config.data.on_error)
 
 
 class TrainSet:
@@ -75,7 +88,7 @@ class TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Upright crops of annotated persons, or of a detector's boxes, for evaluation.
 
-    A sample that cannot be read is None when config.on_error is "skip", and told on stderr.
+    A sample that cannot be read is None when config.on_error is "skip", and reported on stderr.
     """
 
     def __init__(

@@ -11,23 +11,19 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backbone import deploy
-from backbone.errors import WeightsError
 from common.commands import command, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
-from tasks.pose import report, sample
-from tasks.pose.config import Config, ScoringConfig
-from tasks.pose.data import FORMATS, Annotations, Boxes, ScoringSet, read_boxes
-from tasks.pose.inference import ScoredConfig, estimate, restore
+from tasks.pose import report
+from tasks.pose.config import Config, ScoredConfig, ScoringConfig
+from tasks.pose.data import Annotations, Boxes, ScoringSet, read, read_boxes
+from tasks.pose.inference import estimate, open_model
 from tasks.pose.metrics import PERSON, coco_scores, pckh, rescore
-from tasks.pose.model import from_published
 from tasks.pose.report import Evaluation
 from tasks.pose.skeleton import Skeleton
 from tasks.pose.suppression import suppress
@@ -64,12 +60,6 @@ def watched_metric(config: Config) -> str:
             "that PCKh needs"
         )
     return "Mean"
-
-
-def read_annotations(config: Config, split: str) -> Annotations:
-    """Annotations of a split of --data.root, or of the generated sample set without one."""
-    root = config.data.root or sample.sample_set()
-    return FORMATS[config.data.format](root, split, config.data.on_error)
 
 
 def evaluate(
@@ -186,19 +176,16 @@ def main() -> None:
 
 
 def score(config: ScoredConfig, world: World) -> Evaluation:
-    """Score the config's checkpoint and write everything there is to tell into config.out."""
+    """Score the config's checkpoint and write the results into config.out."""
     watched_metric(config)
-    weights = trained.find(config, from_published)
-    annotations = read_annotations(config, config.data.val_split)
-    model = restore(config, weights, world.device)
-    fast = deploy(model) if config.deploys else model
-    low = config.precision == "bf16"
-    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = evaluate(fast, annotations, config, world)
+    annotations = read(config, config.data.val_split)
+    model = open_model(config, world.device)
+    with model.running():
+        evaluation = evaluate(model.network, annotations, config, world)
     if world.main:
-        report.write(config, evaluation, annotations, model, weights)
+        report.write(config, evaluation, annotations, model)
     return evaluation
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 
-from backbone import WeightsError, deploy
+from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.pose.config import Config
-from tasks.pose.inference import SKELETONS, restore
-from tasks.pose.model import MEAN, STD, PoseModel, from_published
+from tasks.pose.config import Config, ScoredConfig
+from tasks.pose.inference import open_model
+from tasks.pose.model import MEAN, STD, PoseModel
+from tasks.pose.skeleton import SKELETONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ExportFlags, Config):
+class ExportConfig(ExportFlags, ScoredConfig):
     """A run's config, and the file that is written."""
 
 
@@ -27,9 +28,8 @@ def main() -> None:
     """Read the flags, and write the file and its card."""
     config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
     target = config.target
-    weights = trained.find(config, from_published)
-    model = restore(config, weights, torch.device("cpu"))
-    export.save(graph(config, model), target, weights)
+    found = open_model(config, torch.device("cpu"))
+    export.save(graph(config, found.model), target, found.weights)
 
 
 def graph(config: Config, model: PoseModel) -> Graph:
@@ -89,4 +89,4 @@ def _decoding(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbone.detect import hint
+from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
-from common.commands.trained import unwrapped
+from common.commands.trained import Layout, unwrapped
 from common.layers import Normalize
 
 # Given per position, not per colour: the published pose weights want BGR pictures and these
@@ -67,7 +68,7 @@ class PoseModel(nn.Module):
         normalize: takes the pictures.
     """
 
-    def __init__(self, backbone: nn.Module, head: PoseHead, normalize: nn.Module) -> None:
+    def __init__(self, backbone: Trunk, head: PoseHead, normalize: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -78,7 +79,16 @@ class PoseModel(nn.Module):
 
         The pictures' colour order is the recipe's (`data.colour`); H and W are multiples of 32.
         """
-        heatmaps: Tensor = self.head(self.backbone(self.normalize(images)).c5)
+        return self.answer(self.backbone(self.prepare(images)))
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """What the trunk is given: normalised pictures (B, 3, H, W)."""
+        prepared: Tensor = self.normalize(images)
+        return prepared
+
+    def answer(self, pyramid: Pyramid[Tensor]) -> Tensor:
+        """Heat maps (B, J, H / 4, W / 4) of the trunk's features."""
+        heatmaps: Tensor = self.head(pyramid.c5)
         return heatmaps
 
 
@@ -126,3 +136,7 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
             "trained for"
         )
     return hint(wrong, state)
+
+
+LAYOUT = Layout(from_published, explain)
+"""What is known of checkpoints from elsewhere."""

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from common import outputs
 from common.commands import card, plot
-from common.commands.trained import Trained
-from common.errors import UserError
+from common.commands.opened import Opened
 from common.reading import image
 from tasks.pose.annotations import Annotations
-from tasks.pose.config import Config
+from tasks.pose.config import Config, ScoredConfig
 from tasks.pose.draw import draw_people
-from tasks.pose.inference import ScoredConfig
+from tasks.pose.model import PoseModel
 
 PICTURES = 12
 """Pictures on the sheet that the command writes."""
@@ -45,20 +43,17 @@ def write(
     config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
-    model: nn.Module,
-    weights: Trained,
+    model: Opened[PoseModel],
 ) -> None:
     """Print the table; write metrics.json, the COCO result file and the pictures."""
-    one = result_card(config, evaluation, annotations, model, weights)
+    one = result_card(config, evaluation, annotations, model)
     print(annotations.summary())
     print(one.table())
-    try:
+    with outputs.written(config.out):
         one.write(config.out / "metrics.json")
         results = config.out / f"keypoints_{config.data.val_split}_results.json"
         outputs.write_text(results, json.dumps(evaluation.results))
         write_pictures(config.out / "pictures", evaluation.results, annotations, config)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
     print(f"wrote {config.out}/metrics.json, {results.name} and pictures/")
 
 
@@ -84,7 +79,6 @@ def _protocol(config: ScoredConfig, evaluation: Evaluation) -> dict[str, Any]:
         **({"sigma": data.sigma} if data.unbiased else {}),
         "joint_threshold": test.joint_threshold,
         **(suppression if data.format == "coco" else {}),
-        "precision": config.precision,
     }
 
 
@@ -92,12 +86,12 @@ def result_card(
     config: ScoredConfig,
     evaluation: Evaluation,
     annotations: Annotations,
-    model: nn.Module,
-    weights: Trained,
+    model: Opened[PoseModel],
 ) -> card.Card:
     """The evaluation with its protocol, data, model and versions."""
-    device = next(model.parameters()).device
-    return card.Card(
+    return card.of(
+        model,
+        config,
         task="pose",
         metrics=evaluation.metrics,
         protocol=_protocol(config, evaluation),
@@ -109,10 +103,7 @@ def result_card(
             "skipped": evaluation.skipped,
             "fingerprint": annotations.fingerprint,
         },
-        model=card.describe_model(model, config.backbone, config.weights or config.finetune),
-        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
-        versions=card.versions(("numpy", "opencv-python", "pycocotools")),
-        device=card.describe_device(device),
+        packages=("numpy", "opencv-python", "pycocotools"),
     )
 
 

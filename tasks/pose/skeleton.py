@@ -122,3 +122,6 @@ MPII = Skeleton(
     sigmas=(),
     upper_body=tuple(range(7, 16)),
 )
+
+SKELETONS: dict[str, Skeleton] = {"coco": COCO, "mpii": MPII}
+"""The joints of each --data.format."""

@@ -3,21 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError
-from common.commands import command, plot
-from common.commands.config import parse, to_yaml
-from common.commands.trained import finished_run
-from common.training import distributed, optim
-from common.training.checkpoint import RunDirectory
+from common.commands import command, training
+from common.commands.config import parse
+from common.training import distributed
 from common.training.distributed import World
-from common.training.engine import Engine
 from common.training.task import Progress, TrainData
 from tasks.pose import evaluate
-from tasks.pose.config import Config
-from tasks.pose.data import Annotations, TrainSet
-from tasks.pose.inference import ScoredConfig, initialise
+from tasks.pose.config import Config, ScoredConfig
+from tasks.pose.data import Annotations, TrainSet, read
 from tasks.pose.loss import heatmap_loss
-from tasks.pose.model import build
+from tasks.pose.model import LAYOUT, build
 
 
 class PoseTask:
@@ -41,30 +36,17 @@ class PoseTask:
 
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
-    run = RunDirectory(config.out, to_yaml(config))
-    run.check(config.resume)
-    training = evaluate.read_annotations(config, config.data.train_split)
-    validation = evaluate.read_annotations(config, config.data.val_split)
-    if world.main:
-        print(f"training on {training.summary()}; scoring on {validation.summary()}")
+    run = training.begin(config)
+    train_split = read(config, config.data.train_split)
+    val_split = read(config, config.data.val_split)
+    training.announce(train_split, val_split, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
-    model = build(config.backbone, training.skeleton.joints, config.model.head_channels)
-    initialise(model, config)
-    steps, on_error = len(training) // config.engine.batch_size, config.data.on_error
-    engine = Engine(
-        config=config.engine,
-        world=world,
-        run=run,
-        model=model,
-        optimizer=optim.build(model, config.optimizer),
-        schedule=optim.schedule(config.optimizer, steps, config.engine.epochs),
-        task=PoseTask(config, validation, world),
-        data=TrainData(TrainSet(training, config.data), None, config.loader.workers, on_error),
-    )
-    engine.fit(config.resume)
-    evaluate.score(finished_run(ScoredConfig, config), world)
-    if world.main:
-        plot.curves(run.log, config.out / "curves.png")
+    model = build(config.backbone, train_split.skeleton.joints, config.model.head_channels)
+    training.start_from(model, config, LAYOUT)
+    samples = TrainSet(train_split, config.data)
+    data = TrainData(samples, None, config.loader.workers, config.data.on_error)
+    training.fit(config, world, run, model, PoseTask(config, val_split, world), data)
+    evaluate.score(training.finished_run(ScoredConfig, config), world)
 
 
 def main() -> None:
@@ -75,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

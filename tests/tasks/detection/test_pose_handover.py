@@ -11,6 +11,7 @@ from tasks.detection import evaluate as detection
 from tasks.detection.data import read
 from tasks.pose import evaluate as pose
 from tasks.pose.config import ScoringConfig
+from tasks.pose.data import read
 from tests.tasks.detection import runs
 from tests.tasks.pose import oracle
 from tests.tasks.pose import small as people
@@ -52,7 +53,7 @@ def estimate(root, file):
         test=ScoringConfig(flip=False),
     )
     config = dataclasses.replace(config, loader=dataclasses.replace(config.loader, workers=0))
-    annotations = pose.read_annotations(config, "val2017")
+    annotations = read(config, "val2017")
     model = oracle.Oracle(annotations, config.data).eval()
     return pose.evaluate(model, annotations, config, WORLD)
 

@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from common.commands import config
+from common.commands.opened import Opened
 from common.training import checkpoint
 from tasks.pose.config import Config, DataConfig, ModelConfig
 from tasks.pose.data import TrainSet
+from tasks.pose.inference import Predictor
 from tasks.pose.model import build
 from tests.tasks.pose import small
 
@@ -68,6 +70,12 @@ def write_run(folder, root=None, **changes):
             },
         )
     return model
+
+
+def find_people(model, picture, boxes, config):
+    """What the predictor of a model that is no run's finds."""
+    opened = Opened(model, model, None, torch.device("cpu"), "fp32")
+    return Predictor(opened, config)(picture, boxes)
 
 
 def data_set(folder):

@@ -3,13 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common.errors import DamagedFile, UserError
-from tasks.pose.boxes import Box, read_picture_boxes, whole_picture
+from tasks.pose import boxes
+from tasks.pose.boxes import Box, Place, as_box, whole_picture
 
 PICTURES = [Path("in/a.jpg"), Path("in/000000000042.jpg")]
 FIRST, SECOND = Box((1.0, 2.0, 30.0, 40.0), 0.9), Box((5.0, 6.0, 70.0, 80.0), 0.3)
+
+
+def read_picture_boxes(*arguments):
+    """Boxes by the pictures' paths."""
+    return {place.path: found for place, found in boxes.read_picture_boxes(*arguments).items()}
 
 
 def write(tmp_path, content, name="boxes.json"):
@@ -87,12 +94,12 @@ def test_a_bad_box_stops_or_is_skipped(tmp_path, box, message):
         ("[1, 2]", "boxes.json", "not in a known form"),
         ('[{"image_id": 1.5, "bbox": [1, 2, 3, 4]}]', "boxes.json", "not in a known form"),
         ('[{"image_id": null, "bbox": [1, 2, 3, 4]}]', "boxes.json", "not in a known form"),
-        ("x,y,width,height,file_name\n1,2,3,4\n", "boxes.csv", "names none of the 2 pictures"),
+        ("x,y,width,height,file_name\n1,2,3,4\n", "boxes.csv", "names none of the 2 inputs"),
         ("file,x\na.jpg,3\n", "boxes.csv", "not in a known form"),
         ('{"a.jpg": [[1, 2', "boxes.json", "cut short"),
         ("", "boxes.json", "empty"),
-        ('{"other.jpg": [[1, 2, 3, 4]]}', "boxes.json", "names none of the 2 pictures"),
-        ("[]", "boxes.json", "names none of the 2 pictures"),
+        ('{"other.jpg": [[1, 2, 3, 4]]}', "boxes.json", "names none of the 2 inputs"),
+        ("[]", "boxes.json", "names none of the 2 inputs"),
     ],
 )
 def test_a_file_in_no_form_or_of_other_pictures(tmp_path, content, name, message):
@@ -118,3 +125,36 @@ def test_equal_names_are_told_apart_by_their_folders(tmp_path):
 
 def test_the_whole_picture_is_one_box():
     assert whole_picture(120, 160) == Box((0.0, 0.0, 160.0, 120.0), 1.0)
+
+
+VIDEO = Path("in/clip.mp4")
+
+
+def test_boxes_of_a_videos_frames(tmp_path):
+    listed = [
+        {"file_name": "clip.mp4", "frame": frame, "bbox": [1, 2, 30, 40], "score": score}
+        for frame, score in ((0, 0.9), (2, 0.3), (2, 0.9))
+    ]
+    content = [*listed, {"file_name": "a.jpg", "bbox": [1, 2, 30, 40], "score": 0.9}]
+    got = boxes.read_picture_boxes(write(tmp_path, content), [*PICTURES, VIDEO], 0.5)
+    assert got == {Place(VIDEO, 0): [FIRST], Place(VIDEO, 2): [FIRST], Place(PICTURES[0]): [FIRST]}
+    table = "file_name,frame,x,y,width,height,score\nclip.mp4,2,1,2,30,40,0.9\n"
+    got = boxes.read_picture_boxes(write(tmp_path, table, "boxes.csv"), [VIDEO], 0)
+    assert got == {Place(VIDEO, 2): [FIRST]}
+
+
+@pytest.mark.parametrize("frame", [None, -1, 1.5, "first"])
+def test_a_box_in_no_frame_of_its_video_stops_or_is_skipped(tmp_path, frame):
+    entry = {"file_name": "clip.mp4", "bbox": [1, 2, 30, 40], "score": 0.9}
+    file = write(tmp_path, [{**entry, "frame": 0}, {**entry, "frame": frame}])
+    with pytest.raises(DamagedFile, match=f"box 1 .*has the frame {frame}; needed is its number"):
+        boxes.read_picture_boxes(file, [VIDEO], 0)
+    assert boxes.read_picture_boxes(file, [VIDEO], 0, "skip") == {Place(VIDEO, 0): [FIRST]}
+
+
+def test_rows_as_boxes():
+    assert as_box(FIRST) is FIRST
+    assert as_box(np.array([1, 2, 30, 40])) == as_box((1, 2, 30, 40)) == FIRST._replace(score=1.0)
+    for row in ((1, 2, 3), (1, 2, 0, 4), (1, 2, np.nan, 4)):
+        with pytest.raises(ValueError, match="a box is"):
+            as_box(row)

@@ -14,9 +14,9 @@ from common.errors import UserError
 from common.training import checkpoint
 from common.training.distributed import World
 from tasks.pose import evaluate
-from tasks.pose.config import Config, DataConfig, ScoringConfig
+from tasks.pose.config import Config, DataConfig, ScoredConfig, ScoringConfig
+from tasks.pose.data import read
 from tasks.pose.evaluate import Person, coco_results, watched_metric
-from tasks.pose.inference import ScoredConfig
 from tasks.pose.model import from_published, to_published
 from tasks.pose.skeleton import COCO
 from tests.tasks.pose import small
@@ -44,7 +44,7 @@ def scores_of_an_oracle(root, workers=0, **changes):
         loader=dataclasses.replace(config.loader, workers=workers),
         engine=dataclasses.replace(config.engine, batch_size=3),
     )
-    annotations = evaluate.read_annotations(config, config.data.val_split)
+    annotations = read(config, config.data.val_split)
     model = Oracle(annotations, config.data).eval()
     return evaluate.evaluate(model, annotations, config, WORLD)
 
@@ -69,7 +69,7 @@ def test_pictures_none_of_which_can_be_read(tmp_path):
     for path in root.rglob("*.jpg"):
         path.write_bytes(b"")
     config = tiny_config(root, data={"on_error": "skip"})
-    annotations = evaluate.read_annotations(config, config.data.val_split)
+    annotations = read(config, config.data.val_split)
     with pytest.raises(UserError, match="not one picture of its 3 boxes can be read"):
         evaluate.evaluate(torch.nn.Identity(), annotations, config, WORLD)
 
@@ -82,7 +82,7 @@ def test_persons_in_pictures_that_cannot_be_read_do_not_count(tmp_path):
     found = [{**person, "score": 1.0} for person in content["annotations"]]
     data = {"coding": "unbiased", "on_error": "skip"}
     test = ScoringConfig(flip=False)
-    annotations = evaluate.read_annotations(tiny_config(root), "val2017")
+    annotations = read(tiny_config(root), "val2017")
     oracles = [Oracle(annotations, tiny_config(root, data=data).data).eval() for _ in range(3)]
     (root / "images" / "val2017" / content["images"][2]["file_name"]).write_bytes(b"")
 
@@ -158,7 +158,7 @@ def test_results_are_rescored_and_thinned_out_picture_by_picture():
 def test_a_model_of_nothing_but_nan_is_refused(tmp_path):
     config = tiny_config(data_set(tmp_path / "coco"))
     config = dataclasses.replace(config, loader=dataclasses.replace(config.loader, workers=0))
-    annotations = evaluate.read_annotations(config, "val2017")
+    annotations = read(config, "val2017")
     model = Oracle(annotations, config.data)
     model.heatmaps *= torch.nan
     with pytest.raises(UserError, match="not finite"):

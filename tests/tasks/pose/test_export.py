@@ -12,8 +12,9 @@ from tasks.pose.config import Config, DataConfig, ScoringConfig
 from tasks.pose.export import graph
 from tasks.pose.metrics import decode
 from tasks.pose.model import build
-from tasks.pose.predict import PredictConfig, find_people
+from tasks.pose.predict import PredictConfig
 from tests.tasks.pose import small
+from tests.tasks.pose.oracle import find_people
 from tests.test_deployed_tasks import SLIM, randomise
 
 BOX = (41.0, 22.5, 50.0, 70.0)

@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 
 from common.errors import DamagedFile, UserError
-from common.reading import image
+from common.reading import image, video
 from tasks.pose import predict
+from tasks.pose.boxes import Box
 from tasks.pose.config import DataConfig
-from tasks.pose.predict import Box, PredictConfig, find_people
+from tasks.pose.predict import PredictConfig
 from tests.tasks.pose import small
-from tests.tasks.pose.oracle import tiny_config, write_run
+from tests.tasks.pose.oracle import find_people, tiny_config, write_run
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,9 @@ def test_a_folder_without_boxes_takes_each_picture_as_one_person(
 ):
     out = tmp_path / "out"
     run_command(monkeypatch, pictures, "--run", run, "--out", out)
-    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.jpg", "keypoints.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.jpg", "b.jpg", "keypoints.json", "progress.jsonl",
+    ]  # fmt: skip
     people = people_in(out)
     assert [person["file_name"] for person in people] == ["a.png", "b.jpg"]
     assert [person["drawn"] for person in people] == ["a.jpg", "b.jpg"]
@@ -199,3 +202,80 @@ def test_a_box_outside_its_picture_stops_or_is_skipped(run, pictures, tmp_path, 
     assert "outside its 160x120 pixels" in refusal(monkeypatch, *words)
     run_command(monkeypatch, *words, "--data.on_error", "skip")
     assert len(people_in(tmp_path / "out")) == 1
+
+
+def test_the_checks_of_the_run_are_those_of_predict(run, pictures, monkeypatch):
+    words = (pictures, "--run", run, "--weights", "a", "--finetune", "b")
+    assert "--weights and --finetune: give one" in refusal(monkeypatch, *words)
+
+
+def write_video(path):
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (small.WIDTH, small.HEIGHT)
+    )
+    for seed in range(3):
+        writer.write(np.asarray(small.picture(seed)))
+    writer.release()
+    return path
+
+
+def test_a_video_whose_frames_are_one_person_each(run, tmp_path, monkeypatch, capsys):
+    source = write_video(tmp_path / "clip.mp4")
+    run_command(monkeypatch, source, "--run", run, "--out", tmp_path / "out")
+    frames = list(video.frames(tmp_path / "out" / "clip.mp4"))
+    assert [frame.shape for frame in frames] == [(small.HEIGHT, small.WIDTH, 3)] * 3
+    people = people_in(tmp_path / "out")
+    assert [person["frame"] for person in people] == [0, 1, 2]
+    assert {(person["file_name"], person["drawn"]) for person in people} == {("clip.mp4",) * 2}
+    assert people[0]["box"] == [0, 0, small.WIDTH, small.HEIGHT]
+    assert "3 people in 0 pictures and 1 videos" in capsys.readouterr().out
+
+
+def test_a_video_with_a_detectors_boxes(run, pictures, tmp_path, monkeypatch, capsys):
+    source = write_video(tmp_path / "clip.mp4")
+    boxes = tmp_path / "detections.json"
+    where = {"file_name": "clip.mp4", "category_id": 1, "score": 0.9}
+    found = [(0, [10, 10, 60, 80]), (2, [10, 10, 60, 80]), (2, [90, 20, 50, 90])]
+    listed = [{**where, "frame": frame, "bbox": box} for frame, box in found]
+    cat = {**where, "frame": 1, "bbox": [10, 10, 60, 80], "category_id": 17}
+    boxes.write_text(json.dumps([*listed, cat]))
+    words = (source, pictures / "a.png", "--run", run, "--out", tmp_path / "out")
+    run_command(monkeypatch, *words, "--boxes", boxes)
+    people = people_in(tmp_path / "out")
+    assert sorted((person["frame"], person["box"]) for person in people) == found
+    assert "1 of the pictures have no box" in capsys.readouterr().out
+    boxes.write_text(json.dumps([{**where, "bbox": [10, 10, 60, 80]}]))
+    assert "has the frame None" in refusal(monkeypatch, *words, "--boxes", boxes)
+
+
+def test_what_brings_no_boxes_or_its_own(run, tmp_path, monkeypatch):
+    words = ("--run", run, "--out", tmp_path / "out", "--boxes", tmp_path / "boxes.json")
+    assert "--sample brings its own" in refusal(monkeypatch, *words, "--sample", 2)
+    assert "--camera takes whole pictures" in refusal(monkeypatch, *words, "--camera", 0)
+
+
+def test_going_on_where_it_stopped(run, pictures, tmp_path, monkeypatch, capsys):
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({name: [[10, 10, 60, 80]] for name in ("a.png", "c.png")}))
+    out = tmp_path / "out"
+    words = (pictures, "--run", run, "--out", out, "--boxes", boxes)
+    run_command(monkeypatch, *words)
+    first = (out / "a.jpg").stat().st_mtime_ns
+    small.picture(5).save(pictures / "c.png")
+    capsys.readouterr()
+    run_command(monkeypatch, *words, "--resume")
+    assert (out / "a.jpg").stat().st_mtime_ns == first
+    assert [person["file_name"] for person in people_in(out)] == ["a.png", "c.png"]
+    assert "1 of the pictures have no box" in capsys.readouterr().out
+    boxes.write_text(json.dumps({"a.png": [[10, 10, 60, 81]]}))
+    assert "under other settings" in refusal(monkeypatch, *words, "--resume")
+
+
+def test_low_precision(run, pictures, tmp_path, monkeypatch):
+    outs = []
+    for precision in ("fp32", "bf16"):
+        outs.append(tmp_path / precision)
+        words = (pictures / "a.png", "--run", run, "--out", outs[-1], "--precision", precision)
+        run_command(monkeypatch, *words)
+    full, low = (np.array(people_in(out)[0]["keypoints"]) for out in outs)
+    np.testing.assert_allclose(low[:, 2], full[:, 2], atol=0.02)
