@@ -8,10 +8,10 @@ import pytest
 
 from common.training.distributed import World
 from tasks.detection import evaluate as detection
-from tasks.detection.data import read
+from tasks.detection.data import read as read_objects
 from tasks.pose import evaluate as pose
 from tasks.pose.config import ScoringConfig
-from tasks.pose.data import read
+from tasks.pose.data import read as read_people
 from tests.tasks.detection import runs
 from tests.tasks.pose import oracle
 from tests.tasks.pose import small as people
@@ -38,7 +38,7 @@ def detect(root, file, classes, mistake=None):
     """Write what a detector that knows the answers finds, as the command writes it."""
     ids = tuple({"person": 1, "cat": 17}[name] for name in classes)
     config = runs.tiny_config(root, data={"classes": classes, "category_ids": ids})
-    annotations = read(config, "val2017")
+    annotations = read_objects(config, "val2017")
     model = runs.Knows(annotations, mistake).eval()
     found = detection.evaluate(model, annotations, config, WORLD)
     file.write_text(json.dumps(found.results) + "\n")
@@ -53,7 +53,7 @@ def estimate(root, file):
         test=ScoringConfig(flip=False),
     )
     config = dataclasses.replace(config, loader=dataclasses.replace(config.loader, workers=0))
-    annotations = read(config, "val2017")
+    annotations = read_people(config, "val2017")
     model = oracle.Oracle(annotations, config.data).eval()
     return pose.evaluate(model, annotations, config, WORLD)
 
