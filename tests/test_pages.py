@@ -99,7 +99,7 @@ KINDS = {
     "pack": ["PackConfig"],
     "sample": ["SampleConfig"],
 }
-POSITIONAL = {"predict": "inputs", "export": "file", "sample": "out", "lens": "inputs"}
+POSITIONAL = {"predict": "inputs", "export": "file", "sample": "out", "pack": "folders"}
 
 
 def test_the_pages_have_commands():
