@@ -72,6 +72,7 @@ def fit(
     task: Task,
     data: TrainData,
     schedule: Callable[[int], float] | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> None:
     """Train to the last epoch and draw the curves.
 
@@ -83,6 +84,8 @@ def fit(
         task: gives losses and scores.
         data: what is trained on.
         schedule: step -> factor of the learning rate; none takes the optimizer's settings.
+        prepare: called when all settings were checked and nothing is written yet, to write what
+            else belongs into the run directory.
 
     Raises:
         UserError, Stopped: as `Engine.fit` says.
@@ -99,6 +102,8 @@ def fit(
         task=task,
         data=data,
     )
+    if prepare is not None:
+        prepare()
     engine.fit(config.resume)
     if world.main:
         plot.curves(run.log, run.path / "curves.png")
