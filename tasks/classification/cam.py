@@ -20,11 +20,12 @@ from torch.nn import functional as F
 
 from tasks.classification.model import Classifier
 
+Method = Literal["cam", "grad_cam"]
 Stage = Literal["c2", "c3", "c4", "c5"]
 
 
 def cam(model: Classifier, images: Tensor, classes: Tensor) -> Tensor:
-    """Maps (B, h, w) of one class a picture, in the scale of the scores.
+    """Maps (B, h, w) of one class per picture, in the scale of the scores.
 
     Their mean over a picture is its score without the bias.
 
@@ -34,12 +35,12 @@ def cam(model: Classifier, images: Tensor, classes: Tensor) -> Tensor:
         classes: (B,) numbers.
     """
     with torch.no_grad():
-        features = model.backbone(model.normalize(images)).c5
+        features = model.backbone(model.prepare(images)).c5
         return torch.einsum("bkhw,bk->bhw", features.float(), model.fc.weight[classes])
 
 
 def grad_cam(model: Classifier, images: Tensor, classes: Tensor, stage: Stage = "c5") -> Tensor:
-    """Maps (B, h, w) of one class a picture from the features of a stage, before the ReLU.
+    """Maps (B, h, w) of one class per picture from the features of a stage, before the ReLU.
 
     The gradient is asked for at the pyramid's tensors themselves, so there are no hooks that the
     blocks' in-place operations could mislead.
@@ -51,9 +52,9 @@ def grad_cam(model: Classifier, images: Tensor, classes: Tensor, stage: Stage = 
         stage: of the backbone.
     """
     with torch.enable_grad():
-        pyramid = model.backbone(model.normalize(images))
+        pyramid = model.backbone(model.prepare(images))
         features: Tensor = getattr(pyramid, stage)
-        scores = model.classify(pyramid.c5).gather(1, classes[:, None])
+        scores = model.answer(pyramid).gather(1, classes[:, None])
         # A score depends on its own picture alone, so the gradient of the sum is each one's own.
         (gradient,) = torch.autograd.grad(scores.sum(), features)
     weights = gradient.mean(dim=(2, 3))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -19,13 +20,13 @@ class DataConfig:
     format: Literal["folder", "shards"] = "folder"
     """folder (ROOT/SPLIT/CLASS/picture.jpg) or shards (ROOT/SPLIT/*.tar, WebDataset's layout)."""
     train_split: str = "train"
-    """Split that is learnt."""
+    """Split that is trained on."""
     val_split: str = "val"
     """Split that is scored."""
     val_list: Path | None = None
     """ImageNet's list of the validation pictures, where these lie in one folder; see the README."""
     classes: Path | None = None
-    """File with a class a line, name and words for people; none means ROOT/classes.txt, if any."""
+    """A file with a name and a title per line; none takes ROOT/classes.txt, if it is there."""
     input_size: int = 64
     """Height and width of the training pictures in pixels."""
     scale: tuple[float, float] = (0.6, 1.0)
@@ -128,17 +129,11 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(RunConfig):
     """Classification: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/classification")
     """Run directory."""
-    resume: bool = False
-    """Continue the run in the run directory."""
-    backbone: str = "res2net26_14w_4s_half"
-    """A name of `python -m backbone.table`."""
-    weights: str | None = None
-    """Initial weights of the backbone: a published name, a file or a run directory."""
     finetune: str | None = None
     """Start from a whole classifier, last layer included: the same sources, the same classes."""
     data: DataConfig = DataConfig()
@@ -152,8 +147,7 @@ class Config:
     test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
-        if self.weights is not None and self.finetune is not None:
-            raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+        super().__post_init__()
         micro_batch = self.engine.batch_size // self.engine.accumulate
         if self.loss.mixes and micro_batch % 2:
             raise UserError(
@@ -161,3 +155,8 @@ class Config:
                 f"{self.engine.accumulate} parts: --loss.mixup and --loss.cutmix mix pairs, so a "
                 "part must be even"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredConfig(TrainedFlags, Config):
+    """A run's config together with what decides which of its models is used, and how."""

@@ -6,46 +6,73 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from common.commands.trained import Trained
 from common.errors import UserError
 from common.reading.image import planes
 from common.reading.left_out import LeftOut, OnError
-from tasks.classification import folders, labels, official, sample, shards
-from tasks.classification.config import Config, DataConfig, ScoringConfig
+from tasks.classification import checkpoints, folders, labels, official, sample, shards
+from tasks.classification.config import Config, DataConfig, ScoredConfig, ScoringConfig
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import Pictures, renumbered
 from tasks.classification.transforms import TrainTransform, evaluation_image
 
-__all__ = ["Pictures", "ScoringSet", "TrainSet", "read_split", "read_splits"]
-
 
 def read_splits(config: Config) -> tuple[Pictures, Pictures]:
-    """The pictures to learn and those to score.
+    """The pictures to train on and those to score.
 
     Raises:
         UserError: a split cannot be read, or the two have other classes or a class no picture.
     """
     data = config.data
-    training = read_split(data, data.train_split)
+    training = read(config, data.train_split)
     empty = np.flatnonzero(training.counts() == 0)
     if len(empty):
         raise UserError(
             f"{training.split}: {len(empty)} of its {len(training.classes)} classes have no "
-            f"picture, first {training.classes.names[empty[0]]}: nothing can be learnt of them"
+            f"picture, first {training.classes.names[empty[0]]}: they cannot be trained on"
         )
-    validation = read_split(data, data.val_split, training.classes)
+    validation = read(config, data.val_split, training.classes)
     val, train = f"--data.val_split {data.val_split}", f"--data.train_split {data.train_split}"
     labels.require_same(validation.classes, training.classes, val, train)
     return training, renumbered(validation, training.classes)
 
 
-def read_split(data: DataConfig, split: str, known: Classes | None = None) -> Pictures:
+def read_scored(config: ScoredConfig, weights: Trained) -> Pictures:
+    """The pictures to score, under the numbers that the model has for their classes.
+
+    Raises:
+        UserError: they cannot be read, or their classes are not the model's.
+    """
+    wanted = checkpoints.classes_of(weights, config.data.classes)
+    count = checkpoints.class_count(weights)
+    found = read(config, config.data.val_split, wanted)
+    if wanted is None and len(found.classes) == count:
+        return found
+    wanted = wanted or labels.numbered(count)
+    if set(found.classes.names) <= set(wanted.names):
+        if config.test.subset or len(found.classes) == len(wanted):
+            return renumbered(found, wanted)
+        advice = "--test.subset scores a part of the classes"
+    else:
+        advice = checkpoints.FRESH_LAYER
+    raise UserError(
+        f"--data.val_split {found.split}: its classes are not the {count} of {weights.file}: "
+        f"{labels.differences(found.classes, wanted)}; {advice}"
+    )
+
+
+def read(config: Config, split: str, known: Classes | None = None) -> Pictures:
     """Labelled pictures of one split of --data.root, or of the sample set without one.
 
     Args:
-        data: says where and in which format.
+        config: says where and in which format.
         split: name of the split.
         known: the classes, where neither folders nor a list of classes name them.
+
+    Raises:
+        UserError: the split or a list of classes cannot be read.
     """
+    data = config.data
     root = data.root or sample.sample_set()
     listed = _class_list(root, data)
     if data.val_list is not None and split == data.val_split:
@@ -105,7 +132,7 @@ class TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Centre crops for evaluation.
 
-    A sample that cannot be read is None when on_error is "skip", and told on stderr.
+    A sample that cannot be read is None when on_error is "skip", and reported on stderr.
     """
 
     def __init__(self, pictures: Pictures, test: ScoringConfig, on_error: OnError) -> None:

@@ -9,22 +9,20 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from backbone import WEIGHTS, WeightsError, deploy
+from backbone import WEIGHTS
 from common.commands import command, trained
-from common.commands.trained import Trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
-from tasks.classification import inference, labels, report
-from tasks.classification.config import Config
-from tasks.classification.data import Pictures, ScoringSet, read_split
-from tasks.classification.inference import FRESH_LAYER, ScoredConfig, classes_of, restore
+from tasks.classification import report
+from tasks.classification.config import Config, ScoredConfig
+from tasks.classification.data import ScoringSet, read_scored
+from tasks.classification.inference import open_model, scores
 from tasks.classification.metrics import accuracy, ranks
-from tasks.classification.pictures import renumbered
+from tasks.classification.pictures import Pictures
 from tasks.classification.report import Evaluation
 
 
@@ -73,37 +71,12 @@ def evaluate(model: nn.Module, pictures: Pictures, config: Config, world: World)
 
 
 def _answers(model: nn.Module, batch: dict[str, Tensor]) -> list[Answer]:
-    logits = model(batch["image"]).float()
-    if not torch.isfinite(logits).all():
-        raise UserError("the model's scores are not finite: this checkpoint is of a failed run")
+    logits = scores(model, batch["image"])
     # Ranks and guesses by the logits: a softmax may round two of them to one probability.
     guess = logits.argmax(dim=1)
     confidence = logits.softmax(dim=1).gather(1, guess[:, None])[:, 0]
     columns = (batch["index"], ranks(logits, batch["label"]), guess, confidence)
     return [Answer(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-
-
-def read_pictures(config: ScoredConfig, weights: Trained) -> Pictures:
-    """The pictures to be scored, under the numbers that the model has for their classes.
-
-    Raises:
-        UserError: they cannot be read, or their classes are not the model's.
-    """
-    wanted, count = classes_of(weights, config.data.classes), inference.class_count(weights)
-    found = read_split(config.data, config.data.val_split, wanted)
-    if wanted is None and len(found.classes) == count:
-        return found
-    wanted = wanted or labels.numbered(count)
-    if set(found.classes.names) <= set(wanted.names):
-        if config.test.subset or len(found.classes) == len(wanted):
-            return renumbered(found, wanted)
-        advice = "--test.subset scores a part of the classes"
-    else:
-        advice = FRESH_LAYER
-    raise UserError(
-        f"--data.val_split {found.split}: its classes are not the {count} of {weights.file}: "
-        f"{labels.differences(found.classes, wanted)}; {advice}"
-    )
 
 
 def main() -> None:
@@ -114,22 +87,19 @@ def main() -> None:
 
 
 def score(config: ScoredConfig, world: World) -> Evaluation:
-    """Score the config's checkpoint and write everything there is to tell into config.out."""
-    weights = inference.find(config)
-    pictures = read_pictures(config, weights)
+    """Score the config's checkpoint and write the results into config.out."""
+    model = open_model(config, world.device)
+    pictures = read_scored(config, model.weights)
     _compare_protocols(config)
-    model = restore(config, weights, world.device)
-    fast = deploy(model) if config.deploys else model
-    low = config.precision == "bf16"
-    with torch.autocast(world.device.type, torch.bfloat16, enabled=low):
-        evaluation = evaluate(fast, pictures, config, world)
+    with model.running():
+        evaluation = evaluate(model.network, pictures, config, world)
     if world.main:
-        report.write(config, evaluation, pictures, model, weights)
+        report.write(config, evaluation, pictures, model)
     return evaluation
 
 
 def _compare_protocols(config: ScoredConfig) -> None:
-    """Tell when a published checkpoint is not scored as it was published."""
+    """Say when a published checkpoint is not scored as it was published."""
     published, test = WEIGHTS.get(config.checkpoint), config.test
     if published is None or (test.input_size, test.crop) == (published.input_size, published.crop):
         return
@@ -140,4 +110,4 @@ def _compare_protocols(config: ScoredConfig) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
-from backbone import WeightsError, deploy
+from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.classification.inference import ScoredConfig, class_count, classes_of, find, restore
-from tasks.classification.labels import Classes, numbered
+from tasks.classification.checkpoints import classes_or_numbers
+from tasks.classification.config import ScoredConfig
+from tasks.classification.inference import open_model
+from tasks.classification.labels import Classes
 from tasks.classification.model import MEAN, STD, Classifier
 
 
@@ -25,10 +27,9 @@ def main() -> None:
     """Read the flags, and write the file and its card."""
     config = trained.parse(ExportConfig, sys.argv[1:], positional="file")
     target = config.target
-    weights = find(config)
-    model = restore(config, weights, torch.device("cpu"))
-    classes = classes_of(weights, config.data.classes) or numbered(class_count(weights))
-    export.save(graph(config, model, classes), target, weights)
+    found = open_model(config, torch.device("cpu"))
+    classes = classes_or_numbers(found.weights, config.data.classes)
+    export.save(graph(config, found.model, classes), target, found.weights)
 
 
 def graph(config: ScoredConfig, model: Classifier, classes: Classes) -> Graph:
@@ -54,4 +55,4 @@ def graph(config: ScoredConfig, model: Classifier, classes: Classes) -> Graph:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -1,193 +1,225 @@
-"""From a checkpoint to a classifier and the classes that it knows."""
+"""From a run to a predictor, and from a picture to its classes."""
 
-import difflib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-import backbone
-from backbone import WEIGHTS, detect
-from backbone.weights import fetch
-from common.commands import config as configuration
-from common.commands import trained
-from common.commands.trained import Trained, TrainedFlags
-from common.errors import UserError
-from tasks.classification import labels
-from tasks.classification.config import Config
-from tasks.classification.labels import Classes
-from tasks.classification.model import Classifier, build, explain, from_published
-
-IMAGENET_CLASSES = 1000
-
-FRESH_LAYER = (
-    "to learn other classes, say train --weights with the same source: that keeps the backbone and "
-    "puts a fresh last layer on it"
+from backbone import Pyramid
+from common.commands.opened import Opened, opened
+from common.commands.predictor import (
+    Device,
+    Precision,
+    TrunkInput,
+    fingerprint,
+    flags_of,
+    groups,
+    picture_of,
 )
-"""What to do with a checkpoint of other classes."""
+from common.errors import UserError
+from common.reading.image import Picture, planes
+from common.training.distributed import choose_device
+from tasks.classification import checkpoints
+from tasks.classification.cam import Method, Stage, cam, grad_cam, heat
+from tasks.classification.config import ScoredConfig
+from tasks.classification.draw import Guess, Panel, row
+from tasks.classification.model import LAYOUT, MEAN, STD, Classifier, build
+from tasks.classification.transforms import center_crop
+
+TOP = 5
+"""Best classes that are listed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoredConfig(TrainedFlags, Config):
-    """A run's config together with what decides which of its models is used, and how."""
+class Classification(NamedTuple):
+    """What a picture shows."""
+
+    probabilities: NDArray[np.float32]
+    """(K,), of each class; they add up to 1."""
+    best: NDArray[np.int64]
+    """(T,), the numbers of the best classes, the most probable first."""
 
 
-def initialise(model: Classifier, config: Config, classes: Classes) -> None:
-    """Give a fresh model the weights that --weights or --finetune names, if any.
+def open_model(config: ScoredConfig, device: torch.device) -> Opened[Classifier]:
+    """The trained model that the config names; it has as many classes as its checkpoint.
 
     Raises:
-        UserError, WeightsError: they cannot be read, do not fit, or are of a run that learnt others
-            than the `classes` of the training set.
+        UserError, WeightsError: it is missing, damaged or another model.
     """
-    if config.weights is not None:
-        backbone.load(model.backbone, config.weights)
-    if config.finetune is not None:
-        weights = read(config.finetune, "--finetune")
-        trained.load(model, weights, explain)
-        _require_classes(classes, weights, config.finetune)
+    weights = checkpoints.find(config)
+    model = build(config.backbone, checkpoints.class_count(weights), config.model)
+    return opened(config, model, weights, LAYOUT.explain, device)
 
 
-def _require_classes(classes: Classes, weights: Trained, source: str) -> None:
-    """Refuse the last layer of a run for other classes, or for the same in another order."""
-    learnt = classes_of(weights, None) if weights.epoch is not None else None
-    if learnt is None or learnt.names == classes.names:
-        return
-    differ = "another order"
-    if set(learnt.names) != set(classes.names):
-        differ = labels.differences(classes, learnt)
-    raise UserError(
-        f"--finetune {source}: the training set's classes are not those of that run ({differ}); "
-        "--weights with the same source keeps its backbone and puts a fresh last layer on it"
-    )
+class Predictor:
+    """Names what pictures show.
 
-
-def read(source: str, flag: str) -> Trained:
-    """A whole classifier's weights.
+        predictor = Predictor.open("runs/classification")
+        found = predictor(picture)
+        predictor.describe(found)
 
     Args:
-        source: a published name, a file or a run directory.
-        flag: that names it, for messages.
-
-    Raises:
-        UserError, WeightsError: they cannot be had, or are no classifier's.
+        model: as `open_model` gives it.
+        config: how it was opened, and how pictures are brought to it.
+        top: best classes that are listed.
     """
-    if source in WEIGHTS:
-        return trained.read(flag, fetch(WEIGHTS[source]), from_published)
-    if not Path(source).exists():
-        close = difflib.get_close_matches(source, WEIGHTS, n=2, cutoff=0.5) or list(WEIGHTS)[:2]
-        raise UserError(
-            f"{flag} {source}: no such file or run directory, and none of the {len(WEIGHTS)} "
-            f"published weights, such as {' and '.join(close)}"
-        )
-    return trained.read(flag, Path(source), from_published)
 
+    def __init__(self, model: Opened[Classifier], config: ScoredConfig, top: int = TOP) -> None:
+        self.opened, self.config = model, config
+        self.classes = checkpoints.classes_or_numbers(model.weights, config.data.classes)
+        self.top = min(top, len(self.classes))
 
-def find(config: ScoredConfig) -> Trained:
-    """The weights that --run and --checkpoint name; a checkpoint may be a published name, too."""
-    if config.checkpoint in ("best", "last"):
-        return trained.find(config, from_published)
-    return read(config.checkpoint, "--checkpoint")
+    @classmethod
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: Device = "auto",
+        precision: Precision = "fp32",
+        compile: bool = False,
+        flags: Sequence[str] = (),
+    ) -> Self:
+        """The predictor of a run; the arguments are those of `tasks.open_run`.
 
+        Raises:
+            UserError: there is no such run, its checkpoint is damaged, or a flag is wrong.
+        """
+        config = flags_of(ScoredConfig, source, checkpoint, device, precision, compile, flags)
+        return cls(open_model(config, choose_device(config.engine.device)), config)
 
-def class_count(weights: Trained) -> int:
-    """K of a checkpoint's last layer.
+    def __call__(self, picture: Picture | Path | str) -> Classification:
+        """The classes of a picture (H, W, 3), uint8 RGB, or of a file.
 
-    Raises:
-        UserError: it has none.
-    """
-    if "fc.weight" not in weights.state:
-        raise UserError(
-            f"{weights.file}: is no classifier: it has no fc.weight; weights of a backbone alone "
-            "are given to train as --weights"
-        )
-    return len(weights.state["fc.weight"])
+        Raises:
+            DamagedFile: the file cannot be read.
+            UserError: the scores are not finite; the model is broken.
+        """
+        return self.many([picture])[0]
 
+    def many(self, pictures: Sequence[Picture | Path | str]) -> list[Classification]:
+        """The classes of several pictures, which go through the network together."""
+        crops = [self.crop(picture) for picture in pictures]
+        found: list[Classification] = []
+        # Crops are of one size, so that the groups are in the order of the pictures.
+        for places in groups([crop.shape for crop in crops], self.config.engine.batch_size):
+            images = self._batch([crops[place] for place in places])
+            with self.opened.running():
+                found += self._classified(scores(self.opened.network, images))
+        return found
 
-def restore(config: Config, weights: Trained, device: torch.device) -> Classifier:
-    """The config's model with a checkpoint's weights, ready for inference.
+    def crop(self, picture: Picture | Path | str) -> Picture:
+        """The part (S, S, 3) of a picture that the network is shown: its middle, scaled."""
+        test = self.config.test
+        return center_crop(picture_of(picture), test.input_size, test.crop, test.interpolation)
 
-    The class count is the checkpoint's.
+    def draw(self, picture: Picture, found: Classification, title: str = "") -> Picture:
+        """The middle of a picture (H, W, 3) under a title, with its best classes below."""
+        return row([Panel(title, self.crop(picture), self.guesses(found))])
 
-    Raises:
-        UserError: the weights are of another model.
-    """
-    model = build(config.backbone, class_count(weights), config.model)
-    trained.load(model, weights, explain)
-    trained.ready(model, device)
-    return model
+    def guesses(self, found: Classification) -> list[Guess]:
+        """The best classes as people call them, the most probable first."""
+        return [
+            Guess(self.classes.titles[number], float(found.probabilities[number]))
+            for number in found.best
+        ]
 
-
-def classes_of(weights: Trained, listed: Path | None) -> Classes | None:
-    """The classes that a checkpoint was trained for; None where nothing says so.
-
-    A run keeps them beside its checkpoints. A published checkpoint of 1000 classes is taken for one
-    of ImageNet, unless a list says otherwise.
-
-    Args:
-        weights: of the model.
-        listed: the file that --data.classes names.
-
-    Raises:
-        UserError: the list has another length than the checkpoint's last layer.
-    """
-    count = class_count(weights)
-    beside = weights.file.with_name(labels.FILE)
-    if weights.epoch is not None and beside.is_file():
-        return _counted(labels.read(beside), count, beside)
-    if listed is not None:
-        return _counted(labels.read(listed), count, listed)
-    if weights.epoch is None and count == IMAGENET_CLASSES:
-        return labels.imagenet()
-    return None
-
-
-def _counted(classes: Classes, count: int, file: Path) -> Classes:
-    if len(classes) != count:
-        raise UserError(
-            f"{file}: lists {len(classes)} classes, but the checkpoint has {count}; {FRESH_LAYER}"
-        )
-    return classes
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A model that is ready to be asked."""
-
-    name: str
-    """What drawings call it."""
-    model: Classifier
-    classes: Classes
-
-
-def open_main(config: ScoredConfig, device: torch.device) -> Opened:
-    """The model that --run and --checkpoint name.
-
-    Raises:
-        UserError, WeightsError: it cannot be had, or does not fit the config.
-    """
-    weights = find(config)
-    classes = classes_of(weights, config.data.classes) or labels.numbered(class_count(weights))
-    return Opened(config.backbone, restore(config, weights, device), classes)
-
-
-def open_other(source: str, device: torch.device) -> Opened:
-    """The model that --compare names: a run directory, a published name or a file.
-
-    A file's backbone is read from its shapes.
-
-    Raises:
-        UserError, WeightsError: it cannot be had.
-    """
-    weights = read(source, "--compare")
-    kept = weights.file.with_name("config.yaml")
-    if weights.epoch is not None and kept.is_file():
-        config = configuration.read(Config, kept)
-    else:
-        trunk = {
-            key.removeprefix("backbone."): value
-            for key, value in weights.state.items()
-            if key.startswith("backbone.")
+    def describe(self, found: Classification) -> dict[str, Any]:
+        """The best classes with name, title and probability, the most probable first."""
+        return {
+            "classes": [
+                {
+                    "class": self.classes.names[number],
+                    "title": guess.title,
+                    "probability": round(guess.probability, 6),
+                }
+                for number, guess in zip(found.best, self.guesses(found), strict=True)
+            ]
         }
-        config = Config(backbone=detect(trunk, str(source)))
-    classes = classes_of(weights, None) or labels.numbered(class_count(weights))
-    return Opened(config.backbone, restore(config, weights, device), classes)
+
+    def heat(
+        self,
+        picture: Picture | Path | str,
+        number: int,
+        method: Method = "cam",
+        stage: Stage = "c5",
+    ) -> NDArray[np.float32]:
+        """Where the network sees the class of a number: (S, S) from 0 to 1, over `crop`.
+
+        Args:
+            picture: (H, W, 3), uint8 RGB, or a file.
+            number: of the class.
+            method: cam, or grad_cam for any stage.
+            stage: of the backbone, whose features are weighed; cam knows c5 only.
+
+        Raises:
+            DamagedFile: the file cannot be read.
+            ValueError: cam is asked for another stage.
+        """
+        if method == "cam" and stage != "c5":
+            raise ValueError(f"stage is {stage}; cam knows c5 only, grad_cam every stage")
+        model, images = self.opened.model, self._batch([self.crop(picture)])
+        target = torch.tensor([number], device=self.opened.device)
+        # Of the model as it was trained: gradients and fp32 are what the maps are defined by.
+        if method == "cam":
+            maps = cam(model, images, target)
+        else:
+            maps = grad_cam(model, images, target, stage)
+        size = (images.shape[-2], images.shape[-1])
+        shown: NDArray[np.float32] = heat(maps, size, getattr(model.backbone.strides, stage))[0]
+        return shown
+
+    @property
+    def trunk_input(self) -> TrunkInput:
+        """What decides the trunk's features of a picture."""
+        test = self.config.test
+        return TrunkInput(
+            trunk=fingerprint(self.opened.model.backbone),
+            colour="RGB",
+            mean=MEAN,
+            std=STD,
+            resize=f"short side {int(test.input_size / test.crop)}, {test.interpolation} by "
+            f"Pillow, of which the middle {test.input_size} x {test.input_size}",
+            padding="none",
+        )
+
+    def features(self, picture: Picture | Path | str) -> Pyramid[Tensor]:
+        """The first half of a call: what the trunk makes of a picture, in a batch of one."""
+        images, layers = self._batch([self.crop(picture)]), self.opened.layers
+        with self.opened.running():
+            pyramid: Pyramid[Tensor] = layers.backbone(layers.prepare(images))
+        return pyramid
+
+    def answer(self, features: Pyramid[Tensor]) -> Classification:
+        """The second half: the classes, from the features of a trunk with the same input."""
+        with self.opened.running():
+            return self._classified(_finite(self.opened.layers.answer(features)))[0]
+
+    def _classified(self, logits: Tensor) -> list[Classification]:
+        probabilities = logits.softmax(dim=1)
+        best = probabilities.topk(self.top).indices
+        rows = zip(probabilities.cpu().numpy(), best.cpu().numpy(), strict=True)
+        return [Classification(*one) for one in rows]
+
+    def _batch(self, crops: Sequence[Picture]) -> Tensor:
+        stacked = np.stack([planes(crop) for crop in crops])
+        return torch.from_numpy(stacked).to(self.opened.device)
+
+
+def scores(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (B, K), float32, of centre crops (B, 3, S, S), RGB, 0..255.
+
+    Raises:
+        UserError: they are not finite; the model is broken.
+    """
+    return _finite(network(images))
+
+
+def _finite(logits: Tensor) -> Tensor:
+    logits = logits.float()
+    if not torch.isfinite(logits).all():
+        raise UserError("the model's scores are not finite: this checkpoint is of a failed run")
+    return logits

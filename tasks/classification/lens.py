@@ -20,26 +20,27 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from backbone import Bottle2neck, WeightsError
+from backbone import Bottle2neck
 from common import outputs
 from common.commands import command, trained
+from common.commands.opened import Opened
 from common.errors import UserError
-from common.training import distributed
-from common.training.distributed import World
-from tasks.classification import inference, lens_chart
-from tasks.classification.data import Pictures
-from tasks.classification.evaluate import evaluate, read_pictures
-from tasks.classification.inference import ScoredConfig, restore
+from common.training.distributed import World, choose_device
+from tasks.classification import lens_chart
+from tasks.classification.config import ScoredConfig
+from tasks.classification.data import read_scored
+from tasks.classification.evaluate import evaluate
+from tasks.classification.inference import open_model
 from tasks.classification.lens_chart import Measured
 from tasks.classification.model import Classifier
-from tasks.classification.pictures import spread
+from tasks.classification.pictures import Pictures, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class LensConfig(ScoredConfig):
         super().__post_init__()
         if self.pictures < 0:
             raise UserError(f"--pictures {self.pictures}: must be 0 or more")
+        if self.compile:
+            raise UserError("--compile: the lens looks into the network's layers; leave it out")
 
 
 Blocks = Mapping[str, Sequence[Bottle2neck]]
@@ -161,14 +164,14 @@ def switched_off(
             handle.remove()
 
 
-def measure(model: Classifier, pictures: Pictures, config: LensConfig) -> Measured:
-    """Energies and accuracies of a model in eval mode, in one process.
+def measure(found: Opened[Classifier], pictures: Pictures, config: LensConfig) -> Measured:
+    """Energies and accuracies of a model as it was trained, in one process.
 
     Raises:
         UserError: the backbone has no groups.
     """
+    model, world = found.model, World(device=found.device)
     stages = stages_of(model.backbone)
-    world = World(device=next(model.parameters()).device)
     every = [block for blocks in stages.values() for block in blocks]
     with listening(every) as collected:
         top1 = evaluate(model, pictures, config, world).metrics["top1"]
@@ -192,13 +195,11 @@ def measure(model: Classifier, pictures: Pictures, config: LensConfig) -> Measur
 def main() -> None:
     """Read the flags, measure, and draw."""
     config = trained.parse(LensConfig, sys.argv[1:], folder="lens")
-    weights = inference.find(config)
-    pictures = spread(read_pictures(config, weights), config.pictures)
-    model = restore(config, weights, distributed.start(config.engine.device).device)
-    device = next(model.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        measured = measure(model, pictures, config)
-    outputs.make_folder(config.out)
+    # A deployed network has other blocks.
+    found = open_model(replace(config, deploy=False), choose_device(config.engine.device))
+    pictures = spread(read_scored(config, found.weights), config.pictures)
+    with found.running():
+        measured = measure(found, pictures, config)
     content = {
         "backbone": config.backbone,
         "pictures": measured.pictures,
@@ -207,8 +208,9 @@ def main() -> None:
         "energy_share": measured.energy.round(6).tolist(),
         "top1_without": measured.without.round(6).tolist(),
     }
-    outputs.write_text(config.out / "lens.json", json.dumps(content, indent=1))
-    lens_chart.draw(config.out / "lens.png", config.backbone, measured)
+    with outputs.written(config.out):
+        outputs.write_text(config.out / "lens.json", json.dumps(content, indent=1))
+        lens_chart.draw(config.out / "lens.png", config.backbone, measured)
     print(
         f"top-1 {measured.top1:.4f} of {measured.pictures} pictures; wrote {config.out}/lens.json"
     )
@@ -216,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -9,8 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from common.errors import UserError
-
 matplotlib.use("Agg")  # draw to files: a training machine has no screen
 
 _COLOURS = ("#9ecae1", "#4292c6", "#2171b5", "#084594", "#6a51a3", "#807dba", "#9e9ac8", "#bcbddc")
@@ -19,7 +17,7 @@ _PASSED = "#fdae6b"
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured, one row a stage and one column a group (stages, scale)."""
+    """What was measured, one row per stage and one column per group (stages, scale)."""
 
     stages: tuple[str, ...]
     energy: NDArray[np.float64]
@@ -32,11 +30,7 @@ class Measured:
 
 
 def draw(path: Path, title: str, measured: Measured) -> None:
-    """Draw energy shares and losses of accuracy, a bar for each group of each stage.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Draw energy shares and losses of accuracy, a bar for each group of each stage."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     _bars(left, measured.stages, 100 * measured.energy)
@@ -48,10 +42,7 @@ def draw(path: Path, title: str, measured: Measured) -> None:
     handles, names = left.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize="small")
     figure.suptitle(f"{title}: top-1 {measured.top1:.1%} of {measured.pictures:,} pictures")
-    try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    figure.savefig(path, dpi=110)
 
 
 def group_names(scale: int) -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbone.detect import hint
-from backbone.trunk import Trunk
+from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from backbone.weights import UNUSED_PROJECTIONS
 from common.commands.config import choose
-from common.commands.trained import unwrapped
+from common.commands.trained import Layout, unwrapped
 from common.errors import UserError
 from common.layers import Normalize
 from tasks.classification.config import ModelConfig
@@ -36,11 +36,16 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores (B, K) of pictures (B, 3, H, W) in RGB, bytes or floats from 0 to 255."""
-        return self.classify(self.backbone(self.normalize(images)).c5)
+        return self.answer(self.backbone(self.prepare(images)))
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Scores (B, K) of the last stage's features (B, C, h, w)."""
-        scores: Tensor = self.fc(features.mean((2, 3)))
+    def prepare(self, images: Tensor) -> Tensor:
+        """What the trunk is given: normalised pictures (B, 3, H, W)."""
+        given: Tensor = self.normalize(images)
+        return given
+
+    def answer(self, pyramid: Pyramid[Tensor]) -> Tensor:
+        """Scores (B, K) of the trunk's features; those of the last stage (B, C, h, w) are used."""
+        scores: Tensor = self.fc(pyramid.c5.mean((2, 3)))
         return scores
 
 
@@ -99,3 +104,7 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
             "keeps their backbone and puts a fresh last layer on it"
         )
     return hint(wrong, state)
+
+
+LAYOUT = Layout(from_published, explain)
+"""What is known of checkpoints from elsewhere."""

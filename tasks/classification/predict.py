@@ -1,8 +1,9 @@
 """``python -m tasks.classification.predict --run runs/classification INPUT... --out DIR``.
 
-INPUT are pictures or folders of them. Writes `predictions.json` with the best classes of each, and
-each picture with them. ``--cam`` draws where the network sees its best class (or that of
-``--target``); ``--compare SOURCE`` puts a second model beside it, as in the Res2Net paper's figure.
+INPUT are pictures, folders of pictures and videos. Writes `predictions.json` with the best classes
+of each picture and frame, and each picture or video with them. ``--cam`` draws where the network
+sees its best class (or that of ``--target``); ``--compare SOURCE`` puts a second model beside it,
+as in the Res2Net paper's figure.
 """
 
 import json
@@ -10,47 +11,47 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from backbone import deploy
-from backbone.errors import WeightsError
+from backbone import detect
 from common import outputs
-from common.commands import command, trained
+from common.commands import command, inputs, journal, predicting, trained
+from common.commands import config as configuration
+from common.commands.inputs import SAMPLE_SEED, InputFlags, Source
+from common.commands.journal import Entry
+from common.commands.opened import opened
+from common.commands.trained import Trained
 from common.errors import UserError
 from common.reading import image
-from common.reading.image import Picture, planes
-from common.reading.left_out import LeftOut
+from common.reading.image import Picture
 from common.training import distributed
-from tasks.classification import sample
-from tasks.classification.cam import Stage, cam, grad_cam, heat
-from tasks.classification.draw import Guess, Panel, overlay, row
-from tasks.classification.inference import Opened, ScoredConfig, open_main, open_other
+from common.training.distributed import World
+from tasks.classification import checkpoints, sample
+from tasks.classification.cam import Method, Stage
+from tasks.classification.config import Config, ScoredConfig
+from tasks.classification.draw import Panel, overlay, row
+from tasks.classification.inference import TOP, Classification, Predictor, open_model
+from tasks.classification.model import LAYOUT, build
 from tasks.classification.sample.painting import CLASSES
-from tasks.classification.transforms import evaluation_image
 
-SAMPLE_SEED = 1
-"""Another seed than that of the set which is trained and scored."""
+_DRAWN, _CLIP = ".jpg", ".mp4"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(ScoredConfig):
-    """Name what pictures show, and draw where it is seen."""
+class PredictConfig(InputFlags, ScoredConfig):
+    """Name what pictures and videos show, and draw where it is seen."""
 
-    inputs: tuple[Path, ...] = ()
-    """Pictures and folders of pictures: the words that belong to no flag."""
     sample: int = 0
     """Instead of inputs, take so many freshly generated pictures, ten or more."""
-    top: int = 5
+    top: int = TOP
     """Best classes that are listed."""
     cam: bool = False
     """Draw class activation maps over the pictures."""
-    method: Literal["cam", "grad_cam"] = "cam"
+    method: Method = "cam"
     """How the maps are computed; at the last stage both are the same."""
     stage: Stage = "c5"
     """Stage of the backbone whose features are weighed; another than c5 needs grad_cam."""
@@ -61,10 +62,10 @@ class PredictConfig(ScoredConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sample and self.inputs:
-            raise UserError("--sample: brings its own pictures; leave out the others")
-        if self.sample < 0 or 0 < self.sample < len(CLASSES):
-            raise UserError(f"--sample {self.sample}: must be at least {len(CLASSES)}, one a class")
+        if 0 < self.sample < len(CLASSES):
+            raise UserError(
+                f"--sample {self.sample}: must be at least {len(CLASSES)}, one per class"
+            )
         if self.top < 1:
             raise UserError(f"--top {self.top}: must be at least 1")
         if self.stage != "c5" and self.method == "cam":
@@ -78,141 +79,167 @@ class PredictConfig(ScoredConfig):
                     raise UserError(f"--{flag}: is of the maps that --cam draws; add --cam")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What one model says of one picture."""
+class Model(NamedTuple):
+    """One of the models that are asked."""
 
     name: str
-    """Of the model."""
-    guesses: list[Guess]
-    """Best first."""
-    numbers: list[int]
-    """Their classes."""
+    """What drawings and predictions.json call it."""
+    predictor: Predictor
+    target: int | None
+    """The class that its maps are of; none is the best one."""
+
+
+class Answer(NamedTuple):
+    """What one model says of one picture."""
+
+    found: Classification
     heat: NDArray[np.float32] | None
-    """(H, W) from 0 to 1 where maps are asked for."""
+    """(S, S) from 0 to 1 over the middle of the picture, where maps are asked for."""
     mapped: str
     """What the map is of, for people."""
 
 
-def ask(opened: Opened, picture: Picture, config: PredictConfig) -> Answer:
-    """The best classes of a picture (S, S, 3), and the map of one."""
-    device = next(opened.model.parameters()).device
-    batch = torch.from_numpy(planes(picture))[None].to(device)
-    low = config.precision == "bf16"
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=low):
-        probabilities = opened.model(batch).float().softmax(dim=1)[0]
-    best, numbers = probabilities.topk(min(config.top, len(opened.classes)))
-    titles = opened.classes.titles
-    guesses = [Guess(titles[k], p) for k, p in zip(numbers.tolist(), best.tolist(), strict=True)]
-    if not config.cam:
-        return Answer(opened.name, guesses, numbers.tolist(), None, "")
-    chosen = int(numbers[0]) if config.target is None else opened.classes.index(config.target)
-    target = torch.tensor([chosen], device=device)
-    if config.method == "cam":
-        maps = cam(opened.model, batch, target)
-    else:
-        maps = grad_cam(opened.model, batch, target, config.stage)
-    stride: int = getattr(opened.model.backbone.strides, config.stage)
-    shown = heat(maps, picture.shape[:2], stride)[0]
-    mapped = titles[chosen].partition(",")[0]  # of ImageNet's synonyms the first
-    if not shown.any():
-        mapped = f"nothing for {mapped}"
-    return Answer(opened.name, guesses, numbers.tolist(), shown, mapped)
+class Prediction:
+    """What the loop of predict asks of classification."""
+
+    def __init__(self, models: Sequence[Model], config: PredictConfig) -> None:
+        self.models, self.config = models, config
+
+    def find(self, source: Source, picture: Picture, frame: int | None) -> list[Answer]:
+        """The answers of all models."""
+        return [self._ask(model, picture) for model in self.models]
+
+    def write(self, source: Source, picture: Picture, found: list[Answer]) -> list[Entry]:
+        """Write the picture with what was found."""
+        drawn = f"{source.place}{_DRAWN}"
+        image.write(self.config.out / drawn, row(self._panels(source, picture, found)))
+        return [{"file_name": source.name, "drawn": drawn, "models": self._listed(found)}]
+
+    def frame(
+        self, source: Source, picture: Picture, found: list[Answer], frame: int
+    ) -> tuple[Picture, list[Entry]]:
+        """A video's frame with what was found; its size depends on no picture."""
+        named = {"file_name": source.name, "drawn": f"{source.place}{_CLIP}", "frame": frame}
+        entry = {**named, "models": self._listed(found)}
+        return row(self._panels(source, picture, found)), [entry]
+
+    def clip(self, source: Source, target: Path, frames: int) -> list[Entry]:
+        """A video has the entries of its frames alone."""
+        return []
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Write predictions.json."""
+        text = json.dumps(list(entries), indent=1)
+        outputs.write_text(self.config.out / "predictions.json", text)
+
+    def _ask(self, model: Model, picture: Picture) -> Answer:
+        predictor, config = model.predictor, self.config
+        found = predictor(picture)
+        if not config.cam:
+            return Answer(found, None, "")
+        number = int(found.best[0]) if model.target is None else model.target
+        heat = predictor.heat(picture, number, config.method, config.stage)
+        mapped = predictor.classes.titles[number].partition(",")[0]  # of synonyms the first
+        return Answer(found, heat, mapped if heat.any() else f"nothing for {mapped}")
+
+    def _panels(self, source: Source, picture: Picture, answers: list[Answer]) -> list[Panel]:
+        """The picture itself, and one panel per model; without maps the models' alone."""
+        cut = self.models[0].predictor.crop(picture)
+        panels = [Panel(source.path.name, cut, [])] if self.config.cam else []
+        for model, answer in zip(self.models, answers, strict=True):
+            title = model.name if len(self.models) > 1 else source.path.name
+            shown = cut
+            if answer.heat is not None:
+                title, shown = f"{model.name}: {answer.mapped}", overlay(cut, answer.heat)
+            panels.append(Panel(title, shown, model.predictor.guesses(answer.found)))
+        return panels
+
+    def _listed(self, answers: list[Answer]) -> list[dict[str, Any]]:
+        return [
+            {"model": model.name, **model.predictor.describe(answer.found)}
+            for model, answer in zip(self.models, answers, strict=True)
+        ]
 
 
 def main() -> None:
     """Read the flags, and draw."""
     config = trained.parse(PredictConfig, sys.argv[1:], folder="predictions", positional="inputs")
-    if config.sample:
-        with TemporaryDirectory() as folder:
-            sample.write(Path(folder), seed=SAMPLE_SEED, train=0, val=config.sample)
-            predict(config, sorted(Path(folder).rglob("*.jpg")))
-        return
-    if not config.inputs:
-        raise UserError(
-            "no input given: name pictures or folders, such as predict --run "
-            "runs/classification photos/"
+    with distributed.started(config.engine.device) as world:
+        predict(config, world)
+
+
+def predict(config: PredictConfig, world: World) -> None:
+    """Draw every picture and video into config.out, and write predictions.json there."""
+    with inputs.given(config, "predict --run runs/classification", generate) as found:
+        given = inputs.placed(found, config, config.out, (_DRAWN,), _CLIP)
+        models = open_models(config, world.device)
+        files = [model.predictor.opened.weights.file for model in models]
+        done = predicting.each(
+            given,
+            Prediction(models, config),
+            config.out,
+            world,
+            settings=" ".join(journal.digest(config, file) for file in files),
+            resume=config.resume,
+            workers=config.loader.workers,
+            on_error=config.data.on_error,
+            video_suffix=_CLIP,
         )
-    predict(config, image.list_images(config.inputs))
+    if world.main:
+        counts = f"{done.pictures} pictures and {done.videos} videos"
+        print(f"{counts}, drawn in {config.out}, listed in its predictions.json")
+        done.report()
 
 
-def predict(config: PredictConfig, pictures: Sequence[Path]) -> None:
-    """Draw every picture into config.out and write predictions.json there."""
-    models = _open(config, distributed.start(config.engine.device).device)
-    targets, names = outputs.targets(pictures, config.out, ".jpg"), outputs.names(pictures)
-    entries: list[dict[str, Any]] = []
-    left_out = LeftOut(config.data.on_error)
-    for path in tqdm(pictures, desc="predicting", unit="picture", disable=not sys.stderr.isatty()):
-        with left_out:
-            cut = _center(path, config)
-            answers = [ask(opened, cut, config) for opened in models]
-            image.write(targets[path], row(_panels(path, cut, answers)))
-            entries.append(_entry(names[path], targets[path], answers, models))
-    outputs.write_text(config.out / "predictions.json", json.dumps(entries, indent=1))
-    print(f"{len(entries)} pictures, drawn in {config.out}, listed in its predictions.json")
-    left_out.report("pictures")
+def open_models(config: PredictConfig, device: torch.device) -> list[Model]:
+    """One model or two, which know the class that is asked for.
 
-
-def _open(config: PredictConfig, device: torch.device) -> list[Opened]:
-    """One model or two, which know the class that is asked for."""
-    models = [open_main(config, device)]
+    Raises:
+        UserError, WeightsError: one cannot be had, or has no such class.
+    """
+    predictors = [Predictor(open_model(config, device), config, config.top)]
     if config.compare is not None:
-        models.append(open_other(config.compare, device))
-    if config.compare is not None and models[0].name == models[1].name:
+        predictors.append(_open_other(config, config.compare, device))
+    names = [predictor.config.backbone for predictor in predictors]
+    if config.compare is not None and names[0] == names[1]:
         sources = (str(config.run or config.checkpoint), config.compare)
-        models = [
-            replace(opened, name=f"{opened.name} ({Path(source).name})")
-            for opened, source in zip(models, sources, strict=True)
-        ]
-    if config.target is not None:
-        for opened in models:
-            opened.classes.index(config.target)
-    # No gradients flow through a deployed model.
-    if config.deploys and not (config.cam and config.method == "grad_cam"):
-        models = [replace(opened, model=deploy(opened.model)) for opened in models]
-    return models
-
-
-def _center(path: Path, config: PredictConfig) -> Picture:
-    # People look at their pictures upright.
-    return evaluation_image(image.content(path), str(path), config.test, rotate=True)
-
-
-def _panels(path: Path, cut: Picture, answers: Sequence[Answer]) -> list[Panel]:
-    """The picture itself, and one panel a model; without maps and comparison only one in all."""
-    if all(answer.heat is None for answer in answers):
-        names = [path.name] if len(answers) == 1 else [answer.name for answer in answers]
-        return [
-            Panel(name, cut, answer.guesses) for name, answer in zip(names, answers, strict=True)
-        ]
-    panels = [Panel(path.name, cut, [])]
-    for answer in answers:
-        assert answer.heat is not None
-        panels.append(
-            Panel(f"{answer.name}: {answer.mapped}", overlay(cut, answer.heat), answer.guesses)
-        )
-    return panels
-
-
-def _entry(
-    name: str, drawn: Path, answers: Sequence[Answer], models: Sequence[Opened]
-) -> dict[str, Any]:
-    said = [
-        {
-            "model": answer.name,
-            "classes": [
-                {
-                    "class": opened.classes.names[number],
-                    "title": guess.title,
-                    "probability": round(guess.probability, 6),
-                }
-                for number, guess in zip(answer.numbers, answer.guesses, strict=True)
-            ],
-        }
-        for answer, opened in zip(answers, models, strict=True)
+        names = [f"{names[0]} ({Path(source).name})" for source in sources]
+    return [
+        Model(name, one, None if config.target is None else one.classes.index(config.target))
+        for name, one in zip(names, predictors, strict=True)
     ]
-    return {"file_name": name, "drawn": drawn.name, "models": said}
+
+
+def _open_other(config: PredictConfig, source: str, device: torch.device) -> Predictor:
+    """The model that --compare names, which is shown what the first one is shown."""
+    weights = checkpoints.read(source, "--compare")
+    own = _own_config(weights, source)
+    settings = replace(
+        config,
+        backbone=own.backbone,
+        model=own.model,
+        data=replace(config.data, classes=None),  # names the first model's
+    )
+    model = build(own.backbone, checkpoints.class_count(weights), own.model)
+    return Predictor(opened(settings, model, weights, LAYOUT.explain, device), settings, config.top)
+
+
+def _own_config(weights: Trained, source: str) -> Config:
+    """The config of a run; of a file the backbone alone is known, by the shapes of its weights."""
+    kept = weights.file.with_name("config.yaml")
+    if weights.epoch is not None and kept.is_file():
+        return configuration.read(Config, kept)
+    prefix = "backbone."
+    state = weights.state.items()
+    trunk = {key.removeprefix(prefix): value for key, value in state if key.startswith(prefix)}
+    return Config(backbone=detect(trunk, source))
+
+
+def generate(folder: Path, count: int) -> list[Path]:
+    """Write pictures that no training has seen."""
+    sample.write(folder, seed=SAMPLE_SEED, train=0, val=count)
+    return sorted(folder.rglob("*.jpg"))
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
+from common import outputs
 from common.commands import card, plot
-from common.commands.trained import Trained
-from common.errors import UserError
+from common.commands.opened import Opened
 from common.reading.image import Picture
-from tasks.classification.inference import ScoredConfig
+from tasks.classification.config import ScoredConfig
 from tasks.classification.metrics import per_class
+from tasks.classification.model import Classifier
 from tasks.classification.pictures import Pictures
 from tasks.classification.transforms import evaluation_image
 
@@ -23,7 +23,7 @@ PICTURES = 12
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of one evaluation. Only rank 0 has the arrays, one row a picture (N,)."""
+    """The outcome of one evaluation. Only rank 0 has the arrays, one row per picture (N,)."""
 
     metrics: dict[str, float]
     index: NDArray[np.int64]
@@ -39,22 +39,16 @@ class Evaluation:
 
 
 def write(
-    config: ScoredConfig,
-    evaluation: Evaluation,
-    pictures: Pictures,
-    model: nn.Module,
-    weights: Trained,
+    config: ScoredConfig, evaluation: Evaluation, pictures: Pictures, model: Opened[Classifier]
 ) -> None:
     """Print the table; write metrics.json, per_class.csv and the pictures."""
-    one = result_card(config, evaluation, pictures, model, weights)
+    one = result_card(config, evaluation, pictures, model)
     print(pictures.summary())
     print(one.table())
-    try:
+    with outputs.written(config.out):
         one.write(config.out / "metrics.json")
         write_classes(config, evaluation, pictures)
         write_pictures(config, evaluation, pictures)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: cannot be written ({error.strerror})") from error
     print(f"wrote {config.out}/metrics.json, per_class.csv and pictures/")
 
 
@@ -67,21 +61,16 @@ def _protocol(config: ScoredConfig) -> dict[str, Any]:
         "interpolation": test.interpolation,
         "crops": "centre",
         "subset": test.subset,
-        "precision": config.precision,
     }
 
 
 def result_card(
-    config: ScoredConfig,
-    evaluation: Evaluation,
-    pictures: Pictures,
-    model: nn.Module,
-    weights: Trained,
+    config: ScoredConfig, evaluation: Evaluation, pictures: Pictures, model: Opened[Classifier]
 ) -> card.Card:
     """The evaluation with its protocol, data, model and versions."""
-    described = card.describe_model(model, config.backbone, config.weights or config.finetune)
-    variation = {"stem_stride": config.model.stem_stride, "max_pool": config.model.max_pool}
-    return card.Card(
+    return card.of(
+        model,
+        config,
         task="classification",
         metrics=evaluation.metrics,
         protocol=_protocol(config),
@@ -93,10 +82,8 @@ def result_card(
             "skipped": evaluation.skipped,
             "fingerprint": pictures.fingerprint,
         },
-        model={**described, **variation},
-        checkpoint=card.describe_checkpoint(weights.file, weights.epoch),
-        versions=card.versions(("numpy", "opencv-python", "pillow")),
-        device=card.describe_device(next(model.parameters()).device),
+        packages=("numpy", "opencv-python", "pillow"),
+        model={"stem_stride": config.model.stem_stride, "max_pool": config.model.max_pool},
     )
 
 

@@ -1,24 +1,23 @@
 """``python -m tasks.classification.train``: train a classifier; without flags, on sample data."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError
-from common.commands import command, plot
-from common.commands.config import parse, to_yaml
-from common.commands.trained import finished_run
-from common.training import distributed, optim
-from common.training.checkpoint import RunDirectory
+from common.commands import command, training
+from common.commands.config import parse
+from common.training import distributed
 from common.training.distributed import World
-from common.training.engine import Engine
 from common.training.task import Progress, TrainData
 from tasks.classification import evaluate, labels
 from tasks.classification.augmentation import mixing
-from tasks.classification.config import Config
-from tasks.classification.data import Pictures, TrainSet, read_splits
-from tasks.classification.inference import ScoredConfig, initialise
+from tasks.classification.checkpoints import start_from
+from tasks.classification.config import Config, ScoredConfig
+from tasks.classification.data import TrainSet, read_splits
 from tasks.classification.loss import cross_entropy
 from tasks.classification.model import build
+from tasks.classification.pictures import Pictures
 
 
 class ClassificationTask:
@@ -43,30 +42,19 @@ class ClassificationTask:
 
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
-    run = RunDirectory(config.out, to_yaml(config))
-    run.check(config.resume)
-    training, validation = read_splits(config)
-    if world.main:
-        print(f"training on {training.summary()}; scoring on {validation.summary()}")
+    run = training.begin(config)
+    train_split, val_split = read_splits(config)
+    classes = train_split.classes
+    training.announce(train_split, val_split, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
-    model = build(config.backbone, len(training.classes), config.model)
-    initialise(model, config, training.classes)
-    steps, on_error = len(training) // config.engine.batch_size, config.data.on_error
-    engine = Engine(
-        config=config.engine,
-        world=world,
-        run=run,
-        model=model,
-        optimizer=optim.build(model, config.optimizer),
-        schedule=optim.schedule(config.optimizer, steps, config.engine.epochs),
-        task=ClassificationTask(config, validation, world),
-        data=TrainData(TrainSet(training, config.data), None, config.loader.workers, on_error),
-    )
-    labels.keep(training.classes, config.out, world.main)
-    engine.fit(config.resume)
-    evaluate.score(finished_run(ScoredConfig, config), world)
-    if world.main:
-        plot.curves(run.log, config.out / "curves.png")
+    model = build(config.backbone, len(classes), config.model)
+    start_from(model, config, classes)
+    samples = TrainSet(train_split, config.data)
+    data = TrainData(samples, None, config.loader.workers, config.data.on_error)
+    task = ClassificationTask(config, val_split, world)
+    keep = partial(labels.keep, classes, config.out, world.main)
+    training.fit(config, world, run, model, task, data, prepare=keep)
+    evaluate.score(training.finished_run(ScoredConfig, config), world)
 
 
 def main() -> None:
@@ -77,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, WeightsError)
+    command.run(main)

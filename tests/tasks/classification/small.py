@@ -11,10 +11,16 @@ from common.training import checkpoint, optim
 from common.training.settings import EngineConfig
 from tasks.classification import labels
 from tasks.classification.config import Config, DataConfig, ScoringConfig
+from tasks.classification.data import read
 from tasks.classification.model import build
 
 CLASSES = ("bee", "cat", "dog")
 BACKBONE = "res2net26_14w_4s_half"
+
+
+def read_split(data, split):
+    """A split of the data set that these settings name."""
+    return read(Config(data=data), split)
 
 
 def picture(seed, width=48, height=40):

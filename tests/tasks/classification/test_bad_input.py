@@ -10,10 +10,11 @@ import torch
 
 from backbone import MODELS, WeightsError
 from common.errors import UserError
-from tasks.classification import evaluate, pack, sample, train
+from tasks.classification import evaluate, pack, train
 from tasks.classification.config import Config, DataConfig, LossConfig, ModelConfig, ScoringConfig
 from tasks.classification.data import read_splits
 from tasks.classification.model import build, to_published
+from tasks.classification.sample import __main__ as sample
 from tests.tasks.classification import small
 from tests.tasks.classification.test_data import flat_validation, write_kit
 

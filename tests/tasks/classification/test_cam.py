@@ -41,7 +41,7 @@ def test_grad_cam_of_an_earlier_stage_by_the_chain_of_stages(model):
     images = pictures(64)
     found = grad_cam(model, images, CLASSES, "c4")
     features = model.backbone(model.normalize(images)).c4.detach().requires_grad_()
-    scores = model.classify(model.backbone.layer4(features))
+    scores = model.fc(model.backbone.layer4(features).mean(dim=(2, 3)))
     (scores[0, 4] + scores[1, 1]).backward()
     weights = features.grad.mean(dim=(2, 3), keepdim=True)
     assert torch.allclose(found, (weights * features).sum(dim=1), atol=1e-5)

@@ -14,10 +14,11 @@ from common.errors import DamagedFile, UserError
 from common.training.sampling import Counted, collate, generator_for
 from tasks.classification import folders, labels, official
 from tasks.classification.config import Config, DataConfig, ScoringConfig
-from tasks.classification.data import ScoringSet, TrainSet, read_split, read_splits
+from tasks.classification.data import ScoringSet, TrainSet, read_splits
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import renumbered, spread
 from tests.tasks.classification import small
+from tests.tasks.classification.small import read_split
 
 
 def test_classes_and_files_are_in_image_folders_order(root):

@@ -14,7 +14,7 @@ from torch import nn
 from common.commands import card
 from common.errors import UserError
 from common.training.distributed import World
-from tasks.classification import evaluate, folders, labels, pack
+from tasks.classification import checkpoints, evaluate, folders, labels, pack
 from tasks.classification.config import ModelConfig
 from tasks.classification.model import build, to_published
 from tests.tasks.classification import small
@@ -128,11 +128,9 @@ def test_a_published_checkpoint_in_one_command(root, tmp_path, monkeypatch, suff
 
 def test_a_published_name_is_fetched(root, tmp_path, monkeypatch, capsys):
     """By its name in the table of weights; the file itself stands in for the download."""
-    from tasks.classification import inference
-
     file = published(tmp_path, 3, ".pth")
     name = "res2net50_26w_4s.imagenet1k_official"
-    monkeypatch.setattr(inference, "fetch", lambda card: file if card.name == name else None)
+    monkeypatch.setattr(checkpoints, "fetch", lambda card: file if card.name == name else None)
     words = ["--checkpoint", name, "--data.root", root, "--out", tmp_path / "out"]
     run_command(monkeypatch, *words)
     assert card.read(tmp_path / "out" / "metrics.json").checkpoint["file"] == "published.pth"

@@ -9,7 +9,7 @@ from torch import nn
 
 from common.commands import trained
 from common.errors import UserError
-from tasks.classification import inference
+from tasks.classification import checkpoints
 from tasks.classification.config import ModelConfig
 from tasks.classification.model import build, explain, from_published, to_published
 from tests.tasks.classification import small
@@ -38,8 +38,8 @@ def pictures(size=64):
 def loaded(backbone, content, tmp_path):
     """Our model with a foreign file's weights, by the way that the commands go."""
     torch.save(content, tmp_path / "foreign.pth")
-    weights = inference.read(str(tmp_path / "foreign.pth"), "--checkpoint")
-    model = build(backbone, inference.class_count(weights), ModelConfig())
+    weights = checkpoints.read(str(tmp_path / "foreign.pth"), "--checkpoint")
+    model = build(backbone, checkpoints.class_count(weights), ModelConfig())
     trained.load(model, weights, explain)
     return model.eval()
 
@@ -96,7 +96,7 @@ def test_what_training_code_wraps_weights_in(wrapping, tmp_path):
 def test_safetensors(tmp_path):
     model = tiny()
     save_file(to_published(model.state_dict()), tmp_path / "model.safetensors")
-    weights = inference.read(str(tmp_path / "model.safetensors"), "--checkpoint")
+    weights = checkpoints.read(str(tmp_path / "model.safetensors"), "--checkpoint")
     assert torch.equal(weights.state["fc.weight"], model.fc.weight)
     assert weights.state.keys() == model.state_dict().keys()
 

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 
 from backbone import WeightsError
 from common.errors import DamagedFile, UserError
-from common.reading import image
+from common.reading import image, video
 from tasks.classification import labels, predict
 from tasks.classification.config import ModelConfig
 from tasks.classification.draw import SIDE, Guess, Panel, overlay, row
@@ -53,7 +54,9 @@ def entries_in(out):
 def test_the_best_classes_of_a_folder(run, pictures, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     run_command(monkeypatch, pictures, "--run", run, "--out", out, "--top", 2)
-    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.jpg", "predictions.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.jpg", "b.jpg", "predictions.json", "progress.jsonl",
+    ]  # fmt: skip
     entries = entries_in(out)
     assert [entry["file_name"] for entry in entries] == ["a.png", "b.jpg"]
     (model,) = entries[0]["models"]
@@ -62,7 +65,7 @@ def test_the_best_classes_of_a_folder(run, pictures, tmp_path, monkeypatch, caps
     assert {first["class"], second["class"]} < set(small.CLASSES)
     assert 1 > first["probability"] >= second["probability"] > 0
     assert image.read(out / "a.jpg").shape[1] == SIDE + 16
-    assert "2 pictures, drawn in" in capsys.readouterr().out
+    assert "2 pictures and 0 videos, drawn in" in capsys.readouterr().out
 
 
 def test_probabilities_are_those_of_the_evaluation(run, pictures, tmp_path, monkeypatch):
@@ -139,6 +142,38 @@ def test_freshly_generated_pictures(run, tmp_path, monkeypatch):
     assert len(entries_in(tmp_path / "out")) == 10
 
 
+def write_video(path, frames=3):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for seed in range(frames):
+        picture = np.asarray(small.picture(seed, 64, 48))
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+def test_a_video_is_drawn_frame_by_frame(run, tmp_path, monkeypatch, capsys):
+    write_video(tmp_path / "clip.avi")
+    out = tmp_path / "out"
+    run_command(monkeypatch, tmp_path / "clip.avi", "--run", run, "--cam", "--out", out)
+    frames = list(video.frames(out / "clip.mp4"))
+    assert [frame.shape[1] for frame in frames] == [2 * (SIDE + 8) + 8] * 3
+    entries = entries_in(out)
+    assert [entry["frame"] for entry in entries] == [0, 1, 2]
+    assert {entry["drawn"] for entry in entries} == {"clip.mp4"}
+    assert len(entries[0]["models"][0]["classes"]) == 3
+    assert "0 pictures and 1 videos" in capsys.readouterr().out
+
+
+def test_a_command_goes_on_where_it_ended(run, pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run_command(monkeypatch, pictures / "a.png", "--run", run, "--out", out)
+    before = (out / "a.jpg").stat().st_mtime_ns
+    words = [pictures, "--run", run, "--out", out, "--resume"]
+    run_command(monkeypatch, *words)
+    assert (out / "a.jpg").stat().st_mtime_ns == before
+    assert [entry["file_name"] for entry in entries_in(out)] == ["a.png", "b.jpg"]
+    assert "under other settings" in refusal(monkeypatch, *words, "--compare", run)
+
+
 def test_damaged_pictures(run, pictures, tmp_path, monkeypatch, capsys):
     (pictures / "b.jpg").write_bytes((pictures / "b.jpg").read_bytes()[:-60])
     words = [pictures, "--run", run, "--out", tmp_path / "out"]
@@ -155,7 +190,7 @@ def test_damaged_pictures(run, pictures, tmp_path, monkeypatch, capsys):
         ([], "no input given"),
         (["nowhere.jpg"], "nowhere.jpg: no such file"),
         (["--sample", 3], "--sample 3: must be at least 10"),
-        (["--sample", 10, "a.jpg"], "--sample: brings its own pictures"),
+        (["--sample", 10, "a.jpg"], "inputs, --sample and --camera: give one of them"),
         (["--top", 0], "--top 0: must be at least 1"),
         (["--cam", "--stage", "c4"], "--stage c4: --method cam knows the last stage only"),
         (["--target", "cat"], "--target: is of the maps that --cam draws; add --cam"),

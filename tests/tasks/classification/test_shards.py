@@ -9,8 +9,9 @@ import pytest
 from common.errors import DamagedFile, UserError
 from tasks.classification import folders, labels, pack, shards
 from tasks.classification.config import Config, DataConfig
-from tasks.classification.data import read_split, read_splits
+from tasks.classification.data import read_splits
 from tests.tasks.classification import small
+from tests.tasks.classification.small import read_split
 
 
 def test_shards_hold_the_same_pictures(root, packed):
