@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import onnxruntime
 import torch
+import yaml
 from torch import Tensor
 
 TIMED = ("samples_per_second", "memory_mb")
@@ -169,20 +170,39 @@ def _short(value: object) -> str:
 
 def _checkpoints(old: Path, new: Path) -> str | None:
     left, right = (torch.load(one, map_location="cpu", weights_only=True) for one in (old, new))
+    for content in (left, right):
+        content["config"] = yaml.safe_load(str(content.get("config")))
     return first_difference(left, right)
+
+
+def _yaml(old: bytes, new: bytes) -> str | None:
+    """Settings are equal in any order: it follows the classes that hold them."""
+    return first_difference(yaml.safe_load(old), yaml.safe_load(new))
 
 
 def _json(old: bytes, new: bytes) -> str | None:
     if old == new:
         return None
     left, right = json.loads(old), json.loads(new)
-    versions = [
-        one.pop("versions", None) if isinstance(one, dict) else None for one in (left, right)
-    ]
+    cards = [_without_file(one) if isinstance(one, dict) else False for one in (left, right)]
     found = first_difference(left, right)
-    if found is None and (versions[0] == versions[1] or json.dumps(left) != json.dumps(right)):
+    if found is None and not all(cards):
         return "the same values, written in another way"
     return found
+
+
+def _without_file(content: dict[str, Any]) -> bool:
+    """Take off what says how a result was made and not what it is; whether there was any.
+
+    The checkpoint's hash covers the order of its settings, and its tensors are compared anyway.
+    """
+    versions = content.pop("versions", None)
+    checkpoint = content.get("checkpoint")
+    if isinstance(checkpoint, dict):
+        checkpoint.pop("sha256", None)
+    elif isinstance(checkpoint, str):
+        content.pop("checkpoint")
+    return versions is not None or checkpoint is not None
 
 
 def _logs(old: bytes, new: bytes) -> str | None:
@@ -266,7 +286,7 @@ def _noise(entry: Any) -> np.ndarray:
     return generator.normal(0, 0.1, sizes).astype(np.float32)
 
 
-_OF_BYTES = {".json": _json, ".jsonl": _logs}
+_OF_BYTES = {".json": _json, ".jsonl": _logs, ".yaml": _yaml}
 _OF_FILES = {
     ".pt": _checkpoints, ".npz": _npz, ".jpg": _jpeg, ".mp4": _videos, ".onnx": _networks,
 }  # fmt: skip

@@ -50,46 +50,6 @@ def places(
     return found
 
 
-def targets(
-    inputs: Sequence[Path],
-    out: Path,
-    suffix: str,
-    others: Sequence[Path] = (),
-    reserved: Sequence[str] = (),
-) -> dict[Path, Path]:
-    """The file that is written for each input; equal names of two folders get a number.
-
-    Makes the folder `out`.
-
-    Args:
-        inputs: that results are written for.
-        out: the folder for them.
-        suffix: what follows an input's stem in the name of its result.
-        others: further files that are read, and must stay what they are.
-        reserved: names in the folder that are for something else.
-
-    Raises:
-        UserError: the folder cannot be made, or a file that is read would be overwritten.
-    """
-    read = {path.resolve(): path for path in (*inputs, *others)}
-    found: dict[Path, Path] = {}
-    taken = {out / name for name in reserved}
-    for path in inputs:
-        target, number = out / f"{path.stem}{suffix}", 1
-        while target in taken:
-            number += 1
-            target = out / f"{path.stem}_{number}{suffix}"
-        taken.add(target)
-        overwritten = read.get(target.resolve())
-        if overwritten is not None:
-            raise UserError(
-                f"--out {out}: would overwrite the input {overwritten}; choose another folder"
-            )
-        found[path] = target
-    make_folder(out)
-    return found
-
-
 def names(inputs: Sequence[Path]) -> dict[Path, str]:
     """What each input is called in results: its file name, or its path if others have that."""
     counts = Counter(path.name for path in inputs)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.commands.card import describe_checkpoint
 from common.commands.config import parse
+from tasks.speaker.decision import FILE, Decision
 from tests.tasks.classification import small as classification
 from tests.tasks.detection import runs as detection
 from tests.tasks.pose import oracle as pose
@@ -39,6 +41,16 @@ def workplace(tmp_path_factory):
     ):  # fmt: skip
         module.write_run(runs / task)
     classification.write_run(runs / "classification", folder / "none")
+    decided = {"threshold": 0.5, "eer": 0.1, "misses": 0.1, "false_accepts": 0.1}
+    scored = {"trials": "trials.txt", "count": 20, "scoring": "cosine", "top": 100}
+    Decision(
+        **decided,
+        **scored,
+        slope=None,
+        offset=None,
+        calibrated_on="",
+        checkpoint=describe_checkpoint(runs / "speaker" / "best.pt", None)["sha256"],
+    ).write(runs / "speaker" / FILE)
     (folder / "photos").mkdir()
     for number, name in enumerate(("photo.jpg", "group.jpg")):
         pixels = np.random.default_rng(number).integers(0, 256, (120, 160, 3), dtype=np.uint8)

@@ -15,7 +15,7 @@ from common.errors import UserError
 _FILES = FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError
 
 
-def run(main: Callable[[], None], *_: type[Exception]) -> None:
+def run(main: Callable[[], None]) -> None:
     """Call a command's main function; a user's mistake becomes one line and exit status 2.
 
     So does a file or folder that the system refuses, wherever that shows. Ctrl-C, and a reader of

@@ -53,8 +53,3 @@ class TrainedFlags:
     """Compile the network at its first picture of each size: a minute or so, then faster."""
     deploy: bool = True
     """Fold BatchNorm and fuse layers before inference: faster, with the same scores."""
-
-    @property
-    def deploys(self) -> bool:
-        """Stands here until every task opens its models by `opened`."""
-        return self.deploy and self.precision == "fp32"

@@ -4,7 +4,7 @@ import argparse
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -84,13 +84,7 @@ def parse(
     return config
 
 
-def finished_run(kind: Any, config: Any) -> Any:
-    """Stands here until every task takes `training.finished_run`."""
-    names = {field.name for field in fields(kind)} & {field.name for field in fields(config)}
-    return kind(**{name: getattr(config, name) for name in names}, run=config.out)
-
-
-def results_folder(name: str, _: object = None) -> Path:
+def results_folder(name: str) -> Path:
     """Where the results go of what belongs to no run, unless --out says otherwise."""
     return Path("runs") / name
 

@@ -9,28 +9,30 @@ from common.errors import UserError
 
 def test_each_input_has_its_own_target(tmp_path):
     inputs = [tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.png", tmp_path / "y.jpg"]
-    found = outputs.targets(inputs, tmp_path / "out", ".png")
-    assert [path.name for path in found.values()] == ["x.png", "x_2.png", "y.png"]
-    assert (tmp_path / "out").is_dir()
+    found = outputs.places(dict.fromkeys(inputs, Path()), tmp_path / "out", (".png", "_b.jpg"))
+    assert list(map(str, found.values())) == ["x", "x_2", "y"]
+    found = outputs.places({inputs[0]: Path("sub"), inputs[1]: Path()}, tmp_path, (".png",))
+    assert list(map(str, found.values())) == ["sub/x", "x"]
 
 
 def test_names_for_something_else_are_left_free(tmp_path):
-    found = outputs.targets([tmp_path / "x.jpg"], tmp_path / "out", ".png", reserved=("x.png",))
-    assert [path.name for path in found.values()] == ["x_2.png"]
+    inputs = {tmp_path / "x.jpg": Path()}
+    found = outputs.places(inputs, tmp_path / "out", (".png",), reserved=("x.png",))
+    assert list(map(str, found.values())) == ["x_2"]
 
 
 def test_an_input_is_never_overwritten(tmp_path):
     with pytest.raises(UserError, match="would overwrite the input"):
-        outputs.targets([tmp_path / "x.jpg"], tmp_path, ".jpg")
+        outputs.places({tmp_path / "x.jpg": Path()}, tmp_path, (".jpg",))
 
 
 def test_no_other_file_that_is_read_is_overwritten(tmp_path):
     bitmap, photo = tmp_path / "x.bmp", tmp_path / "x.jpg"
     with pytest.raises(UserError, match=r"would overwrite the input .*x\.jpg; choose another"):
-        outputs.targets([bitmap, photo], tmp_path, ".jpg")
+        outputs.places({bitmap: Path(), photo: Path()}, tmp_path, (".jpg",))
     with pytest.raises(UserError, match=r"would overwrite the input .*x_ranked\.jpg"):
-        outputs.targets([photo], tmp_path, "_ranked.jpg", [tmp_path / "x_ranked.jpg"])
-    assert outputs.targets([bitmap], tmp_path, ".jpg") == {bitmap: photo}
+        outputs.places({photo: Path()}, tmp_path, ("_ranked.jpg",), [tmp_path / "x_ranked.jpg"])
+    assert outputs.places({bitmap: Path()}, tmp_path, (".jpg",)) == {bitmap: Path("x")}
 
 
 def test_a_folder_or_file_that_cannot_be_made_is_told(tmp_path):
