@@ -61,7 +61,7 @@ def task_of(run: Path) -> str:
     """The task of a run: the one whose settings are those of its config.yaml.
 
     Raises:
-        UserError: it is no run, or of no known task.
+        UserError: it is not a run, or of no known task.
     """
     file = run / "config.yaml"
     if not file.is_file():

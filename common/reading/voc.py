@@ -13,7 +13,7 @@ CLASSES = (
 """VOC's twenty classes of objects."""
 
 CLASS_FILE = "classes.txt"
-"""Where a set with classes of its own names them, one a line, in the order of the labels."""
+"""Where a set with classes of its own names them, one per line, in the order of the labels."""
 
 
 def list_file(root: Path, kind: str, split: str, otherwise: str, hint: str = "") -> Path:
@@ -63,7 +63,7 @@ def own_classes(root: Path) -> tuple[str, ...] | None:
     lines = read_text(file, "list of classes").splitlines()
     found = tuple(line.strip() for line in lines if line.strip())
     if not found:
-        raise UserError(f"{file}: is empty; it takes one class a line")
+        raise UserError(f"{file}: is empty; it takes one class per line")
     return found
 
 

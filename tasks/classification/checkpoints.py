@@ -100,7 +100,7 @@ def class_count(weights: Trained) -> int:
     """
     if "fc.weight" not in weights.state:
         raise UserError(
-            f"{weights.file}: is no classifier: it has no fc.weight; weights of a backbone alone "
+            f"{weights.file}: is not a classifier: it has no fc.weight; weights of a backbone "
             "are given to train as --weights"
         )
     return len(weights.state["fc.weight"])

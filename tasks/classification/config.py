@@ -80,7 +80,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Targets softer than one class a picture."""
+    """Targets softer than one class per picture."""
 
     label_smoothing: float = 0.0
     """Share of a target that is spread evenly over all classes."""

@@ -81,7 +81,7 @@ def read(file: Path) -> Classes:
     text = read_text(file, "list of classes")
     pairs = [_pair(line) for line in text.split("\n") if line.strip()]
     if not pairs:
-        raise UserError(f"{file}: is empty; it takes one class a line")
+        raise UserError(f"{file}: is empty; it takes one class per line")
     names = [pair[0] for pair in pairs]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

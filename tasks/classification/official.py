@@ -102,7 +102,9 @@ def _official(
         raise DamagedFile(f"{meta}: is not {what} ({error})") from None
     unknown = [word for word in words if word not in names]
     if unknown:
-        raise UserError(f"--data.val_list {file}: {unknown[0]} is no number of a class in {meta}")
+        raise UserError(
+            f"--data.val_list {file}: {unknown[0]} is not the number of a class in {meta}"
+        )
     if classes is None:
         ordered = sorted(titles)
         classes = Classes(tuple(ordered), tuple(titles[name] for name in ordered))

@@ -2,7 +2,7 @@
 
 INPUT are pictures, folders of pictures and videos. Writes `predictions.json` with the best classes
 of each picture and frame, and each picture or video with them. ``--cam`` draws where the network
-sees its best class (or that of ``--target``); ``--compare SOURCE`` puts a second model beside it,
+sees its best class (or that of ``--target``); ``--compare SOURCE`` puts a second model next to it,
 as in the Res2Net paper's figure.
 """
 
@@ -58,7 +58,7 @@ class PredictConfig(InputFlags, ScoredConfig):
     target: str | None = None
     """Class that the maps are of: its name, number or words; none takes each model's best."""
     compare: str | None = None
-    """A second model beside the first: a run directory, a file or a published name."""
+    """A second model next to the first: a run directory, a file or a published name."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

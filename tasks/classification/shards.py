@@ -163,7 +163,7 @@ def scan(shard: Path) -> Index:
     """The samples of a shard, from the headers of its members.
 
     Raises:
-        DamagedFile: it is no archive or cut short, or a picture or a class is missing in it.
+        DamagedFile: it is not an archive or cut short, or a picture or a class is missing in it.
     """
     pictures: dict[str, tarfile.TarInfo] = {}
     classes: dict[str, int] = {}

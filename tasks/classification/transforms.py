@@ -145,7 +145,7 @@ class TrainTransform:
         """Input (size, size, 3) in RGB from the bytes of a file.
 
         Raises:
-            DamagedFile: the bytes are no whole picture.
+            DamagedFile: the bytes are not a whole picture.
         """
         config = self.config
         image = self._crop(encoded, name, generator)
@@ -188,7 +188,7 @@ def evaluation_image(
     The EXIF orientation is ignored, as in ImageNet's protocol; `rotate` obeys it.
 
     Raises:
-        DamagedFile: the bytes are no whole picture.
+        DamagedFile: the bytes are not a whole picture.
     """
     image = pictures.decode(encoded, name, rotate=rotate)
     return center_crop(image, test.input_size, test.crop, test.interpolation)

@@ -38,7 +38,7 @@ class Objects:
     areas: NDArray[np.float64]
     """(N,) as annotated, in square pixels; what small, medium and large mean in a score."""
     crowd: NDArray[np.bool_]
-    """(N,) regions of many objects, or VOC's difficult ones: neither learnt nor counted wrong."""
+    """(N,) regions of many objects, or VOC's difficult ones: neither trained on nor counted."""
     outlines: list[Outline | None]
     """(N,) polygons or run lengths; None where there is a box alone."""
 

@@ -157,7 +157,7 @@ def class_rows(evaluation: Evaluation, annotations: Annotations) -> list[dict[st
 
 
 def class_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The classes' scores as text, a class a line."""
+    """The classes' scores as text, one class per line."""
     names = [name for name in rows[0] if name.endswith(("_AP", "_AP50", "_AP75"))]
     width = max(5, *(len(row["class"]) for row in rows))
     lines = [f"{'class':{width}}  objects" + "".join(f"{name:>11}" for name in names)]
@@ -177,7 +177,7 @@ def spread(length: int) -> list[int]:
 
 
 def write_sheet(path: Path, evaluation: Evaluation, annotations: Annotations) -> None:
-    """Write pictures with what is annotated beside what was found."""
+    """Write pictures with what is annotated next to what was found."""
     labels = {category.id: label for label, category in enumerate(annotations.categories, 1)}
     cells: list[NDArray[np.uint8]] = []
     titles: list[str] = []

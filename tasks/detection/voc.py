@@ -120,7 +120,7 @@ def _entries(
                 raise UserError(
                     f"{source}: object {place} is of class {name!r}, which is not among "
                     f"{', '.join(labels)}; write the names of your classes into "
-                    f"{voc.CLASS_FILE} under the root, one a line"
+                    f"{voc.CLASS_FILE} under the root, one per line"
                 )
             entry = _entry(element, number, row, labels[name])
             fault = "lacks a side of its box" if entry is None else numbers_fault(entry)

@@ -16,7 +16,7 @@ from tasks.pose.skeleton import Skeleton
 
 @dataclass(frozen=True)
 class Annotations:
-    """Persons of one split: arrays have one row a person, lengths are pixels of the picture."""
+    """Persons of one split: arrays have one row per person, lengths are pixels of the picture."""
 
     skeleton: Skeleton
     file: Path

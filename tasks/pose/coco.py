@@ -106,7 +106,7 @@ def _detections(content: Any, path: Path) -> NDArray[np.float64]:
             raise ValueError(f"found {odd[2:]} in picture {odd[0]!r} with the score {odd[1]!r}")
         table = np.array(rows, dtype=np.float64).reshape(-1, 6)
         if (table[:, 0] % 1).any():
-            raise ValueError("an image_id is no whole number")
+            raise ValueError("an image_id is not a whole number")
         return table
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(

@@ -248,7 +248,7 @@ class Predictor:
 def estimate(
     model: nn.Module, images: Tensor, centers: Floats, extents: Floats, config: Config
 ) -> Floats:
-    """Joints (B, J, 3) as x, y in pixels of the picture and score, of one crop a person.
+    """Joints (B, J, 3) as x, y in pixels of the picture and score, of one crop per person.
 
     Args:
         model: in eval mode, on the images' device.

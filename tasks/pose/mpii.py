@@ -128,7 +128,7 @@ def _truth(file: Path, persons: int) -> tuple[NDArray[np.float64], NDArray[np.fl
         column = np.asarray(content.get(key))
         if column.shape[:-1] != shape or column.dtype.kind not in "biuf":
             raise DamagedFile(
-                f"{file}: is not {what}: '{key}' is no table of {shape} numbers for each person"
+                f"{file}: is not {what}: '{key}' is not a table of {shape} numbers for each person"
             )
         columns[key] = column.astype(np.float64)
     counts = {column.shape[-1] for column in columns.values()}

@@ -95,12 +95,10 @@ def person_batches(labels: NDArray[np.int64], config: Config, ranks: int) -> Per
     if persons < 2 * parts:
         raise UserError(
             f"--engine.batch_size {batch_size}: a micro-batch would hold one person only, and two "
-            f"are needed to be told apart; choose at least {2 * parts * pictures}"
+            f"are needed to tell them apart; choose at least {2 * parts * pictures}"
         )
     if found < 2:
-        raise UserError(
-            "--data.root: the training set has one person only, and two are needed to be told apart"
-        )
+        raise UserError("--data.root: the training set has one person only; two or more are needed")
     if found < persons:
         raise UserError(
             f"--engine.batch_size {batch_size}: takes P = {persons} persons with K = {pictures} "

@@ -120,7 +120,7 @@ class ScoringConfig:
     rerank_k2: int = 6
     """Neighbours over which the encoding is averaged."""
     rerank_weight: float = 0.3
-    """Weight of the plain distance beside the Jaccard distance."""
+    """Weight of the plain distance relative to the Jaccard distance."""
 
     def __post_init__(self) -> None:
         for flag in ("expansion", "expansion_power"):

@@ -118,7 +118,7 @@ def present(
 
 
 def require_folder(root: Path) -> None:
-    """Refuse a root that is no folder."""
+    """Refuse a root that is not a folder."""
     if root.is_file():
         raise UserError(f"--data.root {root}: is a file; unpack it and give the folder")
     if not root.is_dir():

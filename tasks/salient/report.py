@@ -67,7 +67,7 @@ def write(config: Config, evaluations: Sequence[Evaluation], cards: Sequence[car
 
 
 def write_curves(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """Write the curves' 256 points of each set, to be drawn beside other methods."""
+    """Write the curves' 256 points of each set, to be drawn with other methods."""
     content = {
         one.pictures.name: {
             "precision": np.round(one.scores.precision, 6).tolist(),

@@ -128,7 +128,7 @@ def _subfolder(folder: Path, names: Sequence[str]) -> Path | None:
 def _present(root: Path, source: str) -> str:
     """What to say about a root that lacks a set."""
     if not root.is_dir():
-        return f"; --data.root {root} is no folder"
+        return f"; --data.root {root} is not a folder"
     archives = [path.name for path in sorted(root.glob(f"{source}*")) if path.suffix in _ARCHIVES]
     if archives:
         return f"; {archives[0]} is there but not unpacked"

@@ -27,7 +27,7 @@ class DataConfig:
     format: Literal["voc", "list", "folders"] = "voc"
     """voc, list (SPLIT.txt with a picture and its label a line) or folders (of equal names)."""
     train_split: str = "train"
-    """Split that is learnt: train for VOC, or trainaug with --data.sbd."""
+    """Training split: train for VOC, or trainaug with --data.sbd."""
     val_split: str = "val"
     """Split that is scored."""
     sbd: Path | None = None
@@ -39,7 +39,7 @@ class DataConfig:
     classes: tuple[str, ...] = ()
     """Names in the order of the labels; none takes ROOT/classes.txt, or VOC's 21."""
     ignore_index: int = 255
-    """Label value that is neither learnt nor scored."""
+    """Label value that is neither trained on nor scored."""
     values: tuple[int, ...] = ()
     """Label value of each class; none means 0, 1, 2, ..."""
     palette: tuple[tuple[int, int, int], ...] = ()

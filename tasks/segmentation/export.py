@@ -87,7 +87,7 @@ def graph(config: ScoredConfig, model: SegmentationModel) -> Graph:
             "backbone": config.backbone,
             "images": f"bytes (B, 3, H, W), RGB, of any size, scored at {size}{windows}; "
             f"normalised inside the file by {MEAN} and {STD}",
-            "logits": "(B, K, H, W), one map a class",
+            "logits": "(B, K, H, W), one map per class",
             "classes": list(config.data.classes),
         },
     )

@@ -27,7 +27,7 @@ _UNREADABLE = (
 Labels = NDArray[np.uint8]
 
 IGNORED = 255
-"""Label of pixels that are neither learnt nor scored, whatever value they have on disk."""
+"""Label of pixels that are neither trained on nor scored, whatever value they have on disk."""
 UNKNOWN = 254
 """Mark of values that belong to no class, until it is decided what becomes of them."""
 

@@ -172,7 +172,7 @@ class ScoringConfig:
     cut: Literal["both", "test"] = "both"
     """Whether both recordings of a trial are cut, or only the second."""
     scoring: Scoring = "cosine"
-    """What the headline score, the threshold and predict use; the others are listed beside it."""
+    """What the headline score, the threshold and predict use; the others are listed as well."""
     top: int = 300
     """as-norm: cohort speakers nearest to a recording; at most all."""
     cohort_utterances: int = 4

@@ -74,14 +74,14 @@ def read_decision(path: Path) -> Decision:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run tasks.speaker.evaluate first") from None
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: is no decision that evaluate wrote ({error})") from None
+        raise UserError(f"{path}: is not a decision that evaluate wrote ({error})") from None
     for name in ("threshold", "eer", "misses", "false_accepts", "slope", "offset"):
         value = getattr(found, name)
         if not isinstance(value, int | float) and not (value is None and name in _OPTIONAL):
-            raise UserError(f"{path}: is no decision that evaluate wrote ({name} is {value!r})")
+            raise UserError(f"{path}: is not a decision that evaluate wrote ({name} is {value!r})")
     if found.scoring not in get_args(Scoring) or not isinstance(found.count, int):
         raise UserError(
-            f"{path}: is no decision that evaluate wrote (scoring {found.scoring}, count "
+            f"{path}: is not a decision that evaluate wrote (scoring {found.scoring}, count "
             f"{found.count})"
         )
     return found

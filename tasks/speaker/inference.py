@@ -131,12 +131,12 @@ class Predictor:
         """The numbers of an embedding, or what there is of score, verdict and likelihood ratio."""
         if isinstance(found, Voice):
             return {"embedding": found.embedding.tolist()}
-        told: dict[str, Any] = {"score": round(found.score, 6)}
+        listed: dict[str, Any] = {"score": round(found.score, 6)}
         if found.verdict is not None:
-            told["verdict"] = found.verdict
+            listed["verdict"] = found.verdict
         if found.likelihood_ratio is not None:
-            told["likelihood_ratio"] = float(f"{found.likelihood_ratio:.4g}")
-        return told
+            listed["likelihood_ratio"] = float(f"{found.likelihood_ratio:.4g}")
+        return listed
 
     def features(self, recording: Recording) -> Pyramid[Tensor]:
         """The first half of a call: what the trunk makes of a recording, (1, C, F, T) a stage."""

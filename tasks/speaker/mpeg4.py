@@ -78,8 +78,8 @@ def opened_mpeg4(path: Path, start: bytes) -> Iterator[_Mpeg4]:
         container = av.open(str(path))
     except av.FFmpegError as error:
         raise DamagedFile(
-            f"{path}: is no m4a that FFmpeg can read ({error.strerror}; {path.stat().st_size:,} "
-            f"bytes, beginning with {start[:8]!r}); is it cut short?"
+            f"{path}: is not an m4a that FFmpeg can read ({error.strerror}; "
+            f"{path.stat().st_size:,} bytes, beginning with {start[:8]!r}); is it cut short?"
         ) from None
     with container:
         if not container.streams.audio:

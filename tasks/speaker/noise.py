@@ -70,7 +70,7 @@ def find_disturbances(root: Path, config: DataConfig) -> Disturbances:
 def _folder(flag: str, root: Path, given: Path) -> Path:
     folder = root / given
     if not folder.is_dir():
-        raise UserError(f"{flag} {given}: {folder} is no folder")
+        raise UserError(f"{flag} {given}: {folder} is not a folder")
     return folder
 
 

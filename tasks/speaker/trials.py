@@ -200,7 +200,7 @@ def _number(file: Path, number: int, word: str) -> float:
     try:
         score = float(word)
     except ValueError:
-        raise UserError(f"{file}, line {number}: {word!r} is no score") from None
+        raise UserError(f"{file}, line {number}: {word!r} is not a score") from None
     if not np.isfinite(score):
         raise UserError(f"{file}, line {number}: the score is {word}; scores must be finite")
     return score

@@ -24,7 +24,7 @@ class SampleConfig(SampleFlags):
         for flag, count in (("train", self.train), ("val", self.val)):
             if count < len(CLASSES):
                 raise UserError(
-                    f"--{flag} {count}: must be at least {len(CLASSES)}, one picture a class"
+                    f"--{flag} {count}: must be at least {len(CLASSES)}, one picture per class"
                 )
 
 

@@ -56,7 +56,7 @@ def test_classes(root):
     assert voc.own_classes(root) is None
     (root / voc.CLASS_FILE).write_text("nut\n\nhex bolt\n")
     assert voc.own_classes(root) == ("nut", "hex bolt")
-    for content, words in ((b" \n", "empty; it takes one class a line"), (b"caf\xe9\n", "utf-8")):
+    for content, words in ((b" \n", "empty; it takes one class per line"), (b"caf\xe9\n", "utf-8")):
         (root / voc.CLASS_FILE).write_bytes(content)
         with pytest.raises(UserError, match=words) as caught:
             voc.own_classes(root)

@@ -130,7 +130,7 @@ def test_a_missing_list_and_a_broken_kit(root, tmp_path):
     kit = write_kit(tmp_path / "kit")
     refused(root, "n01 is none of the 3 classes|n01.*none of the 3", val_list=kit, **settings)
     kit.write_text("3\n9\n2\n1\n")
-    refused(root, "9 is no number of a class", val_list=kit, **settings)
+    refused(root, "9 is not the number of a class", val_list=kit, **settings)
     (tmp_path / "kit" / "meta.mat").write_bytes(b"not Matlab's")
     refused(root, "is not the kit's table of classes", val_list=kit, **settings)
 
@@ -250,7 +250,7 @@ def test_checkpoints_that_are_no_classifiers(root, tmp_path, monkeypatch):
     del content["model"]["fc.weight"]
     torch.save(content, tmp_path / "run" / "best.pt")
     refused_run(
-        monkeypatch, "is no classifier: it has no fc.weight", evaluate, "--run", tmp_path / "run"
+        monkeypatch, "is not a classifier: it has no fc.weight", evaluate, "--run", tmp_path / "run"
     )
 
 

@@ -46,7 +46,7 @@ def test_a_box_file_of_a_larger_data_set(root):
         ([box(7, bbox=[1, 2, 3])], "lacks or garbles"),
         ([box(7, bbox=[1, 2, 3, 4, 5])] * 6, "found (1, 2, 3, 4, 5) in picture 7"),
         ([box(7, score="1")], "with the score '1'"),
-        ([box(7.5)], "an image_id is no whole number"),
+        ([box(7.5)], "an image_id is not a whole number"),
         ([box(7, bbox=[1, float("nan"), 3, 4])], "not finite"),
         ([box(7, category_id=2)], "no box of a person"),
         ([box(7, bbox=[1, 1, 0, 0])], "no box of a person"),

@@ -131,7 +131,7 @@ def test_a_missing_set_names_what_is_there(tmp_path):
     (tmp_path / "SOD.zip").touch()
     assert "SOD.zip is there but not unpacked" in refusal("SOD", tmp_path)
     assert f"say --data.root {tmp_path}" in refusal("ECSSD", tmp_path / "ECSSD")
-    assert "is no folder" in refusal("ECSSD", tmp_path / "none")
+    assert "is not a folder" in refusal("ECSSD", tmp_path / "none")
 
 
 def test_the_fingerprint_tells_sets_apart(tmp_path):

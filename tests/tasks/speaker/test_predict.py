@@ -194,7 +194,7 @@ def test_a_run_that_was_not_evaluated(voices, tmp_path, monkeypatch):
     run_command(monkeypatch, *words, "--mode", "embed")
     assert (tmp_path / "run" / "predictions" / "embeddings.npz").is_file()
     (tmp_path / "run" / "decision.json").write_text("{}")
-    assert "is no decision" in refusal(monkeypatch, *words)
+    assert "is not a decision" in refusal(monkeypatch, *words)
 
 
 def test_freshly_generated_pairs(run, tmp_path, monkeypatch, capsys):
@@ -289,7 +289,7 @@ def test_a_decision_of_other_types(run, voices, tmp_path, monkeypatch, change):
     found = json.loads((other / "decision.json").read_text())
     (other / "decision.json").write_text(json.dumps(found | change))
     message = refusal(monkeypatch, voices / "ann.mp3", voices / "ann.ogg", "--run", other)
-    assert "decision.json: is no decision that evaluate wrote" in message
+    assert "decision.json: is not a decision that evaluate wrote" in message
 
 
 def test_a_search_does_not_find_the_voice_itself_under_another_path(

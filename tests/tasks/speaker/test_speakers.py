@@ -191,7 +191,7 @@ def test_scores_with_the_labels_of_a_list(tmp_path):
         ("a b 0.5\n", ("line 1", "target or nontarget", "--labels")),
         ("a b 0.5 target\na c 0.5\n", ("line 2",)),
         ("a b 0.5 yes\n", ("line 1", "'a b 0.5 yes'")),
-        ("a b high target\n", ("line 1", "'high' is no score")),
+        ("a b high target\n", ("line 1", "'high' is not a score")),
         ("a b nan target\n", ("line 1", "finite")),
         ("a b 1 target\na c 2 target\n", ("no nontarget",)),
     ],
