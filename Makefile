@@ -29,7 +29,7 @@ type: install
 	$(BIN)/mypy
 
 test: lint type
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=20
 
 slow: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
@@ -42,7 +42,7 @@ demo: install
 	@echo "Pictures: $(DEMO)/pictures (scored), $(DEMO)/predictions (drawn on new pictures), $(DEMO)/curves.png"
 
 bench: install
-	for name in engine pose salient segmentation reid speaker classification detection detection_inference detection_scoring; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in engine pose salient segmentation reid speaker classification detection detection_inference detection_scoring predict; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 table: install
 	$(BIN)/python -m backbone.table
