@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from backbone import deploy
+from common.commands.config import parse
 from tasks.segmentation.decoder import DECODERS
 
 SLIM = "res2net26_14w_4s_half"
@@ -112,10 +113,13 @@ TASKS = ("pose", "salient", "segmentation", "reid", "speaker", "classification",
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_the_flag(task):
-    kind = importlib.import_module(f"tasks.{task}.inference").ScoredConfig
-    assert kind().deploys
-    assert not kind(deploy=False).deploys
-    assert not kind(precision="bf16").deploys
+    for command in ("evaluate", "predict"):
+        module = importlib.import_module(f"tasks.{task}.{command}")
+        names = ("EvaluateConfig", "PredictConfig", "ScoredConfig")
+        kind = next(getattr(module, name) for name in names if hasattr(module, name))
+        assert kind().deploy
+        found = parse(kind, ["--precision", "bf16", "--compile", "--deploy", "false"])
+        assert (found.precision, found.compile, found.deploy) == ("bf16", True, False)
 
 
 @pytest.mark.parametrize("detector", ["mask_rcnn", "retinanet"])
