@@ -124,11 +124,31 @@ def test_json(pair, old, new, expected):
 
 
 def test_json_that_is_indented_otherwise(pair):
-    old, new = pair("metrics.json")
-    card = {"a": 1, "versions": {"torch": "1"}}
-    old.write_text(json.dumps(card, indent=1))
-    new.write_text(json.dumps(card, indent=2))
+    old, new = pair("found.json")
+    old.write_text(json.dumps({"a": 1}, indent=1))
+    new.write_text(json.dumps({"a": 1}, indent=2))
     assert difference(old, new) == "the same values, written in another way"
+
+
+def test_cards_say_the_same_in_any_order_and_whatever_the_hash_of_the_file(pair):
+    old, new = pair("metrics.json")
+    checkpoint = {"file": "best.pt", "sha256": "1", "epoch": 2}
+    card = {"metrics": {"AP": 0.5}, "checkpoint": checkpoint, "versions": {"torch": "1"}}
+    old.write_text(json.dumps(card))
+    other = {"checkpoint": {**checkpoint, "sha256": "2"}, "versions": {}, "metrics": {"AP": 0.5}}
+    new.write_text(json.dumps(other))
+    assert difference(old, new) is None
+    new.write_text(json.dumps({**other, "metrics": {"AP": 0.6}}))
+    assert "metrics.AP" in difference(old, new)
+
+
+def test_settings_are_equal_in_any_order(pair):
+    old, new = pair("config.yaml")
+    old.write_text("a: 1\nb: {c: 2}\n")
+    new.write_text("b: {c: 2}\na: 1\n")
+    assert difference(old, new) is None
+    new.write_text("b: {c: 3}\na: 1\n")
+    assert "b.c" in difference(old, new)
 
 
 STEP = {"step": 1, "epoch": 0, "loss": 0.5, "samples_per_second": 10.0}

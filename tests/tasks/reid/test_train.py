@@ -181,7 +181,17 @@ def test_a_mistake_is_found_before_anything_is_written(
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--loss.pairs", "circle", "--model.pooling", "gem", "--engine.precision", "bf16"),
+        # Larger than the others: oneDNN's bf16 is wrong for features of width 1 on CPUs with AMX.
+        (
+            "--loss.pairs",
+            "circle",
+            "--model.pooling",
+            "gem",
+            "--engine.precision",
+            "bf16",
+            "--data.input_size",
+            "[64, 64]",
+        ),
         ("--loss.pairs", "none", "--engine.ema", "0.9", "--steady_rate", "--test.rerank"),
         ("--engine.batch_size", "16", "--engine.accumulate", "2", *CENTERS, "--engine.clip", "1"),
     ],

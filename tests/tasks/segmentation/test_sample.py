@@ -15,6 +15,7 @@ from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import with_classes
 from tasks.segmentation.sample import CLASSES, __main__, scene
 from tasks.segmentation.sample.things import SCRAP, THINGS
+from tests.tasks.segmentation.small import read_split
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_the_loader_of_voc_reads_it(root):
     config = with_classes(Config(data=DataConfig(root=root)))
     assert config.data.classes == CLASSES
     for name, pictures in (("train", 40), ("val", 5)):
-        split = read(config, name)
+        split = read_split(root, name, config.data)
         assert len(split) == pictures
         for index in range(pictures):
             split.read(index)
