@@ -22,7 +22,8 @@ TIMED = ("samples_per_second", "memory_mb")
 """Fields of a log line that measure the machine, not the run."""
 
 _SHOWN = 70
-_IGNORED = ("events.out.tfevents", ".lock")
+_IGNORED = ("events.out.tfevents", ".lock", "progress.")
+"""Beginnings of names: what is of one session, and the journal that --resume reads."""
 _SIDE, _SAMPLES = 128, 16000
 
 
@@ -260,7 +261,7 @@ def _networks(old: Path, new: Path) -> str | None:
     ]
     said = [
         [(one.name, one.type, one.shape) for one in (*session.get_inputs(), *session.get_outputs())]
-        + [session.get_modelmeta().custom_metadata_map]
+        + [_described(session.get_modelmeta().custom_metadata_map)]
         for session in sessions
     ]
     found = first_difference(said[0], said[1], "interface")
@@ -273,6 +274,14 @@ def _networks(old: Path, new: Path) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def _described(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What a network's file says of it."""
+    said = {key: json.loads(value) for key, value in metadata.items() if key == "description"}
+    for description in said.values():
+        _without_file(description)
+    return {**metadata, **said}
 
 
 def _noise(entry: Any) -> np.ndarray:
