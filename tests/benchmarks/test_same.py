@@ -244,7 +244,7 @@ def save_network(path, parts):
         [helper.make_tensor("addend", TensorProto.FLOAT, [1], [addend])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {"description": description})
+    helper.set_model_props(model, {"description": json.dumps({"task": description})})
     onnx.save(model, path)
 
 
@@ -252,7 +252,10 @@ def test_networks(pair):
     paths = pair("network.onnx")
     assert written(paths, save_network, (0.5, "a"), (0.5, "a")) is None
     assert written(paths, save_network, (0.5, "a"), (0.75, "a")).startswith("output y: ")
-    assert written(paths, save_network, (0.5, "a"), (0.5, "b")) == "interface[2].description: a / b"
+    assert (
+        written(paths, save_network, (0.5, "a"), (0.5, "b"))
+        == "interface[2].description.task: a / b"
+    )
 
 
 def test_texts_and_paths_of_the_checkouts(pair, tmp_path):
