@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from backbone import WeightsError
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.reading import image, video
 from tasks.classification import labels, predict
 from tasks.classification.config import ModelConfig
@@ -137,11 +137,6 @@ def test_the_orientation_that_people_see(run, tmp_path, monkeypatch):
     assert np.abs(shown[0][40:200].astype(int) - shown[1][40:200]).mean() < 3
 
 
-def test_freshly_generated_pictures(run, tmp_path, monkeypatch):
-    run_command(monkeypatch, "--run", run, "--sample", 10, "--out", tmp_path / "out")
-    assert len(entries_in(tmp_path / "out")) == 10
-
-
 def write_video(path, frames=3):
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for seed in range(frames):
@@ -174,23 +169,10 @@ def test_a_command_goes_on_where_it_ended(run, pictures, tmp_path, monkeypatch):
     assert "under other settings" in refusal(monkeypatch, *words, "--compare", run)
 
 
-def test_damaged_pictures(run, pictures, tmp_path, monkeypatch, capsys):
-    (pictures / "b.jpg").write_bytes((pictures / "b.jpg").read_bytes()[:-60])
-    words = [pictures, "--run", run, "--out", tmp_path / "out"]
-    with pytest.raises(DamagedFile, match=r"b\.jpg: the picture is cut short"):
-        run_command(monkeypatch, *words)
-    run_command(monkeypatch, *words, "--data.on_error", "skip")
-    assert len(entries_in(tmp_path / "out")) == 1
-    assert "1 pictures could not be read" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no input given"),
-        (["nowhere.jpg"], "nowhere.jpg: no such file"),
         (["--sample", 3], "--sample 3: must be at least 10"),
-        (["--sample", 10, "a.jpg"], "inputs, --sample and --camera: give one of them"),
         (["--top", 0], "--top 0: must be at least 1"),
         (["--cam", "--stage", "c4"], "--stage c4: --method cam knows the last stage only"),
         (["--target", "cat"], "--target: is of the maps that --cam draws; add --cam"),

@@ -1,9 +1,5 @@
 """The generated pictures: deterministic, held out, and not to be told by a trivial cue."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from torchvision.datasets import ImageFolder
@@ -81,17 +77,3 @@ def test_texture_and_shape_are_what_is_painted():
     changed = (np.abs(disc - star).sum(axis=2) > 60).mean()
     assert 0.05 < changed < 0.6
     assert len({picture.tobytes() for picture in painted.values()}) == 10
-
-
-def test_the_command(tmp_path):
-    words = [str(tmp_path / "new"), "--train", "10", "--val", "10"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tasks.classification.sample", *words],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "10 training and 10 held-out pictures of 10 classes" in done.stdout
-    assert len(list((tmp_path / "new").rglob("*.jpg"))) == 20

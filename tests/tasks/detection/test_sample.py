@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from common.reading.image import read
 from common.sample.scenery import gather
 from tasks.detection import sample
@@ -14,7 +13,7 @@ from tasks.detection.coco import read_coco
 from tasks.detection.config import DataConfig
 from tasks.detection.data import ScoringSet, TrainSet
 from tasks.detection.outlines import decode, encode, parse
-from tasks.detection.sample import THINGS, Laid, __main__, annotate, outline, scene
+from tasks.detection.sample import THINGS, Laid, annotate, outline, scene
 from tests.tasks.detection.small import read_split
 
 
@@ -144,21 +143,3 @@ def test_a_scene_is_quick():
     start = time.process_time()
     scenes(10)
     assert time.process_time() - start < 2
-
-
-def test_the_command(tmp_path, monkeypatch, capsys):
-    words = ["sample", str(tmp_path / "set"), "--train", "2", "--val", "1"]
-    monkeypatch.setattr("sys.argv", words)
-    __main__.main()
-    assert "2 training and 1 held-out pictures in COCO's layout" in capsys.readouterr().out
-    with pytest.raises(UserError, match="is not empty"):
-        __main__.main()
-
-
-def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
-    monkeypatch.setattr(sample, "write", lambda folder: (folder / "made").touch())
-    assert (sample.sample_set() / "made").exists()
-    assert "generated" in capsys.readouterr().out
-    sample.sample_set()
-    assert not capsys.readouterr().out

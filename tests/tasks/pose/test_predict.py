@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.reading import image, video
 from tasks.pose import predict
 from tasks.pose.boxes import Box
@@ -77,21 +77,6 @@ def test_boxes_from_a_file_and_pictures_without(run, pictures, tmp_path, monkeyp
     assert abs(untouched).max() < 30, "saved again, but nothing drawn"
 
 
-def test_the_default_folder_is_in_the_run(run, pictures, monkeypatch):
-    run_command(monkeypatch, pictures / "a.png", "--run", run)
-    assert (run / "predictions" / "a.jpg").is_file()
-
-
-def test_equal_names_do_not_overwrite_each_other(run, pictures, tmp_path, monkeypatch):
-    other = tmp_path / "other"
-    other.mkdir()
-    small.picture(5).save(other / "a.png")
-    out = tmp_path / "out"
-    run_command(monkeypatch, pictures / "a.png", other / "a.png", "--run", run, "--out", out)
-    assert [person["drawn"] for person in people_in(out)] == ["a.jpg", "a_2.jpg"]
-    assert (out / "a_2.jpg").is_file()
-
-
 def test_joints_follow_the_exif_rotation_that_people_see(run, tmp_path, monkeypatch):
     upright = small.picture(3)
     exif = Image.Exif()
@@ -153,46 +138,11 @@ def test_more_boxes_than_a_batch_holds():
     np.testing.assert_allclose(in_parts.joints, found.joints)
 
 
-def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    run_command(monkeypatch, "--run", run, "--sample", 2, "--out", out)
-    assert len(list(out.glob("*.jpg"))) == 2
-    assert len(people_in(out)) >= 2
-
-
 def refusal(monkeypatch, *words):
     with pytest.raises(UserError) as caught:
         run_command(monkeypatch, *words)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def test_what_is_missing_is_told_in_one_line(run, pictures, tmp_path, monkeypatch):
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    words = ("--run", run, "--out", tmp_path / "out")
-    assert "no input given" in refusal(monkeypatch, *words)
-    assert "none.jpg: no such file" in refusal(monkeypatch, tmp_path / "none.jpg", *words)
-    assert "no pictures in this folder" in refusal(monkeypatch, empty, *words)
-    assert "--run is missing" in refusal(monkeypatch, pictures)
-    assert "would overwrite" in refusal(
-        monkeypatch, pictures / "b.jpg", "--run", run, "--out", pictures
-    )
-    assert "--sample" in refusal(monkeypatch, pictures, *words, "--sample", 3)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
-    damaged = pictures / "aa.jpg"
-    damaged.write_bytes((pictures / "b.jpg").read_bytes()[:900])
-    words = (pictures, "--run", run, "--out", tmp_path / "out")
-    with pytest.raises(DamagedFile, match=r"aa\.jpg"):
-        run_command(monkeypatch, *words)
-    run_command(monkeypatch, *words, "--data.on_error", "skip")
-    assert len(people_in(tmp_path / "out")) == 2
-    printed = capsys.readouterr()
-    assert "1 pictures could not be read" in printed.out
-    assert "aa.jpg" in printed.err
 
 
 def test_a_box_outside_its_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch):

@@ -1,7 +1,4 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -155,32 +152,3 @@ def test_pictures_look_like_photographs(root):
         assert picture.std() > 15
         assert 320 <= picture.shape[1] <= 400
         assert 256 <= picture.shape[0] <= 320
-
-
-def test_the_command(tmp_path):
-    def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "tasks.pose.sample", *map(str, words)],
-            cwd=Path(__file__).parents[3],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    done = run(tmp_path / "set", "--train", 2, "--val", 1)
-    assert done.returncode == 0, done.stderr
-    assert len(read_coco(tmp_path / "set", "train2017").images) == 2
-    again = run(tmp_path / "set")
-    assert again.returncode == 2
-    assert again.stderr.startswith("error: ")
-    assert "not empty" in again.stderr
-    assert again.stderr.count("\n") == 1
-
-
-def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
-    monkeypatch.setattr(sample, "write", lambda folder: (folder / "made").touch())
-    assert (sample.sample_set() / "made").exists()
-    assert "generated" in capsys.readouterr().out
-    sample.sample_set()
-    assert not capsys.readouterr().out

@@ -1,9 +1,8 @@
 import pytest
 
-from common.commands.config import parse, read, save
+from common.commands.config import parse
 from common.errors import UserError
-from tasks.reid.config import Config, ScoredConfig
-from tasks.reid.predict import PredictConfig
+from tasks.reid.config import Config
 
 
 def test_flags_reach_their_fields():
@@ -20,12 +19,6 @@ def test_flags_reach_their_fields():
     assert config.test.flip
     assert config.steady_rate
     assert (config.loss.pairs, config.model.pooling) == ("circle", "gem")
-
-
-def test_a_saved_config_reads_back_equal(tmp_path):
-    config = parse(Config, ["--loss.center_weight", "0.0005", "--data.train_sets", '["market:a"]'])
-    save(config, tmp_path / "config.yaml")
-    assert read(Config, tmp_path / "config.yaml") == config
 
 
 @pytest.mark.parametrize(
@@ -60,9 +53,3 @@ def test_a_wrong_value_is_one_line_with_the_flag(flag, value, allowed):
     assert flag in str(caught.value)
     assert allowed in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("kind", [Config, ScoredConfig, PredictConfig])
-def test_weights_and_finetune_are_not_given_together(kind):
-    with pytest.raises(UserError, match="--weights and --finetune: give one"):
-        parse(kind, ["--weights", "a.pth", "--finetune", "runs/b"])

@@ -1,9 +1,5 @@
 """The generated set: its layout, that it is a function of its seed, and that it is a real test."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -120,32 +116,3 @@ def test_a_colour_histogram_does_not_solve_it(tmp_path):
     metrics = score([2 - 2 * query @ gallery.T], *labels(test)).metrics()
     assert metrics["mAP"] < 0.25
     assert metrics["rank1"] < 0.25
-
-
-def test_the_command(tmp_path):
-    def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "tasks.reid.sample", *map(str, words)],
-            cwd=Path(__file__).parents[3],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    done = run(tmp_path / "set", "--train", 1, "--test", 1)
-    assert done.returncode == 0, done.stderr
-    assert "1 persons to learn and 1 to find again" in done.stdout
-    again = run(tmp_path / "set")
-    assert again.returncode == 2
-    assert again.stderr.startswith("error: ")
-    assert "not empty" in again.stderr
-    assert again.stderr.count("\n") == 1
-
-
-def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
-    monkeypatch.setattr(sample, "write", lambda folder: (folder / "made").touch())
-    assert (sample.sample_set() / "made").exists()
-    assert "generated" in capsys.readouterr().out
-    sample.sample_set()
-    assert not capsys.readouterr().out

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.reading import image, video
 from tasks.salient import predict
 from tasks.salient.draw import BACKGROUND, cutout, on_background, overlay
@@ -87,19 +87,6 @@ def test_only_what_was_asked_for(run, pictures, tmp_path, monkeypatch):
     assert list(listed(out)[0]) == ["file_name", "map", "share"]
 
 
-def test_the_default_folder_is_in_the_run(run, pictures, monkeypatch):
-    run_command(monkeypatch, pictures / "b.jpg", "--run", run)
-    assert (run / "predictions" / "b_map.png").is_file()
-
-
-def test_equal_names_do_not_overwrite_each_other(run, pictures, tmp_path, monkeypatch):
-    (tmp_path / "other").mkdir()
-    small.picture(5).save(tmp_path / "other" / "a.png")
-    words = (pictures / "a.png", tmp_path / "other" / "a.png", "--run", run)
-    run_command(monkeypatch, *words, "--out", tmp_path / "out", "--outputs", "[map]")
-    assert names(tmp_path / "out") == ["a_2_map.png", "a_map.png"]
-
-
 @pytest.mark.parametrize("size", [(1, 1), (5, 90), (90, 5), (200, 30), (113, 111)])
 @pytest.mark.parametrize("fit", ["native", "stretch", "pad"])
 def test_pictures_of_any_size(run, tmp_path, monkeypatch, size, fit):
@@ -108,15 +95,6 @@ def test_pictures_of_any_size(run, tmp_path, monkeypatch, size, fit):
     run_command(monkeypatch, *words)
     for name in names(tmp_path / "out"):
         assert Image.open(tmp_path / "out" / name).size == size, name
-
-
-def test_pictures_are_shown_upright(run, tmp_path, monkeypatch):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
-    stored = small.picture(3).transpose(Image.Transpose.ROTATE_90)
-    stored.save(tmp_path / "turned.jpg", exif=exif)
-    run_command(monkeypatch, tmp_path / "turned.jpg", "--run", run, "--out", tmp_path / "out")
-    assert Image.open(tmp_path / "out" / "turned_map.png").size == (small.WIDTH, small.HEIGHT)
 
 
 @pytest.fixture
@@ -149,17 +127,6 @@ def test_pictures_and_videos_together(run, clip, pictures, tmp_path, monkeypatch
     assert "2 pictures and 1 videos (5 frames)" in capsys.readouterr().out
 
 
-def test_resume_goes_on_where_it_stopped(run, pictures, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    words = (pictures, "--run", run, "--out", out, "--outputs", "[map]")
-    run_command(monkeypatch, *words)
-    before = (out / "a_map.png").stat().st_mtime_ns
-    small.picture(5).save(pictures / "c.png")
-    run_command(monkeypatch, *words, "--resume")
-    assert (out / "a_map.png").stat().st_mtime_ns == before
-    assert [one["file_name"] for one in listed(out)] == ["a.png", "b.jpg", "c.png"]
-
-
 def test_folders_within_folders(run, pictures, tmp_path, monkeypatch):
     (pictures / "more").mkdir()
     small.picture(5).save(pictures / "more" / "a.png")
@@ -170,37 +137,12 @@ def test_folders_within_folders(run, pictures, tmp_path, monkeypatch):
     assert all((tmp_path / "out" / file).is_file() for file in files.values())
 
 
-def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
-    words = ("--run", run, "--sample", 2, "--out", tmp_path / "out", "--outputs", "[cutout]")
-    run_command(monkeypatch, *words)
-    assert len(names(tmp_path / "out")) == 2
-
-
-def test_what_is_missing_is_told_in_one_line(run, pictures, tmp_path, monkeypatch):
-    empty = tmp_path / "empty"
-    empty.mkdir()
+def test_what_cannot_be_written_or_read_is_told_in_one_line(run, pictures, tmp_path, monkeypatch):
     words = ("--run", run, "--out", tmp_path / "out")
-    assert "no input given" in refusal(monkeypatch, *words)
-    assert "none.jpg: no such file" in refusal(monkeypatch, tmp_path / "none.jpg", *words)
-    assert "no pictures in this folder" in refusal(monkeypatch, empty, *words)
-    assert "--run is missing" in refusal(monkeypatch, pictures)
-    assert "--sample" in refusal(monkeypatch, pictures, *words, "--sample", 3)
     assert "--outputs" in refusal(monkeypatch, pictures, *words, "--outputs", "[]")
     assert "--outputs" in refusal(monkeypatch, pictures, *words, "--outputs", "[mask]")
     (tmp_path / "broken.mp4").write_text("no video")
     assert "is not a video" in refusal(monkeypatch, tmp_path / "broken.mp4", *words)
-
-
-def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
-    (pictures / "aa.jpg").write_bytes((pictures / "b.jpg").read_bytes()[:200])
-    words = (pictures, "--run", run, "--out", tmp_path / "out", "--outputs", "[map]")
-    with pytest.raises(DamagedFile, match=r"aa\.jpg"):
-        run_command(monkeypatch, *words)
-    run_command(monkeypatch, *words, "--data.on_error", "skip")
-    assert names(tmp_path / "out") == ["a_map.png", "b_map.png"]
-    printed = capsys.readouterr()
-    assert "1 pictures could not be read" in printed.out
-    assert "aa.jpg" in printed.err
 
 
 def test_a_damaged_video_stops_or_is_skipped(run, clip, pictures, tmp_path, monkeypatch, capsys):

@@ -1,9 +1,5 @@
 """The generated set: official layout, same bytes, varied, and no trivial way to solve it."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -110,31 +106,3 @@ def test_a_ring_has_a_hole():
             assert covered[50, 50] == 0
             return
     raise AssertionError("no ring among sixty shapes")
-
-
-def test_the_command(tmp_path):
-    def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "tasks.salient.sample", *map(str, words)],
-            cwd=Path(__file__).parents[3],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    done = run(tmp_path / "set", "--train", 2, "--test", 1, "--edge", 1)
-    assert done.returncode == 0, done.stderr
-    assert len(sets.find("x", "DUTS-TR", tmp_path / "set")) == 2
-    again = run(tmp_path / "set")
-    assert again.returncode == 2
-    assert "not empty" in again.stderr
-    assert again.stderr.count("\n") == 1
-
-
-def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
-    monkeypatch.setattr(sample, "write", lambda folder: (folder / "made").touch())
-    assert (sample.sample_set() / "made").exists()
-    assert "generated" in capsys.readouterr().out
-    sample.sample_set()
-    assert not capsys.readouterr().out

@@ -7,11 +7,6 @@ from common.errors import UserError
 from tasks.segmentation.config import Config
 
 
-def test_the_defaults_read_back_equal(tmp_path):
-    config.save(Config(), tmp_path / "config.yaml")
-    assert config.read(Config, tmp_path / "config.yaml") == Config()
-
-
 def test_lists_and_nested_lists_on_the_command_line(tmp_path):
     words = ["--data.classes", "[road, car]", "--data.palette", "[[128, 64, 128], [0, 0, 142]]"]
     words += ["--test.window", "[769, 769]", "--test.scales", "[0.5, 1, 1.5]"]

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from common.commands.opened import Opened
-from common.errors import DamagedFile, UserError
+from common.errors import UserError
 from common.reading import image, video
 from tasks.segmentation import predict
 from tasks.segmentation.config import ScoredConfig, ScoringConfig
@@ -99,31 +99,11 @@ def test_a_video(run, tmp_path, monkeypatch):
     assert json.loads((out / "segments.json").read_text())["files"][0]["frames"] == 4
 
 
-def test_pictures_are_seen_as_viewers_show_them(run, tmp_path, monkeypatch):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
-    stored = Image.fromarray(small.picture(3)).transpose(Image.Transpose.ROTATE_90)
-    stored.save(tmp_path / "turned.jpg", exif=exif, quality=100, subsampling=0)
-    out = tmp_path / "out"
-    run_command(monkeypatch, tmp_path / "turned.jpg", "--run", run, "--out", out)
-    assert Image.open(out / "turned.png").size == (small.WIDTH, small.HEIGHT)
-
-
 def test_colours_of_a_palette(tmp_path, pictures, monkeypatch):
     write_run(tmp_path / "run", data={"palette": ((9, 8, 7), (1, 2, 3), (50, 60, 70))})
     run_command(monkeypatch, pictures / "a.png", "--run", tmp_path / "run")
     mask = Image.open(tmp_path / "run" / "predictions" / "a.png")
     assert mask.getpalette()[:6] == [9, 8, 7, 1, 2, 3]
-
-
-def test_equal_names_do_not_overwrite_each_other(run, pictures, tmp_path, monkeypatch):
-    other = tmp_path / "other"
-    other.mkdir()
-    Image.fromarray(small.picture(5)).save(other / "a.png")
-    out = tmp_path / "out"
-    run_command(monkeypatch, pictures / "a.png", other / "a.png", "--run", run, "--out", out)
-    assert (out / "a_2.png").is_file()
-    assert (out / "a_2_overlay.jpg").is_file()
 
 
 def test_an_overlay_is_not_written_onto_an_input(run, tmp_path, monkeypatch):
@@ -135,44 +115,12 @@ def test_an_overlay_is_not_written_onto_an_input(run, tmp_path, monkeypatch):
     assert (tmp_path / "a_overlay.jpg").read_bytes() == before
 
 
-def test_freshly_generated_sample_pictures(run, tmp_path, monkeypatch):
-    run_command(monkeypatch, "--run", run, "--sample", 2, "--out", tmp_path / "out")
-    assert len(list((tmp_path / "out").glob("*_overlay.jpg"))) == 2
-
-
-def test_what_is_missing_is_told_in_one_line(run, pictures, tmp_path, monkeypatch):
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    words = ("--run", run, "--out", tmp_path / "out")
-    assert "no input given" in refusal(monkeypatch, *words)
-    assert "none.jpg: no such file" in refusal(monkeypatch, tmp_path / "none.jpg", *words)
-    assert "none.mp4: no such file" in refusal(monkeypatch, tmp_path / "none.mp4", *words)
-    assert "no pictures in this folder" in refusal(monkeypatch, empty, *words)
-    assert "--run is missing" in refusal(monkeypatch, pictures)
-    assert "would overwrite" in refusal(
-        monkeypatch, pictures / "a.png", "--run", run, "--out", pictures
-    )
-    assert "--sample" in refusal(monkeypatch, pictures, *words, "--sample", 3)
-    assert "--sample is -1" in refusal(monkeypatch, *words, "--sample", -1)
-
-
-def test_a_damaged_picture_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
-    damaged = pictures / "aa.jpg"
-    damaged.write_bytes((pictures / "b.jpg").read_bytes()[:900])
-    words = (pictures, "--run", run, "--out", tmp_path / "out")
-    with pytest.raises(DamagedFile, match=r"aa\.jpg"):
-        run_command(monkeypatch, *words)
-    run_command(monkeypatch, *words, "--data.on_error", "skip")
-    printed = capsys.readouterr()
-    assert "1 pictures could not be read" in printed.out
-    assert "aa.jpg" in printed.err
-    assert not (tmp_path / "out" / "aa.png").exists()
-
-
 def test_a_damaged_video_stops_or_is_skipped(run, pictures, tmp_path, monkeypatch, capsys):
     damaged = tmp_path / "broken.mp4"
     damaged.write_text("no video")
     words = (damaged, pictures, "--run", run, "--out", tmp_path / "out")
+    missing = (tmp_path / "none.mp4", *words[1:])
+    assert "none.mp4: no such file" in refusal(monkeypatch, *missing)
     assert "is not a video" in refusal(monkeypatch, *words)
     run_command(monkeypatch, *words, "--data.on_error", "skip")
     assert "2 pictures and 0 videos" in capsys.readouterr().out

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
 from common.reading.image import read
 from common.sample.scenery import gather
 from common.sample.things import COLOURS, paint
 from tasks.segmentation import sample
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import with_classes
-from tasks.segmentation.sample import CLASSES, __main__, scene
+from tasks.segmentation.sample import CLASSES, scene
 from tasks.segmentation.sample.things import SCRAP, THINGS
 from tests.tasks.segmentation.small import read_split
 
@@ -113,22 +112,3 @@ def test_a_scene_is_quick():
     for _ in range(10):
         scene(scenery, generator)
     assert time.process_time() - start < 2
-
-
-def test_the_command(tmp_path, monkeypatch, capsys):
-    words = ["sample", str(tmp_path / "set"), "--train", "2", "--val", "1"]
-    monkeypatch.setattr("sys.argv", words)
-    __main__.main()
-    assert "2 training and 1 held-out pictures in VOC's layout" in capsys.readouterr().out
-    assert len(list((tmp_path / "set" / "JPEGImages").iterdir())) == 3
-    with pytest.raises(UserError, match="is not empty"):
-        __main__.main()
-
-
-def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
-    monkeypatch.setattr(sample, "write", lambda folder: (folder / "made").touch())
-    assert (sample.sample_set() / "made").exists()
-    assert "generated" in capsys.readouterr().out
-    sample.sample_set()
-    assert not capsys.readouterr().out

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,34 +134,6 @@ def test_a_sentence_has_the_length_asked_for_and_is_never_clipped():
         assert wave.dtype == np.float32
 
 
-def test_the_command(tmp_path):
-    def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "tasks.speaker.sample", *map(str, words)],
-            cwd=Path(__file__).parents[3],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    done = run(tmp_path / "set", "--train", 2, "--test", 2)
-    assert done.returncode == 0, done.stderr
-    assert "2 training and 2 test speakers" in done.stdout
-    again = run(tmp_path / "set")
-    assert again.returncode == 2
-    assert again.stderr.startswith("error: ")
-    assert again.stderr.count("\n") == 1
-
-
 def test_too_few_speakers_are_refused():
     with pytest.raises(UserError, match="at least 2"):
         SampleConfig(out=(), train=1)
-
-
-def test_the_default_set_is_cached(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
-    monkeypatch.setattr(sample, "write", lambda folder: (folder / "made").touch())
-    assert (sample.sample_set() / "made").exists()
-    assert "generated" in capsys.readouterr().out
-    sample.sample_set()
-    assert not capsys.readouterr().out
