@@ -64,8 +64,9 @@ class Done(NamedTuple):
 
     pictures: int
     videos: int
+    """The camera's is one."""
     frames: int
-    """Of the videos and the camera."""
+    """Of all videos."""
     entries: list[Entry]
     """Of all inputs, with those of the parts that --resume went on from."""
     left_out: dict[str, int]
@@ -142,7 +143,8 @@ class _Job(NamedTuple):
     @property
     def key(self) -> str:
         """The input in the journal."""
-        return str(self.source.path.resolve())
+        # Not resolved: several names of one file are several inputs.
+        return str(self.source.path.absolute())
 
 
 def _share(sources: Sequence[Source], done: set[str], world: World, first: int = 0) -> list[_Job]:
@@ -185,7 +187,8 @@ class _Loop:
             for job, picture in zip(jobs, _read_ahead(jobs, self.workers), strict=True):
                 with self.left_pictures:
                     if isinstance(picture, UserError):
-                        raise _advised(picture)
+                        skips = self.left_pictures.on_error == "skip"
+                        raise picture if skips else _advised(picture)
                     found = self.prediction.find(job.source, picture, None)
                     (self.out / job.source.place).parent.mkdir(parents=True, exist_ok=True)
                     write = partial(self.prediction.write, job.source, picture, found)
@@ -225,6 +228,7 @@ class _Loop:
         entries = [*drawn.entries, *self.prediction.clip(source, target, frames)]
         self.journal.add(Finished(f"camera {address}", 0, entries))
         self.frames += frames
+        self.left_videos.kept += 1
 
 
 class _Frames:

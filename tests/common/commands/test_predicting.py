@@ -102,7 +102,9 @@ def test_a_damaged_picture_stops_with_the_way_on_and_keeps_what_was_found(tmp_pa
     assert task.found == ["3.png", "4.png"]
     assert task.listed() == ["0.png", "1.png", "3.png", "4.png"]
     assert done.left_out == {"pictures": 1, "videos": 0}
-    assert "2.png" in capsys.readouterr().err
+    reported = capsys.readouterr().err
+    assert "2.png" in reported
+    assert "--resume" not in reported, "what is skipped needs no way on"
 
 
 class Interrupted(Brightness):
@@ -124,6 +126,18 @@ def test_ctrl_c_leaves_a_whole_list_and_resume_goes_on(tmp_path):
     assert task.found == ["2.png", "3.png", "4.png"]
     assert task.listed() == ["0.png", "1.png", "2.png", "3.png", "4.png"]
     assert (out / "0.png").stat().st_mtime_ns == before
+
+
+def test_several_names_of_one_file_are_several_inputs(tmp_path):
+    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+    (tmp_path / "names").mkdir()
+    for number in range(5):
+        (tmp_path / "names" / f"{number}.png").symlink_to(source / "0.png")
+    with pytest.raises(KeyboardInterrupt):
+        work(out, tmp_path / "names", task=Interrupted(out))
+    task, _ = work(out, tmp_path / "names", resume=True)
+    assert task.found == ["2.png", "3.png", "4.png"]
+    assert len(task.listed()) == 5
 
 
 def test_a_killed_process_leaves_a_journal_whose_cut_line_does_not_count(tmp_path):
@@ -205,7 +219,7 @@ def stream(tmp_path):
 
 def test_a_stream_is_drawn_until_it_ends(tmp_path, stream):
     task, done = work(tmp_path / "out", camera=stream)
-    assert done.frames == 14
+    assert (done.videos, done.frames) == (1, 14)
     assert len(list(video.frames(tmp_path / "out" / "camera.mp4"))) == 14
     assert task.listed()[-1] == "camera"
 
