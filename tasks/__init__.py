@@ -66,6 +66,7 @@ def task_of(run: Path) -> str:
     file = run / "config.yaml"
     if not file.is_file():
         found = "has no config.yaml" if run.is_dir() else "no such folder"
+        found = "is a file" if run.is_file() else found
         raise UserError(f"{run}: {found}; give the folder that train wrote")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))

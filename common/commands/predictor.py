@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
 from torch import nn
 
 from common.commands import trained
@@ -33,6 +34,8 @@ class TrunkInput:
     the way is."""
     padding: str
     """What is added to the resized picture, in such words."""
+    precision: Precision
+    """Of the features."""
 
 
 def fingerprint(trunk: nn.Module) -> str:
@@ -77,15 +80,21 @@ def picture_of(picture: Picture | Path | str) -> Picture:
 
     Raises:
         DamagedFile: the file cannot be read.
-        ValueError: the array is of another shape or type.
+        ValueError: it is neither, or an array of another shape or type.
     """
     if isinstance(picture, str | Path):
         return image.read(picture, rotate=True)
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != "uint8":
+    if not isinstance(picture, np.ndarray):
         raise ValueError(
-            f"the picture is {picture.dtype} of shape {picture.shape}; needed: uint8 (H, W, 3), RGB"
+            f"the picture is a {type(picture).__name__}; needed: a path, or uint8 (H, W, 3), RGB"
         )
-    return picture
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != "uint8" or not picture.size:
+        raise ValueError(
+            f"the picture is {picture.dtype} of shape {picture.shape}; needed: uint8 (H, W, 3), "
+            "RGB, of at least one pixel"
+        )
+    # As PyTorch takes it: views that run backwards and read-only arrays are copied.
+    return np.require(picture, requirements=["C", "W"])
 
 
 def groups(kinds: Sequence[Hashable], most: int) -> list[list[int]]:

@@ -184,6 +184,7 @@ class Predictor:
             resize=f"short side {int(test.input_size / test.crop)}, {test.interpolation} by "
             f"Pillow, of which the middle {test.input_size} x {test.input_size}",
             padding="none",
+            precision=self.opened.precision,
         )
 
     def features(self, picture: Picture | Path | str) -> Pyramid[Tensor]:

@@ -136,7 +136,7 @@ class Predictor:
             found |= dict(zip(places, each, strict=True))
         return [found[place] for place in range(len(read))]
 
-    def draw(self, picture: Picture, found: Detections) -> Picture:
+    def draw(self, picture: Picture | Path | str, found: Detections) -> Picture:
         """The picture (H, W, 3) with boxes, masks and names of what was found."""
         nothing = [None] * len(found.labels)
         masks: Sequence[dict[str, Any] | None] = nothing if found.masks is None else found.masks
@@ -146,7 +146,7 @@ class Predictor:
                 found.boxes.tolist(), found.labels.tolist(), found.scores, masks, strict=True
             )
         ]
-        return draw_objects(picture, drawn)
+        return draw_objects(picture_of(picture), drawn)
 
     def describe(self, found: Detections) -> list[dict[str, Any]]:
         """Each object's class, and what COCO's result form says of it, best first."""
@@ -167,6 +167,7 @@ class Predictor:
             resize=f"short side {data.test_short_side}, long side at most {data.longest_side}; "
             "OpenCV's area where it shrinks, else bilinear",
             padding=f"right and below, to multiples of {STRIDE}, with the mean",
+            precision=self.opened.precision,
         )
 
     def features(self, picture: Picture | Path | str) -> Features:

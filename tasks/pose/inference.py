@@ -152,11 +152,11 @@ class Predictor:
         each = np.split(joints, np.cumsum([len(part) for part in cut], dtype=int))
         return [self._people(*both) for both in zip(cut, each[:-1], strict=True)]
 
-    def draw(self, picture: Picture, found: People) -> Picture:
+    def draw(self, picture: Picture | Path | str, found: People) -> Picture:
         """The picture (H, W, 3) with the skeletons of its people."""
         # The best person is drawn last, on top.
         threshold = self.config.test.joint_threshold
-        return draw_people(picture, found.joints[::-1], self.skeleton, threshold)
+        return draw_people(picture_of(picture), found.joints[::-1], self.skeleton, threshold)
 
     def describe(self, found: People) -> list[dict[str, Any]]:
         """Of each person the box (x, y, width, height), the score and the joints (x, y, score)."""
@@ -183,6 +183,7 @@ class Predictor:
             resize=f"crops of boxes, {height} x {width}, enlarged by {data.padding}, {data.coding} "
             f"coding, bilinear{mirrored}",
             padding="black beyond the picture",
+            precision=self.opened.precision,
         )
 
     def features(

@@ -171,6 +171,7 @@ class Predictor:
             resize=f"to {height} x {width}, bilinear, antialiased, in bytes"
             + (", and mirrored" if self.config.test.flip else ""),
             padding="none",
+            precision=self.opened.precision,
         )
 
     def features(self, picture: Shown) -> TrunkFeatures:

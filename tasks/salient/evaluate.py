@@ -129,6 +129,8 @@ def main() -> None:
         return
     if run is not None:
         raise UserError("--maps and --run: give one; maps are scored without a model")
+    if not maps.is_dir():
+        raise UserError(f"--maps {maps}: no such folder; give the one that holds the maps")
     out = trained.results_folder(maps.resolve().name)
     settings = config.parse(EvaluateConfig, ["--out", str(out), *words])
     trained.require_no_other_run(settings.out, None)

@@ -133,12 +133,12 @@ class Predictor:
             found |= {place: Saliency(one) for place, one in zip(places, maps, strict=True)}
         return [found[place] for place in range(len(read))]
 
-    def draw(self, picture: Picture, found: Saliency) -> Picture:
+    def draw(self, picture: Picture | Path | str, found: Saliency) -> Picture:
         """The picture (H, W, 3), grey where nothing stands out, tinted and outlined where it does.
 
         Cut-outs and more are in `tasks.salient.draw`.
         """
-        return overlay(picture, found.map)
+        return overlay(picture_of(picture), found.map)
 
     def describe(self, found: Saliency) -> dict[str, Any]:
         """The share of the picture that stands out."""
@@ -164,6 +164,7 @@ class Predictor:
             std=tuple(std),
             resize=ways[data.fit],
             padding=f"right and below, {filled}to at least {model.least_side}, with the border",
+            precision=self.opened.precision,
         )
 
     def features(self, picture: Picture | Path | str) -> Features:

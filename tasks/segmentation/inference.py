@@ -128,9 +128,9 @@ class Predictor:
             found |= {place: Segmentation(one) for place, one in zip(places, labels, strict=True)}
         return [found[place] for place in range(len(read))]
 
-    def draw(self, picture: Picture, found: Segmentation) -> Picture:
+    def draw(self, picture: Picture | Path | str, found: Segmentation) -> Picture:
         """The picture (H, W, 3) under the colours of its classes."""
-        return overlay(picture, found.labels, self.classes, self.colours)
+        return overlay(picture_of(picture), found.labels, self.classes, self.colours)
 
     def describe(self, found: Segmentation) -> dict[str, Any]:
         """Share of the picture of each class that it shows, the largest first."""
@@ -158,6 +158,7 @@ class Predictor:
             + (", and mirrored" if test.flip else ""),
             padding=f"right and below, to multiples of {model.backbone.strides.c5} and at least "
             f"{model.least_side}, with the mean",
+            precision=self.opened.precision,
         )
 
     def features(self, picture: Picture | Path | str) -> Features:
