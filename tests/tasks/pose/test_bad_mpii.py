@@ -59,11 +59,11 @@ def test_a_ground_truth_file_of_mpii_with_other_tables(root, key):
     file = root / "annot" / "gt_valid.mat"
     content = {name: table for name, table in loadmat(file).items() if not name.startswith("__")}
     savemat(file, {**content, key: content[key][:-1]})
-    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is no table")
+    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is not a table")
     savemat(file, {**content, key: content[key][..., :-1]})
     refused(lambda: read_mpii(root, "valid"), file, "has 2 and 3 persons, valid.json 3")
     savemat(file, {**content, key: "words"})
-    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is no table")
+    refused(lambda: read_mpii(root, "valid"), file, f"'{key}' is not a table")
 
 
 def test_missing_pictures_of_mpii(root):

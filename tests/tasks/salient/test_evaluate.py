@@ -298,7 +298,7 @@ def test_maps_that_are_missing_or_damaged(tmp_path, data, monkeypatch):
     (tmp_path / "maps" / "P2.png").unlink()
     message = refusal(monkeypatch, *words, *maps)
     assert "no map for 1 of the 3 pictures of SOD, such as p2.png" in message
-    assert "no folder" in refusal(monkeypatch, *words, "--maps", tmp_path / "none")
+    assert "no such folder" in refusal(monkeypatch, *words, "--maps", tmp_path / "none")
     assert "--maps and --run" in refusal(monkeypatch, *words, *maps, "--run", tmp_path)
     write_maps(tmp_path / "both" / "SOD", sets.find("x", "SOD", data).pairs)
     (tmp_path / "both" / "SOD" / "p0.png").write_text("no picture")
