@@ -8,6 +8,7 @@ from typing import Any, Literal, get_type_hints
 
 import yaml
 
+from backbone.errors import WeightsError
 from common.errors import UserError
 
 TASKS = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/inference.py")))
@@ -47,14 +48,17 @@ def open_run(
     """
     task = task_of(Path(source))
     predictor = importlib.import_module(f"tasks.{task}.inference").Predictor
-    return predictor.open(
-        source,
-        checkpoint=checkpoint,
-        device=device,
-        precision=precision,
-        compile=compile,
-        flags=flags,
-    )
+    try:
+        return predictor.open(
+            source,
+            checkpoint=checkpoint,
+            device=device,
+            precision=precision,
+            compile=compile,
+            flags=flags,
+        )
+    except WeightsError as error:  # programs catch one kind, as commands print one line
+        raise UserError(str(error)) from error
 
 
 def task_of(run: Path) -> str:

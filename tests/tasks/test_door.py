@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from backbone import WeightsError
 from common.commands import config
 from common.errors import UserError
 from tasks import TASKS, _fits, open_run, task_of
@@ -59,6 +60,18 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
     assert "best.pt: is cut short" in refusal(run)
     (run / "best.pt").unlink()
     assert "best.pt: no such checkpoint" in refusal(run)
+
+
+def test_weights_that_do_not_fit_are_an_error_of_the_same_kind(tmp_path, monkeypatch):
+    oracle.write_run(tmp_path / "run")
+
+    def refuse(*_, **__):
+        raise WeightsError("res2net50: the download broke")
+
+    monkeypatch.setattr(
+        importlib.import_module("tasks.segmentation.inference").Predictor, "open", refuse
+    )
+    assert "the download broke" in refusal(tmp_path / "run")
 
 
 def test_a_config_of_no_known_task_is_named(tmp_path):
