@@ -27,10 +27,11 @@ def overlay(picture: Picture, labels: Labels, classes: Sequence[str], colours: C
 
     Background and ignored pixels stay as they are.
     """
-    plain = [IGNORED, *(index for index, name in enumerate(classes) if name == BACKGROUND)]
-    covered = ~np.isin(labels, plain)
-    mixed = cv2.addWeighted(picture, 1 - OPACITY, colours[labels], OPACITY, 0)
-    drawn = np.where(covered[..., None], mixed, picture)
+    covers = np.full(256, 255, np.uint8)
+    covers[[IGNORED, *(index for index, name in enumerate(classes) if name == BACKGROUND)]] = 0
+    painted = cv2.LUT(cv2.merge([labels] * 3), colours[None])
+    mixed = cv2.addWeighted(picture, 1 - OPACITY, painted, OPACITY, 0)
+    drawn = cv2.copyTo(mixed, cv2.LUT(labels, covers), picture.copy())
     drawn[_borders(labels)] = 255
     return np.asarray(drawn, np.uint8)
 

@@ -230,12 +230,14 @@ def combine(logits: Iterable[tuple[View, Tensor]], count: int, size: Size) -> Te
     """
     total: Tensor | None = None
     for view, one in logits:
+        # Asked before they are enlarged: that takes several times as long, and makes none of them.
+        if not torch.isfinite(one).all():
+            raise UserError("the model's scores are not finite: this checkpoint is of a failed run")
         whole = _enlarge(one.flip(-1) if view.mirrored else one, size)
         # Probabilities of a single pass would have the same maxima.
         scores = whole if count == 1 else whole.softmax(dim=1)
         total = scores if total is None else total.add_(scores)
-    if total is None or not torch.isfinite(total).all():
-        raise UserError("the model's scores are not finite: this checkpoint is of a failed run")
+    assert total is not None  # there is at least one view
     return total.argmax(dim=1).byte()
 
 
