@@ -29,6 +29,9 @@ from common.training.sampling import end_workers, prepare_worker
 
 F = TypeVar("F")
 
+_WRITERS = 2
+"""Threads that draw and write at least: a PNG can take longer than the network's pass."""
+
 
 class Prediction(Protocol[F]):
     """What the loop must know of a task."""
@@ -179,10 +182,10 @@ class _Loop:
 
     def pictures(self, jobs: Sequence[_Job]) -> None:
         """Read, find and write, all at once; at most a few pictures wait to be written."""
-        most = 2 * max(1, self.workers)
+        writers = max(_WRITERS, self.workers)
         bar = tqdm(total=len(jobs), desc="predicting", unit="picture", disable=not self.shown)
         waiting: deque[tuple[_Job, Future[list[Entry]]]] = deque()
-        pool = ThreadPoolExecutor(max(1, self.workers))
+        pool = ThreadPoolExecutor(writers)
         try:
             for job, picture in zip(jobs, _read_ahead(jobs, self.workers), strict=True):
                 with self.left_pictures:
@@ -193,7 +196,7 @@ class _Loop:
                     (self.out / job.source.place).parent.mkdir(parents=True, exist_ok=True)
                     write = partial(self.prediction.write, job.source, picture, found)
                     waiting.append((job, pool.submit(write)))
-                while len(waiting) > most:
+                while len(waiting) > 2 * writers:
                     self._note(*waiting.popleft())
                 bar.update()
         finally:
