@@ -1,7 +1,6 @@
 """Fetch one file over HTTP: announced, resumed, verified, and whole or not there at all."""
 
 import contextlib
-import fcntl
 import http.client
 import os
 import sys
@@ -14,15 +13,32 @@ from typing import BinaryIO
 from backbone.errors import WeightsError
 from backbone.files import sha256
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 ATTEMPTS = 3
 TIMEOUT = 30.0  # seconds without a byte
 BLOCK = 1 << 20
 
 
 def cache() -> Path:
-    """Where downloads live: $RES2NET_CACHE, else ~/.cache/res2net."""
+    """Where downloads live: $RES2NET_CACHE, else ~/.cache/res2net.
+
+    Raises:
+        WeightsError: neither is known, as of a container's user who has a number and no name.
+    """
     chosen = os.environ.get("RES2NET_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "res2net"
+    if chosen:
+        return Path(chosen)
+    try:
+        return Path.home() / ".cache" / "res2net"
+    except RuntimeError as error:
+        raise WeightsError(
+            "the cache has no place, for this user has no home folder; name a folder for it in "
+            "RES2NET_CACHE"
+        ) from error
 
 
 def fetch(urls: tuple[str, ...], path: Path, *, digest: str, licence: str) -> Path:
@@ -131,7 +147,10 @@ def _verify(file: Path, path: Path, digest: str, source: str) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time work on `path`: every rank of a run asks for the same file."""
+    """Let one process at a time work on `path`: every rank of a run asks for the same file.
+
+    A system without locks lets all of them: `_verify` then finds what they have spoilt.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(path.name + ".lock").open("w")
@@ -141,7 +160,8 @@ def _alone(path: Path) -> Iterator[None]:
             "name another folder for downloads in RES2NET_CACHE"
         ) from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

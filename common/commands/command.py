@@ -43,6 +43,8 @@ def run(main: Callable[[], None]) -> None:
 
 def _reader_is_gone() -> bool:
     """Whether it is the output that broke, as in `evaluate | head`; the rest then goes nowhere."""
+    if not hasattr(select, "poll"):  # Windows, where a pipe that breaks is an OSError of its own
+        return False
     state = select.poll()
     state.register(sys.stdout.fileno(), 0)
     if not state.poll(0):

@@ -66,7 +66,9 @@ def at_home(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise UserError(f"{path}: there is no such user; a folder's name is ./{path}") from error
+        raise UserError(
+            f"{path}: there is no such user or no home folder; a folder's name is ./{path}"
+        ) from error
 
 
 def _parsed(

@@ -36,24 +36,41 @@ def backgrounds() -> dict[str, NDArray[np.uint8]]:
     }
 
 
+def cache() -> Path:
+    """Where generated sets live: RES2NET_CACHE, or else `~/.cache/res2net`.
+
+    Raises:
+        UserError: neither is known, as of a container's user who has a number and no name.
+    """
+    chosen = os.environ.get("RES2NET_CACHE")
+    if chosen:
+        return Path(chosen)
+    try:
+        return Path.home() / ".cache" / "res2net"
+    except RuntimeError as error:
+        raise UserError(
+            "the sample data has no place, for this user has no home folder; name a folder for it "
+            "in RES2NET_CACHE, or data of your own by --data.root"
+        ) from error
+
+
 def cached(name: str, version: int, write: Callable[[Path], None]) -> Path:
     """Folder of a generated data set, written once into the user's cache folder.
 
-    The cache is RES2NET_CACHE, or else `~/.cache/res2net`. A new version of the generator takes a
-    new folder. `write` fills a temporary folder that is renamed when it is complete, so that a kill
-    leaves no half set, and of several processes that write at once one wins and the others use its
-    set.
+    A new version of the generator takes a new folder. `write` fills a temporary folder that is
+    renamed when it is complete, so that a kill leaves no half set, and of several processes that
+    write at once one wins and the others use its set.
     """
-    cache = Path(os.environ.get("RES2NET_CACHE") or Path.home() / ".cache" / "res2net")
-    folder = cache / f"{name}-v{version}"
+    place = cache()
+    folder = place / f"{name}-v{version}"
     if folder.is_dir():
         return folder
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
+        place.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=place))
     except OSError as error:
         raise UserError(
-            f"{cache}: the sample data cannot be written ({error.strerror}); "
+            f"{place}: the sample data cannot be written ({error.strerror}); "
             "set RES2NET_CACHE to a folder that can"
         ) from None
     print(f"Writing generated sample data, not the benchmark, to {folder}", flush=True)

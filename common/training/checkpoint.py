@@ -8,7 +8,6 @@ evaluated.
 
 import contextlib
 import errno
-import fcntl
 import io
 import lzma
 import os
@@ -26,6 +25,11 @@ import yaml
 
 from common import outputs
 from common.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 
@@ -216,7 +220,8 @@ class RunDirectory:
         """Keep other runs out of the folder, and remove what a killed one left half written.
 
         Gives False where another process trains in it. One process of a run asks, the main one; to
-        the others it gives True. A file system without locks cannot tell, and gives True.
+        the others it gives True. A system or a file system without locks cannot tell, and gives
+        True.
 
         Raises:
             UserError: the folder cannot be written.
@@ -231,7 +236,8 @@ class RunDirectory:
         with lock:
             # Not flock, which would be held on by a killed run's loader workers.
             try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if fcntl is not None:
+                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN):
                     yield False

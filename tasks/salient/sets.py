@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from common.commands.config import at_home
 from common.errors import UserError
 from common.reading import pairs
 from common.reading.image import pictures_in
@@ -62,7 +63,7 @@ def find(flag: str, source: str, root: Path) -> PictureSet:
     if "=" in source:
         return _named_folders(flag, source)
     if source.lower().endswith(LISTS):
-        return _listed(flag, Path(source).expanduser(), root)
+        return _listed(flag, at_home(Path(source)), root)
     folder = root / source
     if not folder.is_dir():
         raise UserError(f"{flag} {source}: no folder {folder}{_present(root, source)}")
@@ -88,7 +89,7 @@ def _named_folders(flag: str, source: str) -> PictureSet:
             f"{flag} {source}: the name {name} becomes part of the results' file names; give one "
             "without slashes"
         )
-    folders = Path(images).expanduser(), Path(masks).expanduser()
+    folders = at_home(Path(images)), at_home(Path(masks))
     if folders[0] == folders[1]:
         return PictureSet(name, _one_folder(folders[0]))
     return PictureSet(name, pairs.from_folders(*folders))

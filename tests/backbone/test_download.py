@@ -208,6 +208,24 @@ def test_where_downloads_live(monkeypatch, tmp_path):
     assert cache() == tmp_path / ".cache/res2net"
 
 
+def nobody(_):
+    raise KeyError("getpwuid(): uid not found")
+
+
+def test_a_user_without_name_and_home_is_told_of_the_variable(monkeypatch):
+    for name in ("RES2NET_CACHE", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(WeightsError, match=r"no home folder; .* RES2NET_CACHE"):
+        cache()
+
+
+def test_a_system_without_locks_downloads_as_well(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("backbone.download.fcntl", None)
+    path = tmp_path / "weights.pth"
+    assert fetch((server.url,), path, digest=DIGEST, licence="unknown").read_bytes() == CONTENT
+
+
 def test_load_by_name_downloads_verifies_and_loads(server, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
     torch.manual_seed(0)

@@ -94,6 +94,17 @@ def test_a_cache_that_cannot_be_written(cache):
         cached("toy", 1, write)
 
 
+def test_a_user_without_name_and_home_is_told_of_the_variable(monkeypatch):
+    def nobody(_):
+        raise KeyError("getpwuid(): uid not found")
+
+    for name in ("RES2NET_CACHE", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(UserError, match=r"no home folder; .* RES2NET_CACHE, or .*--data\.root"):
+        cached("toy", 1, write)
+
+
 def test_sample_data_goes_into_one_new_folder(tmp_path):
     assert new_folder([tmp_path / "new"], "sample") == tmp_path / "new"
     for words in ([], [tmp_path, tmp_path]):

@@ -185,3 +185,9 @@ def test_the_best_of_a_run_is_no_last_of_one(tmp_path):
     run = RunDirectory(tmp_path, "engine: {seed: 1}")
     with pytest.raises(UserError, match=r"last\.pt: holds no optimizer, as the best\.pt of a run"):
         run.require_same({"config": "engine: {seed: 1}"}, 9)
+
+
+def test_a_system_without_locks_trains_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "fcntl", None)
+    with RunDirectory(tmp_path, "a: 1\n").alone(main=True) as alone:
+        assert alone
