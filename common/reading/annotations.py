@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DamagedFile, UserError
+from common.reading.encoding import decoded
 from common.reading.image import Colour, Picture, read
 
 
@@ -17,7 +18,7 @@ def read_json(path: Path) -> tuple[Any, str]:
 
     Raises:
         UserError: it cannot be read.
-        DamagedFile: it is empty, cut short or not JSON.
+        DamagedFile: it is empty, cut short, not JSON, or in an encoding that JSON cannot have.
     """
     try:
         data = path.read_bytes()
@@ -26,31 +27,40 @@ def read_json(path: Path) -> tuple[Any, str]:
     if not data:
         raise DamagedFile(f"{path}: is empty (0 bytes); copy or unpack it again")
     try:
-        content = json.loads(data)
+        content = json.loads(_json_text(data, path))
     except json.JSONDecodeError as error:
         at_end = error.pos >= len(error.doc.rstrip()) - len("false")
         cut = at_end or error.msg.startswith("Unterminated")
         reason = "is cut short" if cut else f"is not valid JSON ({error})"
         raise DamagedFile(f"{path}: {reason}; copy or unpack it again") from None
-    except UnicodeDecodeError:
-        raise DamagedFile(f"{path}: is not JSON but binary data; is it an archive?") from None
     return content, hashlib.sha256(data).hexdigest()
 
 
+def _json_text(data: bytes, path: Path) -> str:
+    try:
+        return decoded(data)
+    except ValueError as error:
+        if data.lstrip()[:1] in (b"{", b"["):
+            raise DamagedFile(f"{path}: {error}") from None
+        raise DamagedFile(f"{path}: is not JSON but binary data; is it an archive?") from None
+
+
 def read_text(path: Path, what: str) -> str:
-    """Content of a text file, without the mark with which spreadsheets begin theirs.
+    """Content of a text file, without the mark with which spreadsheets and editors begin theirs.
 
     `what` names it in messages, such as "list of pictures".
 
     Raises:
-        UserError: it does not exist, cannot be read or is not UTF-8.
+        UserError: it does not exist, cannot be read, or is in an encoding that it does not tell.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return decoded(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a {what} ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read as a {what} ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as a {what}: {error}") from None
 
 
 def require_once(values: Iterable[Any], file: Path, what: str) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
 
@@ -54,6 +55,22 @@ def content(path: Path | str) -> NDArray[np.uint8]:
         raise DamagedFile(f"{path}: no such file") from None
     except OSError as error:
         raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def size(path: Path | str) -> tuple[int, int]:
+    """Height and width of a picture as it is stored, from its header alone.
+
+    Raises DamagedFile for a file that is missing or not a picture.
+    """
+    try:
+        with Image.open(path) as opened:
+            return opened.height, opened.width
+    except FileNotFoundError:
+        raise DamagedFile(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise DamagedFile(f"{path}: is not a picture that can be read") from None
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DamagedFile(f"{path}: cannot be read ({error})") from None
 
 
 def decode(

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import DamagedFile, UserError
-from common.reading.annotations import require_once
+from common.reading.annotations import read_text, require_once
 from common.reading.image import pictures_in
 from common.reading.matlab import read_mat
 from tasks.classification import labels
@@ -61,12 +61,9 @@ def read(root: Path, split: str, file: Path, classes: Classes | None) -> Picture
 
 def _rows(file: Path) -> list[list[str]]:
     """The words of each line, one or two in all."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"--data.val_list {file}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--data.val_list {file}: cannot be read ({error})") from None
+    if not file.is_file():
+        raise UserError(f"--data.val_list {file}: no such file")
+    lines = read_text(file, "list of pictures").splitlines()
     rows = [line.split() for line in lines if line.strip()]
     if not rows:
         raise UserError(f"--data.val_list {file}: is empty")

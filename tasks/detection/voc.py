@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from common.errors import DamagedFile, UserError
-from common.reading import voc
+from common.reading import image, voc
 from common.reading.annotations import missing_files, require_once, require_pictures
+from common.reading.encoding import read_xml
 from tasks.detection.annotations import Annotations, Category
 from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
 
@@ -88,21 +89,24 @@ def _read_all(
 
 
 def _read(source: Path, folder: Path) -> _Picture:
+    tree = read_xml(source)
+    # Sets of one's own have other kinds of pictures too.
+    suffix = Path(tree.findtext("filename", "")).suffix or ".jpg"
+    picture = folder / f"{source.stem}{suffix}"
+    sides = [tree.findtext(f"size/{side}", "").strip() for side in ("height", "width")]
+    # Tools that do not know the size write 0 or nothing; what is no number is damage.
+    if "" in sides or "0" in sides:
+        return _Picture(picture, image.size(picture), tree.findall("object"))
     try:
-        tree = ElementTree.parse(source).getroot()
-    except ElementTree.ParseError as error:
-        raise DamagedFile(
-            f"{source}: is not valid XML ({error}); copy or unpack it again"
-        ) from None
-    try:
-        height, width = (int(tree.findtext(f"size/{side}", "")) for side in ("height", "width"))
+        height, width = map(int, sides)
     except ValueError:
         height = width = 0
     if min(height, width) < 1:
-        raise DamagedFile(f"{source}: has no size of the picture, a width and height of 1 or more")
-    # Sets of one's own have other kinds of pictures too.
-    suffix = Path(tree.findtext("filename", "")).suffix or ".jpg"
-    return _Picture(folder / f"{source.stem}{suffix}", (height, width), tree.findall("object"))
+        raise DamagedFile(
+            f"{source}: says that its picture is {sides[1]} wide and {sides[0]} high; it takes two "
+            "numbers of 1 or more, or none for the picture's own"
+        )
+    return _Picture(picture, (height, width), tree.findall("object"))
 
 
 def _entries(

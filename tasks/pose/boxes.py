@@ -1,6 +1,7 @@
 """Boxes of people's own pictures and videos, from a file or without one."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from common.errors import DamagedFile, UserError
 from common.reading import video
-from common.reading.annotations import read_json
+from common.reading.annotations import read_json, read_text
 from tasks.pose.metrics import PERSON
 
 FORMS = (
@@ -139,18 +140,16 @@ def _name(entry: dict[str, Any]) -> str | int:
 
 def _csv_entries(file: Path) -> list[_Entry]:
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-            return [
-                _Entry(
-                    row["file_name"] or "",
-                    [row["x"], row["y"], row["width"], row["height"]],
-                    row.get("score") or 1.0,
-                    row.get("frame"),
-                )
-                for row in rows
-            ]
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        return [
+            _Entry(
+                row["file_name"] or "",
+                [row["x"], row["y"], row["width"], row["height"]],
+                row.get("score") or 1.0,
+                row.get("frame"),
+            )
+            for row in csv.DictReader(io.StringIO(read_text(file, "box file")))
+        ]
+    except (KeyError, csv.Error) as error:
         raise UserError(
             f"--boxes {file}: is not in a known form ({error}); needed: {FORMS}"
         ) from None

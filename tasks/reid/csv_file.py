@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from common.errors import UserError
+from common.reading.annotations import read_text
 from tasks.reid.config import DataConfig
 from tasks.reid.listing import Pictures, Split, pictures, present
 
@@ -40,8 +41,7 @@ def _rows(file: Path) -> list[tuple[str, str, str, str]]:
         found = "is a folder" if file.is_dir() else "no such file"
         raise UserError(f"--data.root {file}: {found}; --data.format csv takes a CSV file")
     try:
-        # utf-8-sig: spreadsheets begin their files with a mark.
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(file, "CSV file").splitlines()
         table = csv.DictReader(lines, strict=True)
         header = [name.strip() for name in table.fieldnames or ()]
         missing = [name for name in _COLUMNS if name not in header]
@@ -52,7 +52,7 @@ def _rows(file: Path) -> list[tuple[str, str, str, str]]:
             )
         table.fieldnames = header
         return [_row(file, table.line_num, row) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise UserError(f"{file}: cannot be read as CSV ({error})") from None
 
 

@@ -287,9 +287,8 @@ def test_missing_voc_files(root):
     [
         ("<annotation><size>", "is not valid XML"),
         ("", "is not valid XML"),
-        ("<annotation></annotation>", "has no size of the picture"),
-        (small.xml("2007_000002", [], width=0), "has no size of the picture"),
-        (small.xml("2007_000002", [], width="wide"), "has no size of the picture"),
+        (small.xml("2007_000002", [], width=-5), "says that its picture is -5 wide"),
+        (small.xml("2007_000002", [], width="wide"), "says that its picture is wide wide"),
     ],
 )
 def test_damaged_xml(root, text, word):

@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from common.errors import DamagedFile
 from common.reading import voc
 from tasks.detection.data import ScoringSet
 from tasks.detection.voc import read_voc
@@ -75,3 +76,44 @@ def test_the_loader_takes_it(root):
     sample = ScoringSet(annotations, small.PLAIN)[1]
     with Image.open(annotations.images[1]) as stored:
         assert sample["image"].shape == (3, stored.height, stored.width)
+
+
+@pytest.mark.parametrize(
+    "size", ["", "<size><width>0</width><height>0</height></size>", "<size><width/></size>"]
+)
+def test_a_size_that_the_file_does_not_say_is_the_pictures_own(root, size):
+    file = root / "Annotations" / "2007_000002.xml"
+    whole = file.read_text()
+    head, rest = whole.split("<size>")[0], whole.split("</size>")[1]
+    file.write_text(head + size + rest)
+    found = read_voc(root, "trainval")
+    assert found.sizes.tolist() == [[small.HEIGHT, small.WIDTH]] * 3
+    (root / "JPEGImages" / "2007_000002.jpg").write_bytes(b"none")
+    with pytest.raises(DamagedFile, match="2007_000002.jpg: is not a picture"):
+        read_voc(root, "trainval")
+    assert len(read_voc(root, "trainval", "skip")) == 2
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec"),
+    [
+        ("GBK", "gbk"), ("gb2312", "gb18030"), ("Shift_JIS", "cp932"), ("big5", "big5"),
+        ("UTF-16", "utf-16"), (None, "utf-16"), (None, "utf-8-sig"), (None, "utf-8"),
+    ],
+)  # fmt: skip
+def test_annotations_in_the_encoding_that_they_declare_or_mark(root, declared, codec):
+    (root / "classes.txt").write_text("犬\nperson\naeroplane\n", encoding="utf-8")
+    for file in (root / "Annotations").iterdir():
+        said = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
+        file.write_bytes((said + file.read_text().replace("dog", "犬")).encode(codec))
+    found = read_voc(root, "trainval")
+    assert [found.classes[label - 1] for label in found.labels] == ["犬", "person", "aeroplane"]
+
+
+@pytest.mark.parametrize("name", ["ansi", "unicode", "hex", "ascii"])
+def test_an_encoding_that_is_none_or_not_the_files(root, name):
+    file = root / "Annotations" / "2007_000002.xml"
+    file.write_bytes(f'<?xml version="1.0" encoding="{name}"?><annotation>é'.encode())
+    with pytest.raises(DamagedFile, match=f"^{file}: declares the encoding '{name}'"):
+        read_voc(root, "trainval")
+    assert len(read_voc(root, "trainval", "skip")) == 2

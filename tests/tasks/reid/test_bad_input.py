@@ -227,7 +227,7 @@ def test_damaged_csv(tmp_path):
     (tmp_path / "a.jpg").unlink()
     refused(lambda: training(file, "csv"), file, "names 1 pictures, 1 of them are missing", "a.jpg")
     file.write_bytes(b"path,person,camera,split\n\xff\xfe,1,1,train\n")
-    refused(lambda: training(file, "csv"), file, "cannot be read as CSV")
+    refused(lambda: training(file, "csv"), file, "cannot be read as a CSV file")
 
 
 def test_a_truncated_picture_stops_or_is_left_out(tmp_path, capsys):
