@@ -1,10 +1,12 @@
 """The settings that commands of all tasks share: of a run, and of a model that was trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from common.errors import UserError
+from common.reading.records import SplitFiles
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 
@@ -53,3 +55,46 @@ class TrainedFlags:
     """Compile the network at its first picture of each size: a minute or so, then faster."""
     deploy: bool = True
     """Fold BatchNorm and fuse layers before inference: faster, with the same scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFlags:
+    """Which splits of an annotated data set are taken, and where their files lie."""
+
+    train_split: str = "train2017"
+    """Split that is trained on: train2017 for COCO."""
+    val_split: str = "val2017"
+    """Split that is scored: val2017 for COCO."""
+    train_annotations: Path | None = None
+    """Annotations of the training split under any name; none looks for them by its name."""
+    train_pictures: Path | None = None
+    """Folder of its pictures; none looks for it."""
+    val_annotations: Path | None = None
+    """Annotations of the split that is scored; none looks for them by its name."""
+    val_pictures: Path | None = None
+    """Folder of its pictures; none looks for it."""
+
+    def files(self, split: str) -> SplitFiles:
+        """What is said of the files of one of the two splits."""
+        if split == self.train_split and split != self.val_split:
+            return SplitFiles(self.train_annotations, self.train_pictures, "train")
+        return SplitFiles(self.val_annotations, self.val_pictures, "val")
+
+    def check_files(self, formats: Sequence[str], format: str) -> None:
+        """Refuse settings of files that contradict each other, or that a format does not have.
+
+        Raises:
+            UserError: the formats that have them are others; or one split has two files.
+        """
+        train = (self.train_annotations, self.train_pictures)
+        val = (self.val_annotations, self.val_pictures)
+        if format not in formats and any((*train, *val)):
+            raise UserError(
+                f"--data.train_annotations and the like belong to --data.format "
+                f"{', '.join(formats)}, not to {format}"
+            )
+        if self.train_split == self.val_split and train != val and any(train):
+            raise UserError(
+                f"--data.train_split and --data.val_split are both {self.val_split}, with other "
+                "files; give them different names"
+            )

@@ -1,67 +1,62 @@
-"""Data sets in COCO's form: where their files lie, and the pictures that they list."""
+"""Annotations in COCO's form: the pictures, categories and entries that a file lists."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.errors import DamagedFile, UserError
-from common.reading.annotations import require_once
+from common.reading.annotations import read_json, require_once
+from common.reading.coco_layout import annotation_file, picture_folder
+from common.reading.records import NOT_NAMED, Category, Listed, Records, SplitFiles
 
 
-def annotation_file(root: Path, kind: str, split: str) -> Path:
-    """`annotations/{kind}_{split}.json` under a root; kind is "instances", "person_keypoints", ...
+def read(root: Path, kind: str, split: str, files: SplitFiles = NOT_NAMED) -> Records:
+    """The records of a split under a root, in COCO's layout or in those of annotation tools.
+
+    A file without `annotations` lists pictures alone, as those of test sets do.
+
+    Args:
+        root: the data set.
+        kind: "instances", "person_keypoints", ...: how COCO's own file is called.
+        split: the split.
+        files: what the user says of its files.
 
     Raises:
-        UserError: it is not there; the message says what is instead.
+        UserError: the layout is another one, or this is not a COCO file.
+        DamagedFile: the file contradicts itself.
     """
-    name = f"annotations/{kind}_{split}.json"
-    if (root / name).is_file():
-        return root / name
-    if not root.is_dir():
-        raise UserError(f"--data.root {root}: no such folder")
-    raise UserError(f"--data.root {root}: has no {name}; {_hint(root, kind, name)}")
-
-
-def _hint(root: Path, kind: str, name: str) -> str:
-    above = [folder for folder in (root.parent, root.parent.parent) if (folder / name).is_file()]
-    below = [folder for folder in sorted(root.iterdir()) if (folder / name).is_file()]
-    for folder in above + below:
-        return f"{folder} has it: say --data.root {folder}"
-    archives = sorted({*root.glob("*annotations*.zip"), *root.glob("annotations/*.zip")})
-    if archives:
-        return f"{archives[0]} is there but not unpacked: unzip it in {root}"
-    splits = sorted(
-        path.stem.removeprefix(f"{kind}_") for path in root.glob(f"annotations/{kind}_*.json")
-    )
-    if splits:
-        return f"its splits are {', '.join(splits)}: say --data.train_split and --data.val_split"
-    found = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
-    return f"the folder of a COCO data set has annotations/ and images/, this one has {found}"
-
-
-def picture_folder(root: Path, split: str) -> Path:
-    """`images/{split}` or `{split}` under a root, where its pictures lie."""
-    for folder in (root / "images" / split, root / split):
-        if folder.is_dir():
-            return folder
-    for archive in (root / "images" / f"{split}.zip", root / f"{split}.zip"):
-        if archive.is_file():
-            raise UserError(f"{archive}: is there but not unpacked: unzip it in {archive.parent}")
-    raise UserError(
-        f"--data.root {root}: has no folder images/{split} or {split} with the pictures"
+    file, layout = annotation_file(root, kind, split, files)
+    content, fingerprint = read_json(file)
+    named = pictures(content, file)
+    folder = picture_folder(root, split, file, [one.name for one in named.values()], files)
+    listed = {
+        number: Listed(folder.place(one.name), one.height, one.width)
+        for number, one in named.items()
+    }
+    require_once((one.file for one in listed.values()), file, "picture")
+    return Records(
+        file=file,
+        fingerprint=fingerprint,
+        layout="; ".join(part for part in (layout, folder.layout) if part),
+        pictures=listed,
+        categories=categories(content, file),
+        annotations=annotations(content, file),
+        faults={},
+        dropped={},
     )
 
 
-class Listed(NamedTuple):
+class Named(NamedTuple):
     """A picture that a COCO file lists."""
 
-    file_name: str
+    name: str
+    """Its `file_name`."""
     height: int
     """In pixels."""
     width: int
 
 
-def pictures(content: Any, file: Path) -> dict[int, Listed]:
+def pictures(content: Any, file: Path) -> dict[int, Named]:
     """Entries of `images` by id, in the file's order.
 
     Raises:
@@ -69,20 +64,20 @@ def pictures(content: Any, file: Path) -> dict[int, Listed]:
         DamagedFile: an entry lacks or garbles its id, file_name, width or height, or two entries
             have the same id or name.
     """
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    ):
+    lists = isinstance(content, dict) and isinstance(content.get("images"), list)
+    # Of a test set only the pictures are listed.
+    if not lists or not isinstance(content.get("annotations", content["images"] or None), list):
         raise UserError(f"{file}: is not a COCO file: it has no lists 'images' and 'annotations'")
     entries = content["images"]
     require_keys(entries, ("id", "file_name", "width", "height"), "picture", file)
     require_whole(((entry["id"], "a picture", "id") for entry in entries), file)
     require_once((entry["id"] for entry in entries), file, "picture id")
-    listed = {entry["id"]: _listed(entry, file) for entry in entries}
-    require_once((one.file_name for one in listed.values()), file, "picture")
+    listed = {entry["id"]: _named(entry, file) for entry in entries}
+    require_once((one.name for one in listed.values()), file, "picture")
     return listed
 
 
-def _listed(entry: dict[str, Any], file: Path) -> Listed:
+def _named(entry: dict[str, Any], file: Path) -> Named:
     number, name = entry["id"], entry["file_name"]
     if not isinstance(name, str) or not name:
         raise DamagedFile(f"{file}: picture {number} has the file_name {name!r}")
@@ -92,7 +87,7 @@ def _listed(entry: dict[str, Any], file: Path) -> Listed:
         if type(side) not in (int, float) or side != side // 1 or not 1 <= side < 2**31:
             raise DamagedFile(f"{file}: picture {number} has a {key} of {side!r}")
         sides.append(int(side))
-    return Listed(name, *sides)
+    return Named(name, *sides)
 
 
 def annotations(content: dict[str, Any], file: Path) -> list[dict[str, Any]]:
@@ -101,13 +96,34 @@ def annotations(content: dict[str, Any], file: Path) -> list[dict[str, Any]]:
     Raises:
         DamagedFile: an entry lacks one of these, or two have the same id.
     """
-    entries: list[dict[str, Any]] = content["annotations"]
+    entries: list[dict[str, Any]] = content.get("annotations", [])
     keys = ("id", "image_id", "category_id")
     require_keys(entries, (*keys, "bbox"), "annotation", file)
     for key in keys:
         require_whole(((one[key], f"annotation {one['id']}", key) for one in entries), file)
     require_once((entry["id"] for entry in entries), file, "annotation id")
     return entries
+
+
+def categories(content: dict[str, Any], file: Path) -> tuple[Category, ...]:
+    """Entries of `categories` in order of their ids; none if the file has no such list.
+
+    Raises:
+        DamagedFile: an entry lacks or garbles its id or name, or two have the same.
+    """
+    listed = content.get("categories")
+    if not isinstance(listed, list):
+        return ()
+    require_keys(listed, ("id", "name"), "category", file)
+    require_whole(((entry["id"], "a category", "id") for entry in listed), file)
+    require_once((entry["id"] for entry in listed), file, "category id")
+    for entry in listed:
+        if not isinstance(entry["name"], str) or not entry["name"].strip():
+            raise DamagedFile(
+                f"{file}: category {entry['id']} has the name {entry['name']!r}; it must be a text"
+            )
+    require_once((entry["name"] for entry in listed), file, "category")
+    return tuple(sorted(Category(entry["id"], entry["name"]) for entry in listed))
 
 
 def require_keys(entries: Sequence[Any], keys: Sequence[str], what: str, file: Path) -> None:

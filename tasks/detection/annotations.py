@@ -7,22 +7,15 @@ k-th category, and 0 is the background.
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.reading.annotations import left_out
+from common.reading.records import Category
 from tasks.detection.outlines import Outline, Outlines, as_coco
-
-
-class Category(NamedTuple):
-    """A class of objects."""
-
-    id: int
-    """As in the annotation file; ids may have gaps."""
-    name: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +74,8 @@ class Annotations:
     """(N,)"""
     dropped: dict[str, int]
     """How many entries of the file are not used, by reason."""
+    layout: str = ""
+    """How the files were found, where that is not as the format's own data set has them."""
 
     def __len__(self) -> int:
         """Number of pictures P."""
@@ -114,7 +109,23 @@ class Annotations:
         )
         text += f"; crowds: {crowds:,}" if crowds else ""
         text += f"; pictures without objects: {empty:,}" if empty else ""
+        text += f"; layout: {self.layout}" if self.layout else ""
         return text + left_out(self.dropped)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is an object that a score can count; test sets list pictures alone."""
+        return bool((~self.crowd).any())
+
+    def require_objects(self) -> None:
+        """Refuse a split that can neither be trained on nor be scored.
+
+        Raises:
+            UserError: it has no object but crowds.
+        """
+        if not self.scored:
+            kind = "has crowds only, and nothing" if len(self.crowd) else "has no object"
+            raise UserError(f"{self.file}: {kind} to train on or to score by")
 
     def select(self, names: Sequence[str]) -> "Annotations":
         """The same pictures with the objects of these classes alone, labels in their order.
@@ -134,7 +145,7 @@ class Annotations:
         labels = np.zeros(len(self.classes) + 1, dtype=np.int64)
         labels[np.array(chosen) + 1] = np.arange(len(chosen)) + 1
         kept = np.flatnonzero(labels[self.labels])
-        if not len(kept):
+        if not len(kept) and len(self.ids):
             raise UserError(f"--data.classes: {self.file} has no object of {', '.join(names)}")
         chosen_set = self._rows(kept)
         return replace(

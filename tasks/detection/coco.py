@@ -1,6 +1,7 @@
-"""Objects annotated in COCO's form, of COCO's classes or of one's own."""
+"""From the records that all formats in COCO's terms give to the objects of a split."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,63 +9,58 @@ import numpy as np
 
 from common.errors import DamagedFile, UserError
 from common.reading import coco
-from common.reading.annotations import read_json, require_once, require_pictures
-from tasks.detection.annotations import Annotations, Category
-from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
+from common.reading.annotations import require_pictures
+from common.reading.records import NOT_NAMED, Category, Records, SplitFiles, require_sound
+from tasks.detection.annotations import Annotations
+from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault
 from tasks.detection.outlines import BadEntry, parse
 
 
-def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
-    """Objects of `annotations/instances_{split}.json` under a root.
+def read_coco(
+    root: Path, split: str, on_error: str = "stop", files: SplitFiles = NOT_NAMED
+) -> Annotations:
+    """Objects of a split in COCO's form, as `common.reading.coco` finds it under a root."""
+    return from_records(coco.read(root, "instances", split, files), on_error)
 
-    Pictures lie in `images/{split}` or `{split}`. Labels count the file's categories from 1 in
-    order of their ids, which may have gaps. With on_error "skip", pictures that are missing are
-    reported when they are read, and damaged entries are left out and counted.
+
+def from_records(records: Records, on_error: str, known: Sequence[Category] = ()) -> Annotations:
+    """The objects of a split.
+
+    Labels count the categories from 1 in order of their ids, which may have gaps. With on_error
+    "skip", pictures that are missing are reported when they are read, and damaged entries are left
+    out and counted.
+
+    Args:
+        records: of the split.
+        on_error: "stop" or "skip".
+        known: the categories where the records have none, and no object either.
 
     Raises:
-        UserError: the layout is another one, or files are missing.
-        DamagedFile: the file contradicts itself, or an entry is damaged.
+        UserError: nothing says what the objects are, or pictures are missing.
+        DamagedFile: the records contradict themselves, or an entry is damaged.
     """
-    file = coco.annotation_file(root, "instances", split)
-    folder = coco.picture_folder(root, split)
-    content, fingerprint = read_json(file)
-    listed = coco.pictures(content, file)
-    pictures = _pictures(listed, folder)
-    categories = _categories(content, file)
-    annotations = coco.annotations(content, file)
+    file = records.file
+    categories = records.categories or (() if records.annotations else tuple(known))
+    if not categories:
+        raise UserError(f"{file}: has no list 'categories', which says what the objects are")
+    pictures = _pictures(records)
     labels = {category.id: label for label, category in enumerate(categories, start=1)}
     rows = {number: row for row, number in enumerate(pictures.ids)}
-    entries, faults = _entries(annotations, pictures, rows, labels, file)
-    dropped = require_sound(faults, file, on_error)
+    entries, faults = _entries(records.annotations, pictures, rows, labels, file)
+    dropped = records.dropped | require_sound(records.faults | faults, file, on_error)
     if on_error == "stop":
         require_pictures(pictures.files, file)
-    return assemble(file, fingerprint, categories, pictures, entries, dropped)
+    found = assemble(file, records.fingerprint, categories, pictures, entries, dropped)
+    return replace(found, layout=records.layout)
 
 
-def _pictures(listed: Mapping[int, coco.Listed], folder: Path) -> Pictures:
-    sizes = [(one.height, one.width) for one in listed.values()]
+def _pictures(records: Records) -> Pictures:
+    sizes = [(one.height, one.width) for one in records.pictures.values()]
     return Pictures(
-        list(listed),
-        [folder / one.file_name for one in listed.values()],
+        list(records.pictures),
+        [one.file for one in records.pictures.values()],
         np.array(sizes, dtype=np.int64).reshape(-1, 2),
     )
-
-
-def _categories(content: dict[str, Any], file: Path) -> list[Category]:
-    """The categories in order of their ids."""
-    listed = content.get("categories")
-    if not isinstance(listed, list) or not listed:
-        raise UserError(f"{file}: has no list 'categories', which says what the objects are")
-    coco.require_keys(listed, ("id", "name"), "category", file)
-    coco.require_whole(((entry["id"], "a category", "id") for entry in listed), file)
-    require_once((entry["id"] for entry in listed), file, "category id")
-    for entry in listed:
-        if not isinstance(entry["name"], str) or not entry["name"].strip():
-            raise DamagedFile(
-                f"{file}: category {entry['id']} has the name {entry['name']!r}; it must be a text"
-            )
-    require_once((entry["name"] for entry in listed), file, "category")
-    return sorted(Category(entry["id"], entry["name"]) for entry in listed)
 
 
 def _entries(

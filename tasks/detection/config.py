@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.commands.settings import RunConfig, TrainedFlags
+from common.commands.settings import RunConfig, SplitFlags, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -15,17 +15,13 @@ DetectorName = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(SplitFlags):
     """What is read, in which size, and how training varies it."""
 
     root: Path | None = None
     """Folder of the data set; none means the generated sample set."""
-    format: Literal["coco", "voc"] = "coco"
-    """coco (annotations/instances_SPLIT.json) or voc (Annotations/*.xml, boxes only)."""
-    train_split: str = "train2017"
-    """Split that is trained on: train2017 for COCO, trainval for VOC."""
-    val_split: str = "val2017"
-    """Split that is scored: val2017 for COCO, test for VOC 2007."""
+    format: Literal["coco", "voc", "yolo", "labelme"] = "coco"
+    """coco (also as tools export it), voc (boxes only; trainval and test), yolo or labelme."""
     classes: tuple[str, ...] = ()
     """Names of the classes, label 1 first, that are trained on and scored; none takes all."""
     category_ids: tuple[int, ...] = ()
@@ -56,6 +52,7 @@ class DataConfig:
     """On a damaged picture or annotation: stop with its name, or skip, count and list it."""
 
     def __post_init__(self) -> None:
+        self.check_files(("coco", "yolo", "labelme"), self.format)
         if len(set(self.classes)) < len(self.classes):
             raise UserError("--data.classes: two classes have the same name")
         if not self.short_sides or min(self.short_sides) < 1:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from common.errors import UserError
+from common.reading import coco, labelme, voc, yolo
 from common.reading.annotations import read_picture
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
+from common.reading.records import Category
 from tasks.detection import sample
 from tasks.detection.annotations import Annotations
 from tasks.detection.batches import AspectBatches
-from tasks.detection.coco import read_coco
+from tasks.detection.coco import from_records
 from tasks.detection.config import Config, DataConfig
 from tasks.detection.transforms import (
     MEAN_COLOUR,
@@ -37,9 +39,6 @@ from tasks.detection.voc import read_voc
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
-FORMATS: dict[str, Callable[[Path, str, str], Annotations]] = {"coco": read_coco, "voc": read_voc}
-"""Readers (root, split, on_error) by the name of --data.format."""
-
 
 def read(config: Config, split: str) -> Annotations:
     """Annotations of a split of --data.root, or of the generated sample set without one.
@@ -51,7 +50,7 @@ def read(config: Config, split: str) -> Annotations:
             that have a box alone.
     """
     data = config.data
-    annotations = FORMATS[data.format](data.root or sample.sample_set(), split, data.on_error)
+    annotations = _annotations(data, data.root or sample.sample_set(), split)
     if data.classes:
         annotations = annotations.select(data.classes)
     if data.masks:
@@ -63,6 +62,23 @@ def read(config: Config, split: str) -> Annotations:
                 "false to use boxes alone"
             )
     return annotations
+
+
+def _annotations(data: DataConfig, root: Path, split: str) -> Annotations:
+    """A split in the format that the config names."""
+    files = data.files(split)
+    match data.format:
+        case "voc":
+            return read_voc(root, split, data.on_error)
+        case "coco":
+            records = coco.read(root, "instances", split, files)
+        case "yolo":
+            records = yolo.read(root, split, files, data.on_error)
+        case "labelme":
+            classes = data.classes or voc.own_classes(root) or ()
+            records = labelme.read(root, split, files, data.on_error, classes)
+    known = zip(data.category_ids, data.classes, strict=False)
+    return from_records(records, data.on_error, [Category(*one) for one in known])
 
 
 def with_classes(config: AnyConfig, annotations: Annotations) -> AnyConfig:
@@ -95,6 +111,7 @@ class TrainSet:
     """
 
     def __init__(self, annotations: Annotations, config: DataConfig) -> None:
+        annotations.require_objects()
         self.annotations = annotations
         self.config = config
         pictures = np.repeat(np.arange(len(annotations)), np.diff(annotations.starts))
@@ -102,8 +119,6 @@ class TrainSet:
         """Rows of the pictures with objects, crowds apart."""
         self.rows = np.arange(len(annotations)) if config.keep_empty else self.populated
         """Rows of the pictures that are trained on."""
-        if not len(self.populated):
-            raise UserError(f"{annotations.file}: has crowds only, and nothing to train on")
 
     def __len__(self) -> int:
         """Number of pictures."""

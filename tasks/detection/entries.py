@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from common.errors import DamagedFile, UserError
-from tasks.detection.annotations import Annotations, Category
+from common.errors import UserError
+from common.reading.records import Category
+from tasks.detection.annotations import Annotations
 from tasks.detection.outlines import Outline, as_coco, pack
 
 
@@ -38,23 +39,6 @@ class Pictures(NamedTuple):
     """(P, 2) height and width."""
 
 
-def require_sound(faults: Mapping[int, str], file: Path, on_error: str) -> dict[str, int]:
-    """Count damaged entries, by annotation id, for a summary.
-
-    Raises:
-        DamagedFile: there are some and on_error is "stop"; the message names the first.
-    """
-    if not faults:
-        return {}
-    number, fault = next(iter(faults.items()))
-    if on_error == "stop":
-        more = f" ({len(faults) - 1:,} more are damaged)" if len(faults) > 1 else ""
-        raise DamagedFile(
-            f"{file}: annotation {number} {fault}{more}; correct it, or say --data.on_error skip"
-        )
-    return {f"damaged, first annotation {number} which {fault}": len(faults)}
-
-
 def numbers_fault(entry: Entry) -> str | None:
     """What is wrong with an entry's numbers, to follow the words "annotation ID "."""
     if not all(map(math.isfinite, entry.box)):
@@ -77,13 +61,13 @@ def assemble(
     Official files have a few of these, so they are counted and not refused.
 
     Raises:
-        UserError: no object is left.
+        UserError: there are entries, and no object is left.
     """
     annotated = np.array([entry.box for entry in entries], dtype=np.float64).reshape(-1, 4)
     rows = np.array([entry.picture for entry in entries], dtype=np.int64)
     boxes = clipped(corners(annotated), pictures.sizes[rows])
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (annotated[:, 2:] > 0).all(axis=1)
-    if not inside.any():
+    if len(entries) and not inside.any():
         raise UserError(f"{file}: has no object with a box among {len(entries):,} entries")
     left_out = dict(dropped)
     if not inside.all():
@@ -105,7 +89,9 @@ def assemble(
         labels=np.array([entry.label for entry in chosen], dtype=np.int64),
         boxes=boxes[kept],
         annotated_boxes=annotated[kept],
-        areas=np.array([_area(entry, pictures.sizes[entry.picture]) for entry in chosen]),
+        areas=np.array(
+            [_area(entry, pictures.sizes[entry.picture]) for entry in chosen], dtype=np.float64
+        ),
         crowd=np.array([entry.crowd for entry in chosen], dtype=bool),
         outlines=pack([entry.outline for entry in chosen]),
         dropped=left_out,

@@ -4,8 +4,9 @@ Any flag of train wins over the run's config, such as ``--data.root``, ``--data.
 ``--data.test_short_side 800`` and ``--test.scorer hotcoco``. A checkpoint of torchvision without a
 run: ``--config tasks/detection/configs/mask_rcnn_resnet50.yaml --checkpoint FILE.pth``.
 
-`detections.json` lists what was found in COCO's result form; with a class of persons it is what
-``python -m tasks.pose.evaluate --data.boxes`` takes.
+`detections.json` lists what was found in COCO's result form, with the ids of the pictures; of a
+split without annotations, such as a competition's test set, it is all that is written. With a
+class of persons it is what ``python -m tasks.pose.evaluate --data.boxes`` takes.
 """
 
 import sys
@@ -41,13 +42,12 @@ def evaluate(
 ) -> Evaluation:
     """Score a model in eval mode; called on all ranks, which share the work.
 
-    The metrics are the same on every rank; only rank 0 has the detections.
+    The metrics are the same on every rank; only rank 0 has the detections. A split without objects
+    has detections and no scores.
 
     Raises:
-        UserError: the split has no object.
+        UserError: none of the pictures can be read.
     """
-    if not (~annotations.crowd).any():
-        raise UserError(f"{annotations.file}: has no object to find")
     categories = [category.id for category in annotations.categories]
 
     def step(batch: dict[str, Tensor]) -> list[tuple[int, list[dict[str, Any]]]]:
@@ -74,7 +74,8 @@ def evaluate(
             raise UserError(
                 f"{annotations.file}: not one of its {len(annotations)} pictures can be read"
             )
-        return _scores(results, annotations, config, unread), len(unread)
+        scores = _scores(results, annotations, config, unread) if annotations.scored else {}
+        return scores, len(unread)
 
     scores, skipped = distributed.from_main(scored, world)
     return Evaluation(scores, results, skipped)
@@ -103,8 +104,10 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
     model = open_model(config, world.device)
     with model.running():
         evaluation = evaluate(model.network, annotations, config, world)
-    if world.main:
+    if world.main and annotations.scored:
         report.write(config, evaluation, annotations, model)
+    elif world.main:
+        report.write_detections(config, evaluation, annotations)
     return evaluation
 
 

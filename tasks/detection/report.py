@@ -84,6 +84,20 @@ def write(
     print(f"wrote {config.out}/metrics.json, classes.json, detections.json and pictures/")
 
 
+def write_detections(
+    config: ScoredConfig, evaluation: Evaluation, annotations: Annotations
+) -> None:
+    """Write detections.json of a split that has nothing to score by, and say so."""
+    print(annotations.summary())
+    with outputs.written(config.out):
+        outputs.write_text(config.out / "detections.json", json.dumps(evaluation.results) + "\n")
+    print(
+        f"{annotations.file}: annotates no object, so there is nothing to score by; wrote "
+        f"{len(evaluation.results):,} detections in COCO's result form to "
+        f"{config.out}/detections.json"
+    )
+
+
 def _digest(names: Sequence[str]) -> str:
     """A few letters that tell one list of classes from another."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]

@@ -43,6 +43,7 @@ def train(config: Config, world: World) -> None:
     config = with_classes(config, train_split)
     run = training.begin(config)
     val_split = read(config, config.data.val_split)
+    val_split.require_objects()
     training.announce(train_split, val_split, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(config.data.classes), config.model, config.test)

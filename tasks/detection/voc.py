@@ -1,6 +1,5 @@
 """Objects annotated in VOC's form: an XML file a picture, boxes alone."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +11,9 @@ from common.errors import DamagedFile, UserError
 from common.reading import image, voc
 from common.reading.annotations import missing_files, require_once, require_pictures
 from common.reading.encoding import read_xml
-from tasks.detection.annotations import Annotations, Category
-from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault, require_sound
+from common.reading.records import Category, fingerprint, require_sound
+from tasks.detection.annotations import Annotations
+from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -60,7 +60,7 @@ def read_voc(root: Path, split: str, on_error: str = "stop") -> Annotations:
         np.array([picture.size for picture in read.values()], dtype=np.int64).reshape(-1, 2),
     )
     dropped |= require_sound(faults, file, on_error)
-    return assemble(file, _fingerprint(sources), categories, pictures, entries, dropped)
+    return assemble(file, fingerprint(sources), categories, pictures, entries, dropped)
 
 
 def _categories(root: Path) -> list[Category]:
@@ -147,12 +147,3 @@ def _entry(element: ElementTree.Element, number: int, row: int, label: int) -> E
     box = (left - 1, top - 1, right - left + 1, bottom - top + 1)
     difficult = element.findtext("difficult", "0").strip() == "1"
     return Entry(number, row, label, box, None, difficult, None)
-
-
-def _fingerprint(sources: list[Path]) -> str:
-    """sha256 over the names and bytes of the XML files."""
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(source.name.encode(errors="surrogateescape"))
-        digest.update(source.read_bytes())
-    return digest.hexdigest()

@@ -1,6 +1,6 @@
 """What every pose data set is read into, and the checks that they share."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import DamagedFile, UserError
-from common.reading.annotations import left_out, read_json
+from common.reading.annotations import left_out
+from common.reading.coco import crowd_fault
+from common.reading.records import Records
 from tasks.pose.metrics import PERSON
 from tasks.pose.skeleton import Skeleton
 
@@ -38,6 +40,10 @@ class Annotations:
     """(N,) diagonals of MPII's head boxes, the unit of PCKh; empty elsewhere."""
     dropped: dict[str, int]
     """How many entries of the file are not used, by reason."""
+    layout: str = ""
+    """How the files were found, where that is not as the format's own data set has them."""
+    reread: Callable[[], Records] | None = None
+    """Reads the split again; None for MPII, which is scored by its joints alone."""
 
     def __len__(self) -> int:
         """Number of persons N."""
@@ -47,29 +53,73 @@ class Annotations:
         """One line: what was read and what was left out."""
         pictures = len(np.unique(self.image_ids))
         text = f"{self.file.name}: {len(self):,} persons in {pictures:,} pictures"
+        text += f"; layout: {self.layout}" if self.layout else ""
         return text + left_out(self.dropped)
 
+    def require_persons(self) -> None:
+        """Refuse a split that can neither be trained on nor be scored.
+
+        Raises:
+            UserError: it annotates nobody.
+        """
+        if not len(self):
+            raise UserError(f"{self.file}: annotates no person to train on or to score by")
+
     def ground_truth(self, unread: Container[int] = ()) -> dict[str, Any]:
-        """The persons of the COCO dictionary but for their outlines, as pycocotools scores them.
+        """The COCO dictionary of the persons but for their outlines, as pycocotools scores them.
 
         Without those of pictures that could not be read: nobody was looked for there.
 
         Crowds and persons without joints are in it: detections on them are not counted as wrong.
         Persons with numbers that are not finite are not: whatever is found would match them, since
         a similarity that is not a number is not below any threshold.
-        Read again from the file, because training on 150,000 persons has no use for it.
+        Read again from the files, because training on 150,000 persons has no use for it.
         """
-        content, _ = read_json(self.file)
-        if not isinstance(content, dict):
+        if self.reread is None:
             raise UserError(f"{self.file}: is not a COCO file; MPII is scored by PCKh")
-        persons = [
-            {key: value for key, value in entry.items() if key != "segmentation"}
-            for entry in content["annotations"]
-            if entry["category_id"] == PERSON
-            and entry["image_id"] not in unread
-            and _is_finite(entry)
-        ]
-        return {**content, "annotations": persons}
+        records = self.reread()
+        persons, _ = persons_of(records, len(self.skeleton.names))
+        return {
+            "images": [
+                {"id": number, "file_name": one.file.name, "height": one.height, "width": one.width}
+                for number, one in records.pictures.items()
+            ],
+            "categories": [{"id": PERSON, "name": "person"}],
+            "annotations": [
+                {key: value for key, value in entry.items() if key != "segmentation"}
+                for entry in persons
+                if entry["image_id"] not in unread and _is_finite(entry)
+            ],
+        }
+
+
+def persons_of(records: Records, joints: int) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    """Entries that are persons, and what is wrong with the others that are, by annotation id.
+
+    Their category becomes COCO's, and joints that an entry does not have are not labelled: tools
+    write so those that nobody has marked.
+    """
+    person = person_category(records)
+    found: list[dict[str, Any]] = []
+    faults: dict[int, str] = dict(records.faults)
+    for entry in records.annotations:
+        if entry["category_id"] != person:
+            continue
+        if entry["image_id"] not in records.pictures:
+            faults[entry["id"]] = f"is of picture {entry['image_id']}, which is not in 'images'"
+        elif (fault := crowd_fault(entry)) is not None:
+            faults[entry["id"]] = fault
+        else:
+            keypoints = entry.get("keypoints") or [0] * (3 * joints)
+            found.append({**entry, "category_id": PERSON, "keypoints": keypoints})
+    return found, faults
+
+
+def person_category(records: Records) -> int:
+    """Id of the category of persons: that with this name, or the only one, or COCO's."""
+    named = [one.id for one in records.categories if one.name.strip().lower() == "person"]
+    only = [one.id for one in records.categories] if len(records.categories) == 1 else []
+    return (named or only or [PERSON])[0]
 
 
 def _is_finite(entry: Mapping[str, Any]) -> bool:

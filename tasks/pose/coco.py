@@ -1,6 +1,7 @@
-"""COCO keypoint annotations and detectors' box files, read from JSON and checked at the door."""
+"""Keypoint annotations in COCO's terms and detectors' box files, checked at the door."""
 
-from collections.abc import Container
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,45 @@ from numpy.typing import NDArray
 from common.errors import DamagedFile, UserError
 from common.reading import coco
 from common.reading.annotations import read_json, require_pictures
-from tasks.pose.annotations import Annotations, Boxes, finite_rows, require_finite
+from common.reading.records import NOT_NAMED, Records, SplitFiles, require_sound
+from tasks.pose.annotations import (
+    Annotations,
+    Boxes,
+    finite_rows,
+    person_category,
+    persons_of,
+    require_finite,
+)
 from tasks.pose.metrics import PERSON, annotated_area
 from tasks.pose.skeleton import COCO
 
 
-def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
-    """Persons with labelled joints of `annotations/person_keypoints_{split}.json` under a root.
+def read_coco(
+    root: Path, split: str, on_error: str = "stop", files: SplitFiles = NOT_NAMED
+) -> Annotations:
+    """Persons of a split in COCO's form, as `common.reading.coco` finds it under a root."""
+    return from_records(partial(coco.read, root, "person_keypoints", split, files), on_error)
 
-    Pictures lie in `images/{split}` or `{split}`. With on_error "skip", pictures that are missing
-    are reported when they are read, and persons with numbers that are not finite are left out.
+
+def from_records(read: Callable[[], Records], on_error: str) -> Annotations:
+    """The persons with labelled joints of a split.
+
+    With on_error "skip", pictures that are missing are reported when they are read, and persons
+    that are damaged or have numbers that are not finite are left out.
+
+    Args:
+        read: reads the records, now and when the split is scored.
+        on_error: "stop" or "skip".
+
+    Raises:
+        UserError: there are entries and none is a person with joints, or pictures are missing.
+        DamagedFile: an entry is damaged.
     """
-    file = coco.annotation_file(root, "person_keypoints", split)
-    folder = coco.picture_folder(root, split)
-    content, fingerprint = read_json(file)
-    pictures = coco.pictures(content, file)
-    persons = _persons(content, file, pictures)
-    images = {number: folder / one.file_name for number, one in pictures.items()}
-    sizes = {number: (one.width, one.height) for number, one in pictures.items()}
+    records = read()
+    file, pictures = records.file, records.pictures
+    persons, faults = persons_of(records, COCO.joints)
+    damaged = require_sound(faults, file, on_error)
+    _require_keypoints(records, persons)
     ids = np.array([person["id"] for person in persons], dtype=np.int64)
     image_ids = np.array([person["image_id"] for person in persons], dtype=np.int64)
     joints = _numbers(persons, "keypoints", COCO.joints * 3, f"{COCO.joints} joints * 3 =", file)
@@ -35,18 +57,20 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
     areas = _areas(persons, file)
     finite = finite_rows(boxes, joints) & ~np.isinf(areas)
     require_finite(finite, ids, file, on_error)
-    boxes, inside = _clean(boxes, np.array([sizes[number] for number in image_ids]))
+    sizes = {number: (one.width, one.height) for number, one in pictures.items()}
+    boxes, inside = _clean(boxes, np.array([sizes[number] for number in image_ids]).reshape(-1, 2))
     inside &= areas > 0
     joints = joints.reshape(-1, COCO.joints, 3)
     keep, dropped = _selection(persons, joints, finite, inside)
-    if not keep.any():
+    if persons and not keep.any():
         raise UserError(f"{file}: has no person with joints and a box among {len(persons)} entries")
+    images = {number: one.file for number, one in pictures.items()}
     if on_error == "stop":
         require_pictures([images[number] for number in image_ids[keep]], file)
     return Annotations(
         skeleton=COCO,
         file=file,
-        fingerprint=fingerprint,
+        fingerprint=records.fingerprint,
         images=images,
         sizes=sizes,
         ids=ids[keep],
@@ -54,8 +78,25 @@ def read_coco(root: Path, split: str, on_error: str = "stop") -> Annotations:
         boxes=boxes[keep],
         joints=joints[keep],
         head_sizes=np.empty(0),
-        dropped=dropped,
+        dropped=records.dropped | damaged | dropped,
+        layout=records.layout,
+        reread=read,
     )
+
+
+def _require_keypoints(records: Records, persons: Sequence[dict[str, Any]]) -> None:
+    """Refuse a file without persons, or of persons none of whom has joints."""
+    entries = records.annotations
+    if not persons and (entries or not records.pictures):
+        raise UserError(
+            f"{records.file}: has no persons (category_id {person_category(records)}) among "
+            f"{len(entries)} entries"
+        )
+    if persons and not any("keypoints" in entry for entry in entries):
+        raise UserError(
+            f"{records.file}: annotation {persons[0]['id']} has no 'keypoints', nor has any other; "
+            "the file wanted is person_keypoints_*.json, not instances_*.json"
+        )
 
 
 def read_boxes(
@@ -64,12 +105,14 @@ def read_boxes(
     """Persons of a detector's file: a list of image_id, category_id, bbox (x, y, w, h), score.
 
     Boxes below the threshold, of no area or outside the picture are left out and counted. Boxes in
-    pictures that the annotations do not have are an error: the file is another data set's.
+    pictures that the annotations do not have are an error: the file is another data set's. With
+    on_error "skip" they are left out, unless there are no others.
     """
     content, fingerprint = read_json(path)
-    table = _detections(content, path)
+    persons = _detections(content, path)
+    own = _own_pictures(persons[:, 0].astype(np.int64), path, annotations, on_error)
+    table = persons[own]
     image_ids = table[:, 0].astype(np.int64)
-    _require_own_pictures(image_ids, path, annotations)
     finite = finite_rows(table)
     require_finite(finite, image_ids, path, on_error)
     sizes = np.array([annotations.sizes[number] for number in image_ids]).reshape(-1, 2)
@@ -86,7 +129,8 @@ def read_boxes(
         boxes=table[keep, 2:],
         scores=table[keep, 1],
         dropped={
-            "of other categories": len(content) - len(table),
+            "of other categories": len(content) - len(persons),
+            "in pictures of another data set": len(persons) - len(table),
             "with numbers that are not finite": int((~finite).sum()),
             f"with a score below {threshold}": int((finite & ~confident).sum()),
             "of no area or outside the picture": int((finite & confident & ~inside).sum()),
@@ -114,40 +158,20 @@ def _detections(content: Any, path: Path) -> NDArray[np.float64]:
         ) from None
 
 
-def _require_own_pictures(
-    image_ids: NDArray[np.int64], path: Path, annotations: Annotations
-) -> None:
-    foreign = set(image_ids.tolist()) - annotations.images.keys()
-    if foreign:
-        part = "all" if len(foreign) == len(set(image_ids.tolist())) else f"{len(foreign):,}"
+def _own_pictures(
+    image_ids: NDArray[np.int64], path: Path, annotations: Annotations, on_error: str
+) -> NDArray[np.bool_]:
+    """Which of N boxes are in pictures of the annotations."""
+    own = np.isin(image_ids, list(annotations.images))
+    if not own.all() and (on_error == "stop" or not own.any()):
+        foreign = set(image_ids[~own].tolist())
+        part = "all" if not own.any() else f"{len(foreign):,}"
+        way = ", or say --data.on_error skip" if own.any() else ""
         raise UserError(
             f"{path}: is the box file of another data set: {part} of its pictures (first id "
-            f"{min(foreign)}) are not in {annotations.file}; give the boxes of this split"
+            f"{min(foreign)}) are not in {annotations.file}; give the boxes of this split{way}"
         )
-
-
-def _persons(content: Any, file: Path, pictures: Container[int]) -> list[dict[str, Any]]:
-    """Entries of `annotations` that are persons."""
-    entries = coco.annotations(content, file)
-    persons = [entry for entry in entries if entry["category_id"] == PERSON]
-    if not persons:
-        raise UserError(
-            f"{file}: has no persons (category_id {PERSON}) among {len(entries)} entries"
-        )
-    for entry in persons:
-        if entry["image_id"] not in pictures:
-            raise DamagedFile(
-                f"{file}: annotation {entry['id']} is of picture {entry['image_id']}, "
-                "which is not in 'images'"
-            )
-        if (fault := coco.crowd_fault(entry)) is not None:
-            raise DamagedFile(f"{file}: annotation {entry['id']} {fault}")
-        if "keypoints" not in entry:
-            raise UserError(
-                f"{file}: annotation {entry['id']} has no 'keypoints'; "
-                "the file wanted is person_keypoints_*.json, not instances_*.json"
-            )
-    return persons
+    return own
 
 
 def _numbers(
@@ -166,7 +190,7 @@ def _numbers(
         # Texts become numbers all too easily, here and not where the file itself is scored.
         if table.dtype.kind not in "if":
             _require_numbers(persons, key, file)
-        return table.astype(np.float64)
+        return table.astype(np.float64).reshape(-1, length)
     except (TypeError, ValueError) as error:
         raise DamagedFile(f"{file}: not all '{key}' are numbers ({error})") from None
 
@@ -198,7 +222,7 @@ def _selection(
     inside: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """Which of N persons the published code trains and scores on, and why not the others."""
-    single = np.array([not person.get("iscrowd") for person in persons])
+    single = np.array([not person.get("iscrowd") for person in persons], dtype=bool)
     labelled = single & (joints[:, :, 2] > 0).any(axis=1)
     dropped = {
         "crowds": ~single,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.commands.settings import RunConfig, TrainedFlags
+from common.commands.settings import RunConfig, SplitFlags, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -14,17 +14,13 @@ STRIDE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(SplitFlags):
     """What is read, how persons are cut out, and how training varies them."""
 
     root: Path | None = None
     """Folder of the data set; none means the generated sample set."""
-    format: Literal["coco", "mpii"] = "coco"
-    """coco (person_keypoints_SPLIT.json, 17 joints) or mpii (annot/SPLIT.json, 16 joints)."""
-    train_split: str = "train2017"
-    """Split that is trained on: train2017 for COCO, train for MPII."""
-    val_split: str = "val2017"
-    """Split that is scored: val2017 for COCO, valid for MPII."""
+    format: Literal["coco", "mpii", "yolo", "labelme"] = "coco"
+    """mpii (16 joints; splits train and valid), or COCO's 17 as coco, yolo or labelme has them."""
     input_size: tuple[int, int] = (128, 96)
     """Height and width of a person's crop in pixels, multiples of 32."""
     padding: float = 1.1
@@ -73,6 +69,7 @@ class DataConfig:
         return self.coding == "unbiased"
 
     def __post_init__(self) -> None:
+        self.check_files(("coco", "yolo", "labelme"), self.format)
         if any(side <= 0 or side % 32 for side in self.input_size):
             raise UserError(
                 f"--data.input_size is {list(self.input_size)}; height and width must be positive "

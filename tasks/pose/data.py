@@ -1,6 +1,6 @@
 """Data sets of single persons: a crop of a picture with its targets, or with the way back."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from common.reading import image as pictures
+from common.reading import labelme, yolo
 from common.reading.annotations import read_picture
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
 from tasks.pose import sample
 from tasks.pose.annotations import Annotations, Boxes
-from tasks.pose.coco import read_boxes, read_coco
+from tasks.pose.coco import from_records, read_boxes, read_coco
 from tasks.pose.config import Config, DataConfig
 from tasks.pose.mpii import read_mpii
+from tasks.pose.skeleton import COCO
 from tasks.pose.transforms import (
     Augmentation,
     Pose,
@@ -26,11 +28,10 @@ from tasks.pose.transforms import (
 )
 
 __all__ = [
-    "FORMATS", "Annotations", "Boxes", "ScoringSet", "TrainSet", "read", "read_boxes", "read_coco",
+    "Annotations", "Boxes", "ScoringSet", "TrainSet", "read", "read_boxes", "read_coco",
 ]  # fmt: skip
-
-FORMATS: dict[str, Callable[..., Annotations]] = {"coco": read_coco, "mpii": read_mpii}
-"""Readers (root, split, on_error) by the name of --data.format."""
+_PERSON = "person"
+"""Label of persons in LabelMe's files."""
 
 
 def read(config: Config, split: str) -> Annotations:
@@ -39,14 +40,25 @@ def read(config: Config, split: str) -> Annotations:
     Raises:
         UserError: files are missing, damaged or in another format.
     """
-    root = config.data.root or sample.sample_set()
-    return FORMATS[config.data.format](root, split, config.data.on_error)
+    data, root = config.data, config.data.root or sample.sample_set()
+    files, on_error = data.files(split), data.on_error
+    match data.format:
+        case "mpii":
+            return read_mpii(root, split, on_error)
+        case "coco":
+            return read_coco(root, split, on_error, files)
+        case "yolo":
+            reread = partial(yolo.read, root, split, files, on_error, COCO.mirrored)
+        case "labelme":
+            reread = partial(labelme.read, root, split, files, on_error, (_PERSON,), COCO.names)
+    return from_records(reread, on_error)
 
 
 class TrainSet:
     """Persons of an annotation file as training samples; common.training.sampling draws from it."""
 
     def __init__(self, annotations: Annotations, config: DataConfig) -> None:
+        annotations.require_persons()
         self.annotations = annotations
         self.config = config
         self.augmentation = Augmentation(

@@ -43,12 +43,12 @@ class Person(NamedTuple):
 
 
 def watched_metric(config: Config) -> str:
-    """The metric that chooses the best checkpoint: AP for COCO, the mean PCKh for MPII.
+    """The metric that chooses the best checkpoint: AP, or the mean PCKh for MPII.
 
     Raises:
         UserError: the config asks for an evaluation that the data set does not have.
     """
-    if config.data.format == "coco":
+    if config.data.format != "mpii":
         return "AP"
     if config.data.boxes is not None:
         raise UserError(
@@ -68,9 +68,17 @@ def evaluate(
     """Score a model in eval mode; called on all ranks, which share the work.
 
     Ground-truth boxes are taken unless --data.boxes names a detector's. The metrics are the same on
-    every rank.
+    every rank; a split without annotated persons has none.
+
+    Raises:
+        UserError: it has no annotated boxes, and --data.boxes gives none.
     """
     watched_metric(config)
+    if not len(annotations) and config.data.boxes is None:
+        raise UserError(
+            f"{annotations.file}: annotates no person; give a detector's boxes with --data.boxes, "
+            "such as the detections.json of tasks.detection.evaluate on the same split"
+        )
     boxes = _detections(annotations, config)
     dataset = ScoringSet(annotations, config.data, boxes)
 
@@ -93,7 +101,7 @@ def evaluate(
             raise UserError(
                 f"{annotations.file}: not one picture of its {len(dataset)} boxes can be read"
             )
-        return _scores(people, results, annotations, config, unread)
+        return _scores(people, results, annotations, config, unread) if len(annotations) else {}
 
     return Evaluation(
         metrics=distributed.from_main(metrics, world),
@@ -158,7 +166,7 @@ def _scores(
     unread: Container[int],
 ) -> dict[str, float]:
     # A person in a picture that could not be read has no prediction and does not count.
-    if config.data.format == "coco":
+    if config.data.format != "mpii":
         truth = annotations.ground_truth(unread)
         return coco_scores(truth, results, np.array(annotations.skeleton.sigmas))
     rows = [person.annotation for person in people]
@@ -182,8 +190,10 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
     model = open_model(config, world.device)
     with model.running():
         evaluation = evaluate(model.network, annotations, config, world)
-    if world.main:
+    if world.main and len(annotations):
         report.write(config, evaluation, annotations, model)
+    elif world.main:
+        report.write_results(config, evaluation, annotations)
     return evaluation
 
 

@@ -51,10 +51,26 @@ def write(
     print(one.table())
     with outputs.written(config.out):
         one.write(config.out / "metrics.json")
-        results = config.out / f"keypoints_{config.data.val_split}_results.json"
+        results = _results_file(config)
         outputs.write_text(results, json.dumps(evaluation.results))
         write_pictures(config.out / "pictures", evaluation.results, annotations, config)
     print(f"wrote {config.out}/metrics.json, {results.name} and pictures/")
+
+
+def write_results(config: ScoredConfig, evaluation: Evaluation, annotations: Annotations) -> None:
+    """Write the COCO result file of a split that has nothing to score by, and say so."""
+    print(annotations.summary())
+    results = _results_file(config)
+    with outputs.written(config.out):
+        outputs.write_text(results, json.dumps(evaluation.results))
+    print(
+        f"{annotations.file}: annotates no person, so there is nothing to score by; wrote "
+        f"{len(evaluation.results):,} persons in COCO's result form to {results}"
+    )
+
+
+def _results_file(config: ScoredConfig) -> Path:
+    return config.out / f"keypoints_{config.data.val_split}_results.json"
 
 
 def _protocol(config: ScoredConfig, evaluation: Evaluation) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def _protocol(config: ScoredConfig, evaluation: Evaluation) -> dict[str, Any]:
         "coding": data.coding,
         **({"sigma": data.sigma} if data.unbiased else {}),
         "joint_threshold": test.joint_threshold,
-        **(suppression if data.format == "coco" else {}),
+        **(suppression if data.format != "mpii" else {}),
     }
 
 

@@ -123,5 +123,5 @@ MPII = Skeleton(
     upper_body=tuple(range(7, 16)),
 )
 
-SKELETONS: dict[str, Skeleton] = {"coco": COCO, "mpii": MPII}
+SKELETONS: dict[str, Skeleton] = {"coco": COCO, "mpii": MPII, "yolo": COCO, "labelme": COCO}
 """The joints of each --data.format."""

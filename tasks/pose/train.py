@@ -39,6 +39,7 @@ def train(config: Config, world: World) -> None:
     run = training.begin(config)
     train_split = read(config, config.data.train_split)
     val_split = read(config, config.data.val_split)
+    val_split.require_persons()
     training.announce(train_split, val_split, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, train_split.skeleton.joints, config.model.head_channels)

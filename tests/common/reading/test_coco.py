@@ -18,35 +18,13 @@ def refused(words, call, *arguments):
     assert words in line
 
 
-def test_the_annotation_file_of_a_kind_and_split(tmp_path):
-    file = tmp_path / "annotations" / "instances_val2017.json"
-    file.parent.mkdir()
-    file.touch()
-    assert coco.annotation_file(tmp_path, "instances", "val2017") == file
-    hint = f"say --data.root {tmp_path}"
-    refused(hint, coco.annotation_file, file.parent, "instances", "val2017")
-    refused("its splits are val2017", coco.annotation_file, tmp_path, "instances", "test")
-    refused("this one has annotations", coco.annotation_file, tmp_path, "captions", "val2017")
-    refused("no such folder", coco.annotation_file, tmp_path / "none", "instances", "val2017")
-    (tmp_path / "annotations_trainval2017.zip").touch()
-    refused("not unpacked", coco.annotation_file, tmp_path, "captions", "val2017")
-
-
-def test_the_picture_folder(tmp_path):
-    refused("no folder images/val or val", coco.picture_folder, tmp_path, "val")
-    (tmp_path / "val.zip").touch()
-    refused("not unpacked", coco.picture_folder, tmp_path, "val")
-    (tmp_path / "val").mkdir()
-    assert coco.picture_folder(tmp_path, "val") == tmp_path / "val"
-    (tmp_path / "images" / "val").mkdir(parents=True)
-    assert coco.picture_folder(tmp_path, "val") == tmp_path / "images" / "val"
-
-
 def test_pictures_by_id_in_the_files_order(tmp_path):
     content = {"images": [entry(7), entry(3)], "annotations": []}
     assert list(coco.pictures(content, tmp_path)) == [7, 3]
     content["images"][0]["width"] = 4.0  # as some tools write it
     assert coco.pictures(content, tmp_path)[7] == ("7.jpg", 3, 4)
+    del content["annotations"]  # of a test set
+    assert list(coco.pictures(content, tmp_path)) == [7, 3]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ def test_empty_and_broken_files(root, text, word):
 
 def test_a_file_without_objects(root):
     coco = {**small.content(), "annotations": []}
-    refused(lambda: read(small.write(root, coco)), FILE, "has no object")
+    found = read(small.write(root, coco))
+    assert not found.scored
+    refused(lambda: TrainSet(found, small.PLAIN), FILE, "has no object to train on or to score by")
 
 
 # --- categories and ids ---

@@ -203,14 +203,28 @@ def test_mistakes_are_told_in_a_line(root, tmp_path, monkeypatch):
     assert "--run is missing" in refusal(monkeypatch)
 
 
-def test_a_split_without_objects_has_no_score(tmp_path, monkeypatch, root):
+@pytest.mark.parametrize("kept", ["crowds", "nothing", "no list", "pictures alone"])
+def test_a_split_without_objects_gives_detections_and_no_score(
+    tmp_path, monkeypatch, root, capsys, kept
+):
+    """As of a competition's test set, whose file may not even name the categories."""
     content = small.content()
-    content["annotations"] = [one for one in content["annotations"] if one["iscrowd"]]
-    empty = small.write(tmp_path / "coco", content)
+    crowds = [one for one in content["annotations"] if one["iscrowd"]]
+    small.write(tmp_path / "coco", content)
+    content["annotations"] = crowds if kept == "crowds" else []
+    for key in {"no list": ["annotations"], "pictures alone": ["annotations", "categories"]}.get(
+        kept, []
+    ):
+        del content[key]
+    small.annotate(tmp_path / "coco", content)
     runs.write_run(tmp_path / "run", root)
-    assert "has no object to find" in refusal(
-        monkeypatch, "--run", tmp_path / "run", "--data.root", empty
-    )
+    words = ["--run", tmp_path / "run", "--data.root", tmp_path / "coco", "--out", tmp_path / "out"]
+    run_command(monkeypatch, *words, "--test.score_threshold", "0")
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert {one["image_id"] for one in found} <= {7, 8, 9}
+    assert found
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    assert "nothing to score by" in capsys.readouterr().out
 
 
 def test_results_keep_every_digit():

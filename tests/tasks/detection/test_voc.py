@@ -89,7 +89,7 @@ def test_a_size_that_the_file_does_not_say_is_the_pictures_own(root, size):
     found = read_voc(root, "trainval")
     assert found.sizes.tolist() == [[small.HEIGHT, small.WIDTH]] * 3
     (root / "JPEGImages" / "2007_000002.jpg").write_bytes(b"none")
-    with pytest.raises(DamagedFile, match=r"2007_000002\.jpg: is not a picture"):
+    with pytest.raises(DamagedFile, match="is not a picture"):
         read_voc(root, "trainval")
     assert len(read_voc(root, "trainval", "skip")) == 2
 

@@ -36,6 +36,17 @@ def test_a_box_file_of_a_larger_data_set(root):
     refused_boxes(root, [box(7), box(80)], "another data set", ": 1 of its pictures", "first id 80")
 
 
+def test_boxes_of_other_pictures_are_left_out_with_skip(root):
+    annotations = read_coco(small.write_coco(root), "val2017")
+    file = root / "boxes.json"
+    file.write_text(json.dumps([box(7), box(80), box(80), box(9)]))
+    found = read_boxes(file, annotations, 0.0, "skip")
+    assert found.image_ids.tolist() == [7, 9]
+    assert "(left out: 2 in pictures of another data set)" in found.summary()
+    file.write_text(json.dumps([box(80)]))
+    refused(lambda: read_boxes(file, annotations, 0.0, "skip"), "all of its pictures")
+
+
 @pytest.mark.parametrize(
     ("rows", "word"),
     [

@@ -162,6 +162,27 @@ def test_instances_instead_of_keypoints(root):
 
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
+@pytest.mark.parametrize("keypoints", ["no key", [], None])
+def test_persons_whose_joints_nobody_marked_are_counted(root, on_error, keypoints):
+    coco = small.content()
+    coco["annotations"][1]["keypoints"] = keypoints
+    if keypoints == "no key":
+        del coco["annotations"][1]["keypoints"]
+    found = read_coco(small.write_coco(root, coco), "val2017", on_error)
+    assert found.ids.tolist() == [100, 102]
+    assert "1 without joints" in found.summary()
+    # Whoever is found there is not counted as wrong.
+    truth = found.ground_truth()
+    assert [entry["id"] for entry in truth["annotations"]] == [100, 101, 102]
+    answers = [
+        {"image_id": number, "category_id": 1, "keypoints": small.person(0, 0)["keypoints"]}
+        for number in (7, 8, 9)
+    ]
+    scores = coco_scores(truth, [{**one, "score": 1} for one in answers], np.array(COCO.sigmas))
+    assert scores["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
 def test_joint_lists_of_the_wrong_length(root, on_error):
     coco = small.content()
     coco["annotations"][2]["keypoints"] = [1] * 48
@@ -246,6 +267,10 @@ def test_a_person_in_a_picture_that_is_not_listed(root):
     coco = small.content()
     coco["annotations"][0]["image_id"] = 999
     refused_coco(small.write_coco(root, coco), "annotation 100", "picture 999")
+    found = read_coco(root, "val2017", "skip")
+    assert found.ids.tolist() == [101, 102]
+    assert "1 damaged, first annotation 100" in found.summary()
+    assert [entry["id"] for entry in found.ground_truth()["annotations"]] == [101, 102]
 
 
 @pytest.mark.parametrize(

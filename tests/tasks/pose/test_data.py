@@ -9,7 +9,7 @@ from torch.utils.data import default_collate
 
 from common.training.sampling import generator_for
 from tasks.pose.config import DataConfig
-from tasks.pose.data import FORMATS, ScoringSet, TrainSet, read_boxes, read_coco
+from tasks.pose.data import ScoringSet, TrainSet, read_boxes, read_coco
 from tasks.pose.mpii import read_mpii
 from tasks.pose.skeleton import COCO, MPII
 from tasks.pose.transforms import box_to_crop, to_image
@@ -190,7 +190,7 @@ def test_read_mpii(tmp_path, split):
 
 def test_mpii_samples(tmp_path):
     small.write_mpii(tmp_path)
-    annotations = FORMATS["mpii"](tmp_path, "valid", "stop")
+    annotations = read_mpii(tmp_path, "valid", "stop")
     config = replace(small.PLAIN, format="mpii", input_size=(256, 256), sigma=2)
     sample = TrainSet(annotations, config).sample(0, generator_for(0, 0, 0))
     assert sample["heatmaps"].shape == (16, 64, 64)

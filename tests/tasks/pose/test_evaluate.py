@@ -192,6 +192,26 @@ def test_the_command_writes_card_results_and_pictures(tmp_path, monkeypatch, cap
     assert one.metrics["AR"] == pytest.approx(evaluation.stats[5])
 
 
+def test_a_split_that_lists_pictures_alone(tmp_path, monkeypatch, capsys):
+    """As of a competition's test set: a result file with the ids of its pictures, and no score."""
+    root = data_set(tmp_path / "coco")
+    content = small.content()
+    del content["annotations"]
+    (root / "annotations" / "image_info_val2017.json").write_text(json.dumps(content))
+    (root / "annotations" / "person_keypoints_val2017.json").unlink()
+    write_run(tmp_path / "run")
+    words = ["--run", tmp_path / "run", "--data.root", root, "--out", tmp_path / "out"]
+    assert "annotates no person; give a detector's boxes" in refusal(monkeypatch, *words)
+    box = {"image_id": 8, "category_id": 1, "bbox": [40, 20, 60, 80], "score": 0.5}
+    (tmp_path / "boxes.json").write_text(json.dumps([box]))
+    run_command(monkeypatch, *words, "--data.boxes", tmp_path / "boxes.json")
+    assert "nothing to score by" in capsys.readouterr().out
+    (found,) = json.loads((tmp_path / "out" / "keypoints_val2017_results.json").read_text())
+    assert (found["image_id"], len(found["keypoints"])) == (8, 51)
+    with pytest.raises(UserError, match="annotates no person to train on or to score by"):
+        read(tiny_config(root), "val2017").require_persons()
+
+
 def test_flags_win_over_the_run_and_its_folder(tmp_path, monkeypatch):
     root = data_set(tmp_path / "coco")
     write_run(tmp_path / "run", tmp_path / "nowhere")
