@@ -1,6 +1,8 @@
 """Pictures and their label maps on disk, paired by two folders or by a list file."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ from common.reading.annotations import read_text
 from common.reading.image import SUFFIXES, pictures_in
 
 _NAMED = 3
+_SIGN = re.compile(r"[^A-Za-z0-9]")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 class Pair(NamedTuple):
@@ -18,25 +22,135 @@ class Pair(NamedTuple):
     label: Path
 
 
-def from_folders(images: Path, labels: Path) -> list[Pair]:
-    """Pairs of equal stems in two folders, sorted by name; other files do not count.
+def from_folders(images: Path, labels: Path, names: Collection[str] | None = None) -> list[Pair]:
+    """Pairs of two folders, sorted by name; other files do not count.
+
+    A picture and its label have equal stems, or stems that are equal without words that all
+    pictures or all labels have: `a.jpg` and `a_mask.png`. One folder may hold both.
+
+    Args:
+        images: the pictures.
+        labels: the label maps.
+        names: of the pictures that are meant, with suffix or without; none takes all.
 
     Raises:
-        UserError: a folder is missing or empty, a picture has no label, or two files have one stem.
+        UserError: a folder is missing or empty, a picture has no label, two files have one stem,
+            or a name is that of no picture.
     """
+    if images == labels:
+        return _named(_from_one_folder(images), names, images)
     pictures, maps = _by_stem(images), _by_stem(labels)
+    pictures = {pair.image.stem: pair.image for pair in _named(_alone(pictures), names, images)}
+    found = _matched(pictures, maps)
+    if found is not None:
+        return found
     missing = [path.name for stem, path in pictures.items() if stem not in maps]
+    hint = _case_hint((Path(name).stem for name in missing), maps)
+    raise UserError(
+        f"{labels}: no label for {len(missing)} of the {len(pictures)} pictures in {images} "
+        f"({_some(missing)}){hint}"
+    )
+
+
+def naming(pairs: Sequence[Pair]) -> str:
+    """What a summary says of pairs whose names are not equal; "" if they are."""
+    odd = next((pair for pair in pairs if pair.image.stem != pair.label.stem), None)
+    return f"; {odd.label.name} is the label of {odd.image.name}" if odd is not None else ""
+
+
+def _alone(pictures: Mapping[str, Path]) -> list[Pair]:
+    return [Pair(path, path) for path in pictures.values()]
+
+
+def _named(pairs: list[Pair], names: Collection[str] | None, folder: Path) -> list[Pair]:
+    """Those of the pairs whose pictures are named."""
+    if names is None:
+        return pairs
+    known = {pair.image.stem: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
+    missing = [name for name in names if name not in known]
     if missing:
-        hint = _case_hint((Path(name).stem for name in missing), maps)
         raise UserError(
-            f"{labels}: no label for {len(missing)} of the {len(pictures)} pictures in {images} "
-            f"({_some(missing)}){hint}"
+            f"{folder}: has no picture of {len(missing)} of the {len(names)} names that are listed "
+            f"({_some(missing)}){_case_hint(missing, known)}"
         )
-    return [Pair(path, maps[stem]) for stem, path in pictures.items()]
+    return [known[name] for name in names]
+
+
+def _matched(pictures: Mapping[str, Path], maps: Mapping[str, Path]) -> list[Pair] | None:
+    """Pairs by what the stems have beside their common words; None if a picture has no label."""
+    for image_words in _common_words(pictures):
+        for label_words in _common_words(maps):
+            labels = {_without(stem, label_words): path for stem, path in maps.items()}
+            keys = [_without(stem, image_words) for stem in pictures]
+            if len(labels) < len(maps) or len(set(keys)) < len(keys):
+                continue
+            if all(key in labels for key in keys):
+                images = pictures.values()
+                return [Pair(path, labels[key]) for key, path in zip(keys, images, strict=True)]
+    return None
+
+
+def _common_words(stems: Collection[str]) -> list[tuple[str, str]]:
+    """Beginnings and ends that all stems share and that can be words, the shortest first.
+
+    They are parted from the rest by a sign, and have a letter: a number is part of a name.
+    """
+    head, tail = _shared(stems), _shared([stem[::-1] for stem in stems])[::-1]
+    heads = [head[: sign.end()] for sign in _SIGN.finditer(head)]
+    tails = [tail[sign.start() :] for sign in _SIGN.finditer(tail)]
+    firsts = ["", *filter(_LETTER.search, heads)]
+    lasts = ["", *filter(_LETTER.search, reversed(tails))]
+    return sorted(product(firsts, lasts), key=lambda words: len("".join(words)))
+
+
+def _shared(texts: Collection[str]) -> str:
+    """The beginning that all texts share."""
+    first, last = min(texts), max(texts)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return first[: len(list(same))]
+
+
+def _without(stem: str, words: tuple[str, str]) -> str:
+    return stem.removeprefix(words[0]).removesuffix(words[1])
+
+
+def _from_one_folder(folder: Path) -> list[Pair]:
+    """Pairs of one folder: .jpg and .png of equal stems, or `a.png` and `a_mask.png`."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    files = pictures_in(folder)
+    masks = {path.stem: path for path in files if path.suffix.lower() == ".png"}
+    images = [path for path in files if path.suffix.lower() in (".jpg", ".jpeg")]
+    missing = [path.name for path in images if path.stem not in masks]
+    if images and not missing:
+        return [Pair(path, masks[path.stem]) for path in images]
+    stems = {path.stem: path for path in files}
+    ends = {stem[sign.start() :] for stem in stems for sign in _SIGN.finditer(stem)}
+    for end in sorted(end for end in ends if _LETTER.search(end)):
+        rest = [stem for stem in stems if not stem.endswith(end)]
+        if rest and len(stems) == len(files) and all(stem + end in stems for stem in rest):
+            return [Pair(stems[stem], stems[stem + end]) for stem in rest]
+    raise UserError(
+        f"{folder}: no mask (.png of the same name, or a name and a word such as _mask) for "
+        f"{len(missing)} of the {len(images)} pictures (.jpg)"
+        + (f", such as {missing[0]}" if missing else "")
+    )
+
+
+def listed_names(file: Path, images: Path) -> list[str] | None:
+    """The names of pictures that a list has, one a line; None if it is a list of something else.
+
+    Its first line decides, which is then the name of a picture in the folder.
+    """
+    lines = [line.strip().strip('"') for line in _lines(file) if line.strip()]
+    there = {name for path in pictures_in(images) for name in (path.name, path.stem)}
+    return lines if lines and lines[0] in there else None
 
 
 def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> list[Pair]:
     """Pairs of a list file: on each line a picture and its label, relative to `root` or absolute.
+
+    They are parted by spaces or, where names have spaces, by a tab or by double quotes.
 
     Args:
         file: the list.
@@ -49,21 +163,24 @@ def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> lis
     """
     pairs: list[Pair] = []
     for number, line in enumerate(_lines(file), start=1):
-        words = line.split()
-        if words and len(words) != 2:
-            raise UserError(
-                f"{file}, line {number}: needs a picture and its label, found {len(words)} words"
-            )
-        if words:
-            image, label = (_place(root, word) for word in words)
-            pairs.append(Pair(image, _existing(label, other_suffixes)))
+        if not line.strip():
+            continue
+        found = [
+            Pair(_place(root, image), _existing(_place(root, label), other_suffixes))
+            for image, label in _parted(line)
+        ]
+        there = [pair for pair in found if pair.image.is_file() and pair.label.is_file()]
+        chosen = there if len(there) == 1 else found
+        if len(chosen) != 1:
+            raise UserError(f"{file}, line {number}: {_no_pair(line)}")
+        pairs += chosen
     if not pairs:
         raise UserError(f"{file}: is empty")
     missing = [path for pair in pairs for path in pair if not path.is_file()]
     if missing:
         folders = {path.parent for path in missing if path.parent.is_dir()}
-        there = [entry.name for folder in folders for entry in folder.iterdir()]
-        hint = _case_hint((path.name for path in missing), there)
+        there_in = [entry.name for folder in folders for entry in folder.iterdir()]
+        hint = _case_hint((path.name for path in missing), there_in)
         raise UserError(
             f"{file}: {len(missing)} of the files that it names do not exist "
             f"({_some([str(path) for path in missing])}){hint}; its paths count from {root}"
@@ -71,13 +188,37 @@ def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> lis
     return pairs
 
 
+def _parted(line: str) -> list[tuple[str, str]]:
+    """What a line can mean: a picture and its label."""
+    line = line.strip()
+    quoted = [name.strip('"') for name in re.findall(r'"[^"]*"|[^"\s]+', line)]
+    tabbed = [name.strip().strip('"') for name in line.split("\t") if name.strip()]
+    for names in (tabbed if "\t" in line else [], quoted if '"' in line else []):
+        if len(names) == 2:
+            return [(names[0], names[1])]
+    return [(line[: gap.start()], line[gap.end() :]) for gap in re.finditer(r"\s+", line)]
+
+
+def _no_pair(line: str) -> str:
+    words = len(line.split())
+    way = (
+        "names alone are looked for in folders of pictures and of labels, if there are such"
+        if words == 1
+        else "where names have spaces, part the two by a tab, or put them within double quotes"
+    )
+    return f"needs a picture and its label, found {words} words; {way}"
+
+
 def base_of(file: Path, folders: Sequence[Path]) -> Path:
     """The folder from which a list file's first picture is found, else the first of the folders.
 
     Lists are circulated with paths from their own folder, from the one above, or from elsewhere.
     """
-    first = next((line.split()[0] for line in _lines(file) if line.strip()), "")
-    return next((folder for folder in folders if _place(folder, first).is_file()), folders[0])
+    first = next((_parted(line) for line in _lines(file) if line.strip()), [])
+    for folder in folders:
+        if any(_place(folder, image).is_file() for image, _ in first):
+            return folder
+    return folders[0]
 
 
 def _place(root: Path, word: str) -> Path:

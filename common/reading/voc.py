@@ -1,5 +1,6 @@
 """Data sets in VOC's layout: JPEGImages, and lists of the splits under ImageSets."""
 
+import re
 from pathlib import Path
 
 from common.errors import UserError
@@ -14,6 +15,8 @@ CLASSES = (
 
 CLASS_FILE = "classes.txt"
 """Where a set with classes of its own names them, one per line, in the order of the labels."""
+
+_OF_ONE_CLASS = re.compile(r"(.*\S)\s+(?:-1|0|1)")
 
 
 def list_file(root: Path, kind: str, split: str, otherwise: str, hint: str = "") -> Path:
@@ -39,16 +42,21 @@ def list_file(root: Path, kind: str, split: str, otherwise: str, hint: str = "")
 
 
 def names(file: Path) -> list[str]:
-    """The pictures that a list names, without suffix.
+    """The pictures that a list names, one a line, without suffix; names may have spaces.
+
+    The list of one class has a second column of -1, 0 and 1, which is left out.
 
     Raises:
         UserError: it is missing or empty.
     """
-    lines = read_text(file, "list of pictures").splitlines()
-    found = [line.split()[0] for line in lines if line.strip()]  # of one class: a second column
-    if not found:
+    lines = [line.strip() for line in read_text(file, "list of pictures").splitlines()]
+    lines = [line for line in lines if line]
+    if not lines:
         raise UserError(f"{file}: is empty")
-    return found
+    columns = [_OF_ONE_CLASS.fullmatch(line) for line in lines]
+    found = [column[1] for column in columns if column]
+    # Pictures called "photo 0" and "photo 1" are no column: one name would be left of them.
+    return found if len(set(found)) == len(lines) else lines
 
 
 def own_classes(root: Path) -> tuple[str, ...] | None:

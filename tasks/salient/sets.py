@@ -37,7 +37,7 @@ class PictureSet:
 
     def summary(self) -> str:
         """One line: what was read."""
-        return f"{self.name}: {len(self):,} pictures"
+        return f"{self.name}: {len(self):,} pictures{pairs.naming(self.pairs)}"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -72,7 +72,7 @@ def find(flag: str, source: str, root: Path) -> PictureSet:
         return PictureSet(folder.name, pairs.from_folders(images, masks))
     beside = images or folder
     if masks is None and any(path.suffix.lower() == ".png" for path in pictures_in(beside)):
-        return PictureSet(folder.name, _one_folder(beside))
+        return PictureSet(folder.name, pairs.from_folders(beside, beside))
     raise UserError(
         f"{flag} {source}: {folder} has no folder of pictures and folder of masks that is known "
         f"(found {_names(folder)}); say {flag} {source}=PICTURES:MASKS with the two folders"
@@ -89,34 +89,27 @@ def _named_folders(flag: str, source: str) -> PictureSet:
             f"{flag} {source}: the name {name} becomes part of the results' file names; give one "
             "without slashes"
         )
-    folders = at_home(Path(images)), at_home(Path(masks))
-    if folders[0] == folders[1]:
-        return PictureSet(name, _one_folder(folders[0]))
+    folders = Path(images).expanduser(), Path(masks).expanduser()
     return PictureSet(name, pairs.from_folders(*folders))
 
 
 def _listed(flag: str, file: Path, root: Path) -> PictureSet:
-    """A pair list, whose paths count from its own folder, from the one above, or from the root."""
+    """The set of a list file.
+
+    Names alone are of pictures in known folders beside it. Paths of pairs count from its own
+    folder, from the one above, or from the root.
+    """
     if not file.is_file() and (root / file).is_file():
         file = root / file
     if not file.is_file():
         raise UserError(f"{flag} {file}: no such list of pictures, also not in {root}")
+    images, masks = _subfolder(file.parent, _IMAGES), _subfolder(file.parent, _MASKS)
+    if images is not None and masks is not None:
+        names = pairs.listed_names(file, images)
+        if names is not None:
+            return PictureSet(file.stem, pairs.from_folders(images, masks, names))
     base = pairs.base_of(file, (file.parent, file.parent.parent, root))
     return PictureSet(file.stem, pairs.from_list(file, base, MASK_SUFFIXES))
-
-
-def _one_folder(folder: Path) -> list[Pair]:
-    """Pairs of one folder with photographs (.jpg) and masks (.png) of equal names."""
-    files = pictures_in(folder)
-    masks = {path.stem: path for path in files if path.suffix.lower() == ".png"}
-    images = [path for path in files if path.suffix.lower() in (".jpg", ".jpeg")]
-    missing = [path.name for path in images if path.stem not in masks]
-    if missing or not images:
-        raise UserError(
-            f"{folder}: no mask (.png) for {len(missing)} of the {len(images)} pictures (.jpg)"
-            + (f", such as {missing[0]}" if missing else "")
-        )
-    return [Pair(path, masks[path.stem]) for path in images]
 
 
 def _subfolder(folder: Path, names: Sequence[str]) -> Path | None:

@@ -13,7 +13,14 @@ from common.reading import image as pictures
 from common.reading import voc
 from common.reading.image import planes
 from common.reading.left_out import LeftOut, OnError
-from common.reading.pairs import Pair, base_of, from_folders, from_list
+from common.reading.pairs import (
+    Pair,
+    base_of,
+    from_folders,
+    from_list,
+    listed_names,
+    naming,
+)
 from tasks.segmentation import sample
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.labels import LabelReader
@@ -56,7 +63,8 @@ class Split:
 
     def summary(self) -> str:
         """One line: what was read."""
-        return f"{self.name}: {len(self):,} pictures, {len(self.classes)} classes"
+        named = naming(self.pairs)
+        return f"{self.name}: {len(self):,} pictures, {len(self.classes)} classes{named}"
 
     def fingerprint(self) -> str:
         """sha256 over the names of the pictures and the bytes of their label maps."""
@@ -123,10 +131,32 @@ def _pairs(root: Path, split: str, data: DataConfig) -> list[Pair]:
     if data.format == "voc":
         return read_voc(root, split, data.sbd)
     if data.format == "list":
-        file = root / f"{split}.txt"
-        return from_list(file, base_of(file, (root, root.parent)))
-    folders = (data.image_folder, data.label_folder)
-    return from_folders(*(root / folder.replace("{split}", split) for folder in folders))
+        return _listed(root / f"{split}.txt", root, split, data)
+    images = _folder(root, data.image_folder, split)
+    labels = _folder(root, data.label_folder, split)
+    for flag, folder in (("image_folder", images), ("label_folder", labels)):
+        if not folder.is_dir():
+            there = sorted(path.name for path in root.glob("*/")) if root.is_dir() else []
+            raise UserError(
+                f"--data.{flag} {getattr(data, flag)}: {folder}: no such folder; {root} has "
+                f"{', '.join(there[:8]) or 'none'}"
+            )
+    return from_folders(images, labels)
+
+
+def _listed(file: Path, root: Path, split: str, data: DataConfig) -> list[Pair]:
+    """Pairs of a list: of two files a line, or of names in the folders of the layout folders."""
+    images = _folder(root, data.image_folder, split)
+    names = listed_names(file, images) if images.is_dir() else None
+    if names is not None:
+        return from_folders(images, _folder(root, data.label_folder, split), names)
+    return from_list(file, base_of(file, (root, root.parent)))
+
+
+def _folder(root: Path, name: str, split: str) -> Path:
+    """A folder of a split, or the one of all splits where that is there instead."""
+    found, of_all = root / name.replace("{split}", split), root / name.removesuffix("/{split}")
+    return of_all if of_all.is_dir() and not found.is_dir() else found
 
 
 def label_reader(data: DataConfig) -> LabelReader:

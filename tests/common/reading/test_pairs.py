@@ -38,6 +38,99 @@ def test_folders_that_do_not_fit_are_told(tmp_path, image_names, label_names, me
         pairs.from_folders(images, labels)
 
 
+@pytest.mark.parametrize(
+    ("image_names", "label_names"),
+    [
+        (["a.jpg", "b.jpg"], ["a_mask.png", "b_mask.png"]),
+        (["a_1.jpg", "b_1.jpg"], ["a_1-mask.png", "b_1-mask.png"]),
+        (["a_rgb.png", "b_rgb.png"], ["a_gt.png", "b_gt.png"]),
+        (["img_1.jpg", "img_10.jpg"], ["mask_1.png", "mask_10.png"]),
+        (["10.jpg", "20.jpg"], ["10_mask.png", "20_mask.png"]),
+        (["x_leftImg8bit.png"], ["x_gtFine_labelIds.png"]),
+        (["IMG (1).jpg"], ["IMG (1)_mask.png", "IMG (2)_mask.png"]),
+        (["a.jpg"], ["a_mask.png"]),
+    ],
+)
+def test_names_that_differ_by_a_word(tmp_path, image_names, label_names):
+    images, labels = touch(tmp_path / "i", *image_names), touch(tmp_path / "l", *label_names)
+    found = pairs.from_folders(images, labels)
+    assert found == [
+        (images / image, labels / label)
+        for image, label in zip(image_names, label_names, strict=False)
+    ]
+    said = f"; {label_names[0]} is the label of {image_names[0]}"
+    assert pairs.naming(found) == said
+    assert pairs.naming([pairs.Pair(images / "a.jpg", labels / "a.png")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("image_names", "label_names"),
+    [
+        (["10.jpg", "20.jpg"], ["1_mask.png", "2_mask.png"]),
+        (["2007_1.jpg", "2007_2.jpg"], ["2008_1.png", "2008_2.png"]),
+        (["a.jpg", "b.jpg"], ["a_mask.png", "b_gt.png"]),
+        (["a_1.jpg", "b_1.jpg"], ["a.png", "b.png"]),
+    ],
+)
+def test_names_that_differ_by_more_than_a_word(tmp_path, image_names, label_names):
+    images, labels = touch(tmp_path / "i", *image_names), touch(tmp_path / "l", *label_names)
+    with pytest.raises(UserError, match=r"no label for [12] of the 2 pictures"):
+        pairs.from_folders(images, labels)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.jpg", "a.png", "b.jpg", "b.png"],
+        ["a.png", "a_mask.png", "b.png", "b_mask.png"],
+        ["a.jpg", "a-gt.png", "b.jpg", "b-gt.png"],
+    ],
+)
+def test_one_folder_with_both(tmp_path, names):
+    folder = touch(tmp_path / "both", *names)
+    found = pairs.from_folders(folder, folder)
+    expected = [(names[0], names[1]), (names[2], names[3])]
+    assert [(pair.image.name, pair.label.name) for pair in found] == expected
+    (folder / names[1]).unlink()
+    with pytest.raises(UserError, match="no mask"):
+        pairs.from_folders(folder, folder)
+
+
+def test_a_list_of_names_alone(tmp_path):
+    images = touch(tmp_path / "i", "IMG (1).jpg", "b.jpg", "c.jpg")
+    labels = touch(tmp_path / "l", "IMG (1).png", "b.png")
+    file = tmp_path / "list.txt"
+    for text in ("IMG (1).jpg\r\nb.jpg\r\n", "IMG (1)\n\nb\n", '"IMG (1).jpg"\n"b.jpg"\n'):
+        file.write_text(text)
+        names = pairs.listed_names(file, images)
+        found = pairs.from_folders(images, labels, names)
+        assert [pair.image.name for pair in found] == ["IMG (1).jpg", "b.jpg"]
+    file.write_text("i/b.jpg l/b.png\n")
+    assert pairs.listed_names(file, images) is None
+    with pytest.raises(UserError, match=r"has no picture of 1 of the 2 names .*\(d\)"):
+        pairs.from_folders(images, labels, ["b", "d"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "IMG (1).jpg\tIMG (1).png",
+        '"IMG (1).jpg" "IMG (1).png"',
+        "IMG (1).jpg IMG (1).png",
+        "  IMG (1).jpg   IMG (1).png ",
+    ],
+)
+def test_a_list_of_names_with_spaces(tmp_path, line):
+    touch(tmp_path, "IMG (1).jpg", "IMG (1).png")
+    file = tmp_path / "list.txt"
+    file.write_text(f"{line}\n")
+    base = pairs.base_of(file, (tmp_path / "none", tmp_path))
+    assert pairs.from_list(file, base) == [(tmp_path / "IMG (1).jpg", tmp_path / "IMG (1).png")]
+    file.write_text("IMG (1).jpg IMG (2).png\n")
+    with pytest.raises(UserError, match=r"line 1: .*part the two by a tab, or put them within"):
+        pairs.from_list(file, tmp_path)
+
+
 def test_a_list_pairs_by_line(tmp_path):
     touch(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png")
     file = tmp_path / "list.txt"

@@ -25,6 +25,22 @@ def test_the_names_of_a_split(root):
     assert voc.names(voc.list_file(root, "Main", "val", "")) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("IMG (1)\nIMG (2)\n", ["IMG (1)", "IMG (2)"]),
+        ("IMG (1)  1\nIMG (2) -1\n", ["IMG (1)", "IMG (2)"]),
+        ("a\t0\r\nb\t1\r\n", ["a", "b"]),
+        ("photo 1\nphoto 2\n", ["photo 1", "photo 2"]),
+        ("photo 0\nphoto 1\n", ["photo 0", "photo 1"]),
+    ],
+)
+def test_names_with_spaces(root, lines, expected):
+    file = root / "ImageSets" / "Main" / "val.txt"
+    file.write_text(lines)
+    assert voc.names(file) == expected
+
+
 def test_other_layouts(root, tmp_path):
     refused("no such folder", tmp_path / "none")
     refused(f"say --data.root {root}", tmp_path)

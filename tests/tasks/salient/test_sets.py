@@ -48,9 +48,7 @@ def test_pictures_and_masks_in_one_folder(tmp_path):
     assert [pair.label.suffix for pair in found.pairs] == [".png"] * 3
     assert find(f"mine={images}:{images}", tmp_path).pairs == found.pairs
     (images / "p1.png").unlink()
-    assert "no mask (.png) for 1 of the 3 pictures (.jpg), such as p1.jpg" in refusal(
-        "SOD", tmp_path
-    )
+    assert "for 1 of the 3 pictures (.jpg), such as p1.jpg" in refusal("SOD", tmp_path)
 
 
 def test_pictures_and_masks_right_in_the_sets_folder(tmp_path):
@@ -95,12 +93,24 @@ def test_the_jpg_mask_of_duts_is_found_from_list_and_folder(tmp_path):
     assert find("DUTS-TR", tmp_path).pairs[1].label == masks / "p1.jpg"
 
 
-def test_a_list_of_pictures_alone_is_refused(tmp_path):
-    """PoolNet's test.lst names pictures only."""
+def test_a_list_of_pictures_alone(tmp_path):
+    """PoolNet's test.lst names pictures only, which are in the set's folders."""
     small.write_set(tmp_path, "ECSSD")
-    (tmp_path / "ECSSD" / "test.lst").write_text("p0.jpg\np1.jpg\n")
-    message = refusal("ECSSD/test.lst", tmp_path)
-    assert "line 1: needs a picture and its label, found 1 words" in message
+    (tmp_path / "ECSSD" / "test.lst").write_text("p2.jpg\np1.jpg\n")
+    found = find("ECSSD/test.lst", tmp_path)
+    assert [(pair.image.name, pair.label.name) for pair in found.pairs] == [
+        ("p2.jpg", "p2.png"), ("p1.jpg", "p1.png"),
+    ]  # fmt: skip
+    (tmp_path / "elsewhere.lst").write_text("p2.jpg\n")
+    assert "names alone are looked for in folders" in refusal("elsewhere.lst", tmp_path)
+
+
+def test_masks_that_are_named_with_a_word(tmp_path):
+    images, masks = small.write_set(tmp_path, "mine", folders=("photos", "outlines"))
+    for mask in masks.iterdir():
+        mask.rename(masks / f"{mask.stem}_mask{mask.suffix}")
+    found = find(f"mine={images}:{masks}", tmp_path)
+    assert found.summary() == "mine: 3 pictures; p0_mask.png is the label of p0.jpg"
 
 
 def test_missing_masks_and_names_that_differ_in_case(tmp_path):

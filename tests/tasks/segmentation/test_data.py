@@ -95,6 +95,24 @@ def test_folders_of_equal_names(tmp_path):
     assert np.array_equal(split.read(2).label, small.labels(2))
 
 
+def test_names_that_are_listed_and_folders_of_all_splits(tmp_path):
+    """Pictures of all splits in one folder, labels with a word, and a list of names a split."""
+    small.write_list(tmp_path, split="val")
+    (tmp_path / "val").rename(tmp_path / "images")
+    (tmp_path / "valannot").rename(tmp_path / "labels")
+    for label in (tmp_path / "labels").iterdir():
+        label.rename(label.with_name(f"{label.stem}_mask.png"))
+    (tmp_path / "val.txt").write_text("3\n1\n")
+    data = replace(DATA, format="list", ignore_index=3)
+    split = read_split(tmp_path, "val", data)
+    assert [pair.image.name for pair in split.pairs] == ["3.png", "1.png"]
+    assert np.array_equal(split.read(0).label, small.labels(3))
+    assert split.summary().endswith("; 3_mask.png is the label of 3.png")
+    assert len(read_split(tmp_path, "any", replace(data, format="folders"))) == 4
+    with pytest.raises(UserError, match=r"--data.image_folder photos: .*has images, labels"):
+        read_split(tmp_path, "val", replace(data, format="folders", image_folder="photos"))
+
+
 def test_names_of_the_classes(tmp_path, voc):
     assert with_classes(Config(data=DataConfig(root=voc))).data.classes == small.CLASSES
     (voc / "classes.txt").unlink()
