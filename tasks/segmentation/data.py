@@ -132,8 +132,8 @@ def _pairs(root: Path, split: str, data: DataConfig) -> list[Pair]:
         return read_voc(root, split, data.sbd)
     if data.format == "list":
         return _listed(root / f"{split}.txt", root, split, data)
-    images = _folder(root, data.image_folder, split)
-    labels = _folder(root, data.label_folder, split)
+    images = root / data.image_folder.replace("{split}", split)
+    labels = root / data.label_folder.replace("{split}", split)
     for flag, folder in (("image_folder", images), ("label_folder", labels)):
         if not folder.is_dir():
             there = sorted(path.name for path in root.glob("*/")) if root.is_dir() else []
@@ -145,7 +145,7 @@ def _pairs(root: Path, split: str, data: DataConfig) -> list[Pair]:
 
 
 def _listed(file: Path, root: Path, split: str, data: DataConfig) -> list[Pair]:
-    """Pairs of a list: of two files a line, or of names in the folders of the layout folders."""
+    """Pairs of a list: of two files per line, or of names in the folders of the layout folders."""
     images = _folder(root, data.image_folder, split)
     names = listed_names(file, images) if images.is_dir() else None
     if names is not None:
@@ -154,7 +154,10 @@ def _listed(file: Path, root: Path, split: str, data: DataConfig) -> list[Pair]:
 
 
 def _folder(root: Path, name: str, split: str) -> Path:
-    """A folder of a split, or the one of all splits where that is there instead."""
+    """A folder of a split, or the one of all splits where that is there instead.
+
+    For lists only: they say which pictures are the split's.
+    """
     found, of_all = root / name.replace("{split}", split), root / name.removesuffix("/{split}")
     return of_all if of_all.is_dir() and not found.is_dir() else found
 

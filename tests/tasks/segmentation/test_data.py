@@ -96,7 +96,7 @@ def test_folders_of_equal_names(tmp_path):
 
 
 def test_names_that_are_listed_and_folders_of_all_splits(tmp_path):
-    """Pictures of all splits in one folder, labels with a word, and a list of names a split."""
+    """Pictures of all splits in one folder, labels with a word, and a list of names per split."""
     small.write_list(tmp_path, split="val")
     (tmp_path / "val").rename(tmp_path / "images")
     (tmp_path / "valannot").rename(tmp_path / "labels")
@@ -108,7 +108,9 @@ def test_names_that_are_listed_and_folders_of_all_splits(tmp_path):
     assert [pair.image.name for pair in split.pairs] == ["3.png", "1.png"]
     assert np.array_equal(split.read(0).label, small.labels(3))
     assert split.summary().endswith("; 3_mask.png is the label of 3.png")
-    assert len(read_split(tmp_path, "any", replace(data, format="folders"))) == 4
+    # Without a list the folder of all splits would be trained on and scored.
+    with pytest.raises(UserError, match=r"image_folder images/{split}: .*has images, labels"):
+        read_split(tmp_path, "val", replace(data, format="folders"))
     with pytest.raises(UserError, match=r"--data.image_folder photos: .*has images, labels"):
         read_split(tmp_path, "val", replace(data, format="folders", image_folder="photos"))
 
