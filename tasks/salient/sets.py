@@ -89,8 +89,7 @@ def _named_folders(flag: str, source: str) -> PictureSet:
             f"{flag} {source}: the name {name} becomes part of the results' file names; give one "
             "without slashes"
         )
-    folders = Path(images).expanduser(), Path(masks).expanduser()
-    return PictureSet(name, pairs.from_folders(*folders))
+    return PictureSet(name, pairs.from_folders(at_home(Path(images)), at_home(Path(masks))))
 
 
 def _listed(flag: str, file: Path, root: Path) -> PictureSet:

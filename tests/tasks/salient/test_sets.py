@@ -105,6 +105,11 @@ def test_a_list_of_pictures_alone(tmp_path):
     assert "names alone are looked for in folders" in refusal("elsewhere.lst", tmp_path)
 
 
+@pytest.mark.parametrize("source", ["mine=~no.body/a:~no.body/b", "~no.body/test.lst"])
+def test_a_home_of_nobody_is_named(tmp_path, source):
+    assert "no such user" in refusal(source, tmp_path)
+
+
 def test_masks_that_are_named_with_a_word(tmp_path):
     images, masks = small.write_set(tmp_path, "mine", folders=("photos", "outlines"))
     for mask in masks.iterdir():
