@@ -2,20 +2,13 @@
 
 import pytest
 
-from common.errors import DamagedFile, UserError
+from common.errors import DamagedFile
 from common.reading import coco
+from tests.common.reading.refusal import refused
 
 
 def entry(number, **changes):
     return {"id": number, "file_name": f"{number}.jpg", "width": 4, "height": 3, **changes}
-
-
-def refused(words, call, *arguments):
-    with pytest.raises(UserError) as caught:
-        call(*arguments)
-    line = str(caught.value)
-    assert "\n" not in line
-    assert words in line
 
 
 def test_pictures_by_id_in_the_files_order(tmp_path):

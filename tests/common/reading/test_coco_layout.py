@@ -5,18 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from common.reading import coco
 from common.reading.coco_layout import annotation_file, picture_folder
 from common.reading.records import SplitFiles
-
-
-def refused(words, call, *arguments):
-    with pytest.raises(UserError) as caught:
-        call(*arguments)
-    line = str(caught.value)
-    assert "\n" not in line
-    assert words in line
+from tests.common.reading.refusal import refused
 
 
 def write(root, file, *pictures, names=("a.jpg", "b.jpg")):
@@ -86,7 +78,7 @@ def test_files_and_folders_under_any_name(tmp_path):
         "--data.train_annotations none.json: no such file",
         *(coco.read, root, "instances", "val", SplitFiles(Path("none.json"), None, "train")),
     )
-    for name, words in (("none", "no such folder"), ("mine.json", "is no folder")):
+    for name, words in (("none", "no such folder"), ("mine.json", "is not a folder")):
         files = SplitFiles(Path("mine.json"), Path(name))
         refused(words, coco.read, root, "instances", "val", files)
 
