@@ -1,4 +1,4 @@
-"""OpenCV needs libraries of the system that slim containers lack; one line says which and whence.
+"""OpenCV needs libraries of the system that slim containers lack; one line says which.
 
 It is imported before all else that a command needs, so that this shows here and nowhere else.
 """

@@ -42,9 +42,9 @@ def _explained(data: bytes, codec: str, place: int) -> str:
         return f"begins with the mark of {codec} and is not ({codec} fails at byte {place:,})"
     fitting = [one for one in _USUAL if _fits(data, one)]
     if b"\0" in data or not fitting:
-        return f"is not UTF-8 (byte {place:,} is none), and not text in another usual encoding"
+        return f"is not UTF-8 (byte {place:,} is not), and not text in another usual encoding"
     return (
-        f"is not UTF-8 (byte {place:,} is none); it can be {' or '.join(fitting)}: "
+        f"is not UTF-8 (byte {place:,} is not); it can be {' or '.join(fitting)}: "
         f"save it as utf-8, such as with iconv -f {fitting[0]} -t utf-8"
     )
 
@@ -85,8 +85,8 @@ def _declared(data: bytes, name: str) -> str:
         return data.decode(_LARGER.get(known, known))
     except LookupError:
         raise ValueError(
-            f"declares the encoding {name!r}, which is none; write the one that it is saved in "
-            "into its first line, such as utf-8"
+            f"declares the encoding {name!r}, which is not known; write the one that it is saved "
+            "in into its first line, such as utf-8"
         ) from None
     except UnicodeError as error:
         raise ValueError(f"declares the encoding {name!r} and is not in it ({error})") from None

@@ -1,4 +1,4 @@
-"""Pictures annotated by LabelMe: a JSON file a picture, with shapes that have a label.
+"""Pictures annotated by LabelMe: one JSON file per picture, with shapes that have a label.
 
 Rectangles and polygons are objects. Points whose labels are the wanted joints are those of the
 object with the same group_id, or of the only object where neither has one. Other shapes, such as
@@ -41,7 +41,7 @@ def read(
     folder = _folder(root, split, files)
     sources = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
     if not sources:
-        raise UserError(f"{folder}: has no JSON file, of which LabelMe writes one a picture")
+        raise UserError(f"{folder}: has no JSON file, of which LabelMe writes one per picture")
     listed: dict[int, Listed] = {}
     shapes: list[tuple[int, Path, dict[str, Any]]] = []
     dropped: Counter[str] = Counter()

@@ -138,7 +138,7 @@ def _from_one_folder(folder: Path) -> list[Pair]:
 
 
 def listed_names(file: Path, images: Path) -> list[str] | None:
-    """The names of pictures that a list has, one a line; None if it is a list of something else.
+    """The names of pictures that a list has, one per line; None if it is a list of something else.
 
     Its first line decides, which is then the name of a picture in the folder.
     """

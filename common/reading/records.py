@@ -35,7 +35,7 @@ class SplitFiles(NamedTuple):
         """
         found = _existing(self.pictures, root, f"--data.{self.part}_pictures", "folder")
         if found is not None and not found.is_dir():
-            raise UserError(f"--data.{self.part}_pictures {found}: is no folder")
+            raise UserError(f"--data.{self.part}_pictures {found}: is not a folder")
         return found
 
 

@@ -42,7 +42,7 @@ def list_file(root: Path, kind: str, split: str, otherwise: str, hint: str = "")
 
 
 def names(file: Path) -> list[str]:
-    """The pictures that a list names, one a line, without suffix; names may have spaces.
+    """The pictures that a list names, one per line, without suffix; names may have spaces.
 
     The list of one class has a second column of -1, 0 and 1, which is left out.
 
@@ -55,7 +55,7 @@ def names(file: Path) -> list[str]:
         raise UserError(f"{file}: is empty")
     columns = [_OF_ONE_CLASS.fullmatch(line) for line in lines]
     found = [column[1] for column in columns if column]
-    # Pictures called "photo 0" and "photo 1" are no column: one name would be left of them.
+    # Pictures called "photo 0" and "photo 1" are not a column: one name would be left of them.
     return found if len(set(found)) == len(lines) else lines
 
 

@@ -149,7 +149,7 @@ def _box(numbers: Sequence[float], picture: Listed) -> list[float]:
 
 
 def _keypoints(numbers: Sequence[float], each: int, picture: Listed) -> list[float]:
-    """x, y in pixels and visibility of each joint; one at 0, 0 without a visibility is none."""
+    """x, y in pixels and visibility of each joint; at 0, 0 without one it is not marked."""
     found: list[float] = []
     for place in range(0, len(numbers), each):
         x, y, *said = numbers[place : place + each]

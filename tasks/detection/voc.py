@@ -1,4 +1,4 @@
-"""Objects annotated in VOC's form: an XML file a picture, boxes alone."""
+"""Objects annotated in VOC's form: one XML file per picture, boxes alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,7 +94,7 @@ def _read(source: Path, folder: Path) -> _Picture:
     suffix = Path(tree.findtext("filename", "")).suffix or ".jpg"
     picture = folder / f"{source.stem}{suffix}"
     sides = [tree.findtext(f"size/{side}", "").strip() for side in ("height", "width")]
-    # Tools that do not know the size write 0 or nothing; what is no number is damage.
+    # Tools that do not know the size write 0 or nothing; what is not a number is damage.
     if "" in sides or "0" in sides:
         return _Picture(picture, image.size(picture), tree.findall("object"))
     try:

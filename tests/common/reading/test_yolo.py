@@ -1,4 +1,4 @@
-"""YOLO's form: shares of the picture become pixels, and what is no share is named."""
+"""YOLO's form: shares of the picture become pixels, and what is not a share is named."""
 
 import pytest
 import yaml
