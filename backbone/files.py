@@ -17,6 +17,9 @@ from backbone.errors import WeightsError
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 
+_FOLDER = 0x10
+"""Bit of a record's attributes in an archive; torch.load leaves such a tensor uninitialised."""
+
 
 def read(path: Path) -> dict[str, Tensor]:
     """Read the state dict in a `.safetensors` file or in anything that `torch.save` wrote.
@@ -124,11 +127,14 @@ def _pickle(path: Path) -> Any:
 
 
 def _require_checksums(path: Path) -> None:
-    """Compare the checksums in an archive, which torch.load does not: it gives damaged weights."""
+    """Check an archive's records, which torch.load does not: it gives damaged weights."""
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
+        folders = [one.filename for one in archive.infolist() if one.external_attr & _FOLDER]
     if broken is not None:
         raise ValueError(f"wrong checksum in {broken}")
+    if folders:
+        raise ValueError(f"{folders[0]} is marked as a folder")
 
 
 def _unwrap(content: Any) -> Mapping[str, Any]:

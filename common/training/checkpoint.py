@@ -35,6 +35,9 @@ FORMAT = 1
 
 _PARTS = ("model", "ema", "progress", "config")
 
+# Bit of a record's attributes in an archive; torch.load leaves such a tensor uninitialised.
+_FOLDER = 0x10
+
 # What zipfile and torch.load raise for files with damage here or there.
 FAULTS = (
     OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, AttributeError,
@@ -114,16 +117,19 @@ def _load(path: Path) -> Any:
 
 
 def require_checksums(path: Path) -> None:
-    """Compare the checksums in a file of torch.save, which torch.load does not.
+    """Check the records in a file of torch.save, which torch.load does not.
 
     Raises:
-        ValueError: one is wrong: torch.load would return a damaged weight.
+        ValueError: a checksum or mark is wrong: torch.load would return a damaged weight.
         zipfile.BadZipFile: the file is not an archive.
     """
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
+        folders = [one.filename for one in archive.infolist() if one.external_attr & _FOLDER]
     if broken is not None:
         raise ValueError(f"wrong checksum in {broken}")
+    if folders:
+        raise ValueError(f"{folders[0]} is marked as a folder")
 
 
 def _damaged(path: Path, what: str) -> str:

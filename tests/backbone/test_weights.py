@@ -267,6 +267,18 @@ def test_a_flipped_bit_is_found(refused, trunk, tmp_path):
     assert "damaged" in refused(file)
 
 
+def test_a_tensor_that_is_marked_as_a_folder_is_found(refused, trunk, tmp_path):
+    """torch.load would hand out memory that nothing was read into."""
+    file = tmp_path / "best.pt"
+    torch.save({"model": trunk.state_dict()}, file)
+    data = bytearray(file.read_bytes())
+    entry = data.rindex(b"/data/0") - len("best") - 46
+    assert data[entry : entry + 4] == b"PK\x01\x02"
+    data[entry + 38] |= 0x10  # of the external attributes
+    file.write_bytes(data)
+    assert "damaged" in refused(file)
+
+
 def test_whole_numbers_for_weights_are_refused(refused, trunk, tmp_path):
     state = {key: value.to(torch.int8) for key, value in trunk.state_dict().items()}
     torch.save(state, tmp_path / "int8.pth")

@@ -81,6 +81,19 @@ def test_a_flipped_bit_is_never_a_crash_nor_a_wrong_weight(last, place, bit):
         assert torch.equal(read["model"]["backbone.weight"], PAYLOAD["model"]["backbone.weight"])
 
 
+def test_a_tensor_that_is_marked_as_a_folder_is_found(last):
+    """torch.load would hand out memory that nothing was read into."""
+    content = bytearray(last.read_bytes())
+    with zipfile.ZipFile(last) as archive:
+        entry = archive.start_dir
+        while not content[entry + 46 :].startswith(b"archive/data/0"):
+            entry = content.index(b"PK\x01\x02", entry + 4)
+    content[entry + 38] |= 0x10  # of the external attributes
+    last.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{last}: is damaged"):
+        checkpoint.read(last)
+
+
 def test_foreign_files(tmp_path):
     text, archive, tensors, code, newer = (tmp_path / n for n in ("a", "b", "c", "d", "e"))
     text.write_text("hello")
