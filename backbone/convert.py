@@ -53,7 +53,9 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
     file = fetch(published) if published else find(source)
     if target.exists() and target.samefile(file):
         raise WeightsError(f"{target}: is the input itself; name another output")
-    state = {key: value.contiguous().clone() for key, value in sorted(files.whole(file).items())}
+    state = {
+        key: value.contiguous().clone() for key, value in sorted(files.whole(file).state.items())
+    }
     weights, _ = without_classifier(files.trunk(state))
     variant = variant or detect(weights, str(source))
     if variant not in MODELS:

@@ -25,6 +25,7 @@ from backbone.detect import detect
 from backbone.errors import WeightsError
 from backbone.variants import MODELS
 from backbone.weights import WEIGHTS, check, find, without_classifier
+from backbone.wrappings import note
 
 # Settings of the run's config that say where its backbone started from.
 _SOURCES = re.compile(r"^(?:weights|finetune): (.+)$", re.MULTILINE)
@@ -49,7 +50,10 @@ def export(source: str | Path, target: Path) -> str:
     file = find(source)
     if target.exists() and target.samefile(file):
         raise WeightsError(f"{target}: is the input itself; name another output")
-    weights, _ = without_classifier(files.read(file))
+    found = files.whole(file)
+    if found.averaged:
+        print(note(file, found.averaged), file=sys.stderr)
+    weights, _ = without_classifier(files.trunk(found.state))
     variant = detect(weights, str(source))
     if variant in MODELS:
         with torch.device("meta"):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from backbone.errors import WeightsError
+from backbone.wrappings import AVERAGED, RAW, Unwrapped, under, unwrap
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 
@@ -22,48 +23,38 @@ _FOLDER = 0x10
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read the state dict in a `.safetensors` file or in anything that `torch.save` wrote.
+    """Read the trunk's state dict in a `.safetensors` file or in what `torch.save` wrote.
 
-    Unwraps what surrounds it: `state_dict` (the official training code), `model` or `ema` (a
-    checkpoint of this project, the averaged weights first), the prefix `module.` (DataParallel).
-    Of a whole task's model only the part under `backbone.` is taken.
+    What surrounds it is unwrapped, as `backbone.wrappings` says. Of a whole task's model only the
+    part under `backbone.` is taken.
 
     Raises:
         WeightsError: no such file, cut short, no checkpoint, or it would run code.
     """
-    return trunk(whole(path))
+    return trunk(whole(path).state)
 
 
 def trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take the part under `backbone.` of a whole task's model, or else all of it."""
-    inside = _under("backbone.", state)
-    return inside or dict(state)
+    return under("backbone.", state) or dict(state)
 
 
-def whole(path: Path) -> dict[str, Tensor]:
-    """Read the state dict as `read` does, but all of it: heads too, under the names in the file.
+def whole(path: Path) -> Unwrapped:
+    """Read the weights as `read` does, but all of them: heads too, under the names in the file.
 
     Raises:
         WeightsError: no such file, cut short, no checkpoint, or it would run code.
     """
     content = contents(path)
-    state = _unwrap(content)
-    wrong = [
-        k for k, value in state.items() if not (isinstance(k, str) and isinstance(value, Tensor))
-    ]
-    if wrong or not state:
-        found = (
-            f"its entry {wrong[0]!r} is not a named tensor"
-            if wrong
-            else f"a {type(content).__name__}"
-        )
+    found = unwrap(content)
+    if not found.state:
+        entries = ", ".join(map(str, content)) if isinstance(content, Mapping) else ""
+        has = f"its entries: {entries or 'none'}" if isinstance(content, Mapping) else ""
         raise WeightsError(
-            f"{path}: holds no state dict ({found}); needed: a dict from names to tensors, bare or "
-            "under 'state_dict' or 'model'"
+            f"{path}: holds no state dict ({has or f'a {type(content).__name__}'}); needed: a dict "
+            f"from names to tensors, bare or under one of {', '.join((*RAW, *AVERAGED))}"
         )
-    if all(key.startswith("module.") for key in state):
-        state = _under("module.", state)
-    return dict(state)
+    return found
 
 
 def contents(path: Path) -> Any:
@@ -135,20 +126,6 @@ def _require_checksums(path: Path) -> None:
         raise ValueError(f"wrong checksum in {broken}")
     if folders:
         raise ValueError(f"{folders[0]} is marked as a folder")
-
-
-def _unwrap(content: Any) -> Mapping[str, Any]:
-    if not isinstance(content, Mapping):
-        return {}
-    for name in ("ema", "state_dict", "model"):
-        inner = content.get(name)
-        if isinstance(inner, Mapping):
-            return inner
-    return content
-
-
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _one_line(error: Exception) -> str:

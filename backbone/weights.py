@@ -63,9 +63,12 @@ class Loaded:
     architecture: str
     dropped: tuple[str, ...]
     card: Weights | None
+    averaged: str | None = None
+    """The file's entry, if it holds averaged weights beside raw ones; these were taken."""
 
     def __str__(self) -> str:
-        return f"{self.source} ({self.architecture}, sha256 {self.sha256[:8]})"
+        averaged = f", averaged weights of its {self.averaged}" if self.averaged else ""
+        return f"{self.source} ({self.architecture}, sha256 {self.sha256[:8]}{averaged})"
 
 
 def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> Loaded:
@@ -80,20 +83,28 @@ def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> 
             convolution is summed over the colours, which is its answer to a grey picture.
 
     Left out by name: the classifier (`fc.weight`, `fc.bias`) and DLA's three unused projections.
-    `num_batches_tracked` may be missing, as files older than PyTorch 0.4.1 do not have it.
+    `num_batches_tracked` may be missing, as files older than PyTorch 0.4.1 do not have it. Where a
+    file holds averaged weights beside raw ones, the averaged ones are taken, which `Loaded` says.
 
     Raises:
         WeightsError: the source cannot be read, or it does not fit; then the trunk is unchanged.
     """
     card = WEIGHTS.get(str(source))
     file = fetch(card) if card else find(source)
-    weights, dropped = without_classifier(files.read(file))
+    found = files.whole(file)
+    weights, dropped = without_classifier(files.trunk(found.state))
     own = trunk.state_dict()
     if sum_colours:
         weights = {**weights, **summed_stem(own, weights)}
     check(own, weights, str(source))
     loaded = Loaded(
-        str(source), file, files.sha256(file), _described(weights), dropped=dropped, card=card
+        str(source),
+        file,
+        files.sha256(file),
+        _described(weights),
+        dropped=dropped,
+        card=card,
+        averaged=found.averaged,
     )
     trunk.load_state_dict({**own, **weights})
     return loaded

@@ -1,22 +1,21 @@
 """From a run directory or a file to a trained model: what evaluate and predict begin with."""
 
-import argparse
-import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from backbone import WeightsError, files
+from backbone import load as load_backbone
+from backbone.detect import PREFIX
+from backbone.wrappings import note, unwrap
 from common.commands import config as configuration
 from common.commands.settings import TrainedFlags
 from common.errors import UserError
-from common.training import checkpoint
+from common.training import checkpoint, distributed
 from common.training.finite import first_bad
 
 _COUNT = "num_batches_tracked"
@@ -25,8 +24,8 @@ _SHOWN = 2
 
 Flags = TypeVar("Flags", bound=TrainedFlags)
 
-Translate = Callable[[Mapping[str, Any]], dict[str, Tensor] | None]
-"""A foreign checkpoint's content -> weights under this project's names, None if it is unknown."""
+Translate = Callable[[Mapping[str, Tensor]], dict[str, Tensor] | None]
+"""Weights of others, unwrapped -> under this project's names, None if they are unknown."""
 
 Explain = Callable[[Sequence[str], Mapping[str, Tensor]], str]
 """Keys that do not fit, and the weights -> the likely cause as "; ...", or nothing."""
@@ -47,6 +46,8 @@ class Trained:
     state: Mapping[str, Tensor]
     epoch: int | None
     """Epochs trained; None where the file does not say."""
+    averaged: str | None = None
+    """The file's entry, if it holds averaged weights beside raw ones; these are the state."""
 
 
 def parse(
@@ -151,60 +152,28 @@ def read(flag: str, source: str | Path, translate: Translate) -> Trained:
     if not path.is_file():
         raise UserError(f"{flag} {path}: no such file")
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _tensors(path)
-    except (*checkpoint.FAULTS, SafetensorError) as error:
-        # With weights_only, torch names the function or class that the file asks to call.
-        code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if code:
-            raise UserError(
-                f"{flag} {path}: refused, because reading it would run code ({code[1]}); if you "
-                "trust its source, save its state_dict alone there"
-            ) from error
-        raise UserError(
-            f"{flag} {path}: is cut short or not a checkpoint of plain weights "
-            f"({path.stat().st_size:,} bytes); copy it again"
-        ) from error
+        content = files.contents(path)
+    except WeightsError as error:
+        raise UserError(f"{flag} {error}") from error
     if isinstance(content, dict) and "format" in content:
         return _own(path)
-    state = translate(content) if isinstance(content, dict) else None
+    found = unwrap(content)
+    state = translate(found.state)
+    if state is None and any(key.startswith(PREFIX) for key in found.state):
+        state = found.state  # this project's names, as its weights are in another container
     if state is None:
         raise UserError(
             f"{flag} {path}: holds no model of this task in a layout that is known; weights "
             "of a backbone alone are given to train as --weights"
         )
-    return Trained(path, state, None)
-
-
-def _tensors(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        checkpoint.require_checksums(path)
-    # Training scripts of torchvision and timm keep their flags with the weights.
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    return Trained(path, state, None, found.averaged)
 
 
 def _own(file: Path) -> Trained:
     payload = checkpoint.read(file)
     # Of last.pt the averaged weights, if the run averages, are what training evaluates.
-    state = payload["model"] if payload["ema"] is None else payload["ema"]
-    return Trained(file, state, int(payload["progress"]["epoch"]))
-
-
-def unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A foreign checkpoint's weights without the wrappings of training code.
-
-    These are a dict around it (its "state_dict") and DataParallel's prefix "module.".
-    """
-    weights = content.get("state_dict", content)
-    if not isinstance(weights, Mapping):
-        return {}
-    # Beside the weights there may be an epoch or flags.
-    named = {
-        key: value
-        for key, value in weights.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
-    }
-    return {key.removeprefix("module."): value for key, value in named.items()}
+    averaged = None if payload["ema"] is None else "ema"
+    return Trained(file, payload[averaged or "model"], int(payload["progress"]["epoch"]), averaged)
 
 
 def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
@@ -241,7 +210,20 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
     bad = first_bad(state)
     if bad is not None:
         raise UserError(f"{trained.file}: {bad} is not finite: this checkpoint is of a failed run")
+    if trained.averaged:
+        distributed.note(note(trained.file, trained.averaged))
     model.load_state_dict(state)
+
+
+def load_trunk(trunk: nn.Module, source: str, *, sum_colours: bool = False) -> None:
+    """Load --weights into a trunk as `backbone.load` does, and say if they are averaged ones.
+
+    Raises:
+        WeightsError: they cannot be read or do not fit.
+    """
+    loaded = load_backbone(trunk, source, sum_colours=sum_colours)
+    if loaded.averaged:
+        distributed.note(note(loaded.file, loaded.averaged))
 
 
 def ready(model: nn.Module, device: torch.device) -> None:

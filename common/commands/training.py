@@ -6,7 +6,6 @@ from typing import Protocol, TypeVar
 
 from torch import nn
 
-import backbone
 from common.commands import plot, trained
 from common.commands.config import to_yaml
 from common.commands.settings import RunConfig, TrainedFlags
@@ -58,7 +57,7 @@ def start_from(model: nn.Module, config: RunConfig, layout: Layout) -> None:
     """
     if config.weights is not None:
         trunk = model.get_submodule("backbone")
-        backbone.load(trunk, config.weights)
+        trained.load_trunk(trunk, config.weights)
     if config.finetune is not None:
         source = trained.read("--finetune", config.finetune, layout.translate)
         trained.load(model, source, layout.explain)

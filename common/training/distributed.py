@@ -5,6 +5,7 @@ torchrun, it reads its place from the environment (RANK, WORLD_SIZE, LOCAL_RANK)
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -103,6 +104,12 @@ def stop() -> None:
     """Leave the process group, if there is one, and end its threads."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def note(line: str) -> None:
+    """Say a line on stderr, in the main process alone."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr, flush=True)
 
 
 def gather(items: list[T], world: World) -> list[T]:

@@ -6,7 +6,6 @@ A source is a run directory, a checkpoint file or the name of published weights.
 import difflib
 from pathlib import Path
 
-import backbone
 from backbone import WEIGHTS
 from backbone.weights import fetch
 from common.commands import trained
@@ -71,7 +70,7 @@ def start_from(model: Classifier, config: Config, classes: Classes) -> None:
             trained on other classes.
     """
     if config.weights is not None:
-        backbone.load(model.backbone, config.weights)
+        trained.load_trunk(model.backbone, config.weights)
     if config.finetune is not None:
         weights = read(config.finetune, "--finetune")
         trained.load(model, weights, LAYOUT.explain)

@@ -1,7 +1,6 @@
 """A classifier: a backbone, the mean of its last stage over the picture, and one linear layer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -10,7 +9,7 @@ from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from backbone.weights import UNUSED_PROJECTIONS
 from common.commands.config import choose
-from common.commands.trained import Layout, unwrapped
+from common.commands.trained import Layout
 from common.errors import UserError
 from common.layers import Normalize
 from tasks.classification.config import ModelConfig
@@ -69,18 +68,15 @@ def build(backbone: str, classes: int, model: ModelConfig) -> Classifier:
     return Classifier(trunk, classes, Normalize(MEAN, STD))
 
 
-def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `Classifier`; None if it is no such.
 
-    Takes the bare state dicts of the Res2Net and DLA authors, of timm and of torchvision, one under
-    `Classifier`'s own names, and what training code wraps them in ("state_dict" or "model", the
-    prefix "module."). DLA's last layer is a 1x1 convolution there, and the linear layer that it
-    equals here.
+    Takes the state dicts of the Res2Net and DLA authors, of timm and of torchvision, and one under
+    `Classifier`'s own names. DLA's last layer is a 1x1 convolution there, and the linear layer that
+    it equals here.
     """
-    inner = content.get("model")
-    state = unwrapped(inner if isinstance(inner, Mapping) else content)
     weight = state.get("fc.weight")
-    if not isinstance(weight, Tensor) or weight.ndim not in (2, 4):
+    if weight is None or weight.ndim not in (2, 4):
         return None
     trunk = {
         f"backbone.{key.removeprefix('backbone.')}": value

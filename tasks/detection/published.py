@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
-
-from common.commands.trained import unwrapped
 
 COCO_ROWS = 91
 """Classes of torchvision's COCO models: the background, and COCO's numbers up to 90."""
@@ -31,14 +28,13 @@ _MOVED = (
 _OF_CLASSES = re.compile(r"roi_heads\..*(cls_score|bbox_pred|mask_fcn_logits)\.")
 
 
-def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """A torchvision detector's weights under the names of `DetectionModel`; None if it is no such.
 
     Takes Faster R-CNN, Mask R-CNN, RetinaNet and FCOS on a ResNet. Of a COCO model the rows of the
     ten numbers that no class has are left out, and for one stage those of the background, so that
     the classes are COCO's 80 in the order of their numbers.
     """
-    state = unwrapped(content)
     if not any(key.startswith("backbone.body.") for key in state):
         return None
     names = _RENAMED + _MOVED

@@ -5,7 +5,6 @@ Xiao, Wu and Wei, "Simple Baselines for Human Pose Estimation and Tracking", ECC
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +12,7 @@ from backbone.detect import hint
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
-from common.commands.trained import Layout, unwrapped
+from common.commands.trained import Layout
 from common.layers import Normalize
 
 # Given per position, not per colour: the published pose weights want BGR pictures and these
@@ -104,14 +103,12 @@ def build(backbone: str, joints: int, head_channels: Sequence[int] = HEAD_CHANNE
     )
 
 
-def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `PoseModel`; None if it is no such.
 
-    Takes what the official Res2Net and Microsoft's ResNet pose code write: the bare state dict
-    of `model_best.pth`, and the dict of `checkpoint.pth`, whose "state_dict" carries the prefix
-    "module.". No key names backbone or head there.
+    Takes what the official Res2Net and Microsoft's ResNet pose code write, `model_best.pth` and
+    `checkpoint.pth`. No key names backbone or head there.
     """
-    state = unwrapped(content)
     if not any(key.startswith(_HEAD_PARTS) for key in state):
         return None
     return {

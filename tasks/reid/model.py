@@ -5,7 +5,7 @@ Luo et al., "Bag of Tricks and A Strong Baseline for Deep Person Re-identificati
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands import trained
 from common.commands.config import choose
-from common.commands.trained import Layout, Trained, unwrapped
+from common.commands.trained import Layout, Trained
 from common.errors import UserError
 from common.layers import Normalize
 from tasks.reid.config import ModelConfig
@@ -174,12 +174,11 @@ def build(backbone: str, model: ModelConfig, persons: int = 0, centers: bool = F
     )
 
 
-def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `ReidModel`; None if it is no such.
 
     Takes what the strong baseline's code writes: "base.", "bottleneck." and "classifier.".
     """
-    state = unwrapped(content)
     if not any(key.startswith("base.") for key in state):
         return None
     return _renamed(state, _PUBLISHED)

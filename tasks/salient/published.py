@@ -1,12 +1,11 @@
 """The key layout of published PoolNet and Res2Net-PoolNet checkpoints, with and without edges."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from backbone.detect import hint
-from common.commands.trained import Layout, unwrapped
+from common.commands.trained import Layout
 
 CLASSIFIER = ("base.resnet.fc.weight", "base.resnet.fc.bias")
 """ImageNet's classifier, which published files carry along and nothing uses."""
@@ -39,13 +38,12 @@ _WITH_OR_WITHOUT_BATCHNORM = ("head.pyramid.merge.0.0.weight", "head.pyramid.mer
 """The same convolution's name in the two kinds of head."""
 
 
-def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `PoolNet`; None if it is no such.
 
     ImageNet's classifier is left out by name. A key that is unknown stays as it is, so that it is
     reported as left over.
     """
-    state = unwrapped(content)
     if not any(key.startswith("base.ppm") for key in state):
         return None
     return {_ours(key): value for key, value in state.items() if key not in CLASSIFIER}

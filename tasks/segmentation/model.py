@@ -5,7 +5,7 @@ Convolution for Semantic Image Segmentation", ECCV 2018.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -126,7 +126,7 @@ def build(backbone: str, classes: int, model: ModelConfig) -> SegmentationModel:
     )
 
 
-def from_published(_: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def from_published(_: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """No Res2Net segmentation model was ever published, so there is no foreign layout to read."""
     return None
 

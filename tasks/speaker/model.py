@@ -7,19 +7,17 @@ small nets of WeSpeaker and 3D-Speaker stand beside them.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone import load
 from backbone.detect import hint
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands import trained
 from common.commands.config import choose
-from common.commands.trained import Layout, unwrapped
+from common.commands.trained import Layout
 from common.errors import UserError
 from tasks.speaker.config import Config, ModelConfig
 from tasks.speaker.features import Fbank
@@ -176,7 +174,7 @@ def start_from(model: SpeakerModel, config: Config) -> None:
         UserError, WeightsError: they cannot be read or do not fit.
     """
     if config.weights is not None:
-        load(model.backbone, config.weights, sum_colours=True)
+        trained.load_trunk(model.backbone, config.weights, sum_colours=True)
     if config.finetune is not None:
         source = trained.read("--finetune", config.finetune, LAYOUT.translate)
         state = dict(source.state)
@@ -186,13 +184,12 @@ def start_from(model: SpeakerModel, config: Config) -> None:
         trained.load(model, replace(source, state=state), LAYOUT.explain)
 
 
-def from_published(content: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """A checkpoint of WeSpeaker or 3D-Speaker under the names of `SpeakerModel`; else None.
 
     Both write the bare state dict of the net: `seg_1` is the embedding layer, in WeSpeaker
     `projection` holds the training speakers, and everything else is the backbone.
     """
-    state = unwrapped(content)
     if _PUBLISHED_EMBEDDING + "weight" not in state:
         return None
     return {_own_name(key): value for key, value in state.items()}

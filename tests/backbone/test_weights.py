@@ -213,7 +213,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(refused, tmp_path, content, suf
     "content",
     [
         [1, 2], torch.zeros(3), {}, {"state_dict": {}}, {"epoch": 3}, {"state_dict": None},
-        {"a": torch.zeros(1), "b": "x"}, {1: torch.zeros(1)},
+        {"a": "x"}, {1: torch.zeros(1)},
     ],
 )  # fmt: skip
 def test_a_checkpoint_without_weights_is_refused(refused, tmp_path, content):

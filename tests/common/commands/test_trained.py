@@ -126,7 +126,7 @@ def test_best_last_and_files_are_found(tmp_path):
     assert not found.state["weight"].any(), "the average is what training evaluates"
     foreign = tmp_path / "foreign.pth"
     torch.save({"state_dict": {"module.w": torch.ones(1)}}, foreign)
-    found = trained.find(Scored(checkpoint=str(foreign)), trained.unwrapped)
+    found = trained.find(Scored(checkpoint=str(foreign)), dict)
     assert list(found.state) == ["w"]
     assert found.epoch is None
     with pytest.raises(UserError, match="no model of this task"):
@@ -138,11 +138,11 @@ def test_best_last_and_files_are_found(tmp_path):
 def test_safetensors_are_foreign_checkpoints(tmp_path):
     file = tmp_path / "model.safetensors"
     save_file({"w": torch.ones(3)}, file)
-    found = trained.find(Scored(checkpoint=str(file)), trained.unwrapped)
+    found = trained.find(Scored(checkpoint=str(file)), dict)
     assert torch.equal(found.state["w"], torch.ones(3))
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(UserError, match=r"model\.safetensors: is cut short"):
-        trained.find(Scored(checkpoint=str(file)), trained.unwrapped)
+        trained.find(Scored(checkpoint=str(file)), dict)
 
 
 def test_loading_is_strict_and_all_or_nothing():
@@ -192,22 +192,33 @@ def test_a_ready_model_is_in_eval_mode():
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_what_surrounds_foreign_weights_may_be_anything():
-    assert trained.unwrapped({"state_dict": None}) == {}
-    a, b = torch.zeros(1), torch.ones(2)
-    assert trained.unwrapped({"module.a": a, 5: b, "b": b}) == {"a": a, "b": b}
-    assert trained.unwrapped({"state_dict": {"module.a": a}, "epoch": 3}) == {"a": a}
-    assert trained.unwrapped({"a": a, "epoch": 3, "best": None}) == {"a": a}
+def test_averaged_weights_go_first_which_a_line_says(tmp_path, capsys):
+    file, model = tmp_path / "t.pth", nn.Linear(2, 1)
+    averaged = {f"module._orig_mod.{k}": v + 1 for k, v in model.state_dict().items()}
+    torch.save({"state_dict": model.state_dict(), "state_dict_ema": averaged, "epoch": 3}, file)
+    before = model.weight.clone()
+    trained.load(model, trained.read("--checkpoint", file, dict), no_cause)
+    assert torch.equal(model.weight, before + 1)
+    said = "its averaged weights (entry state_dict_ema) are taken, not the raw ones"
+    assert capsys.readouterr().err == f"{file}: {said}\n"
+
+
+def test_weights_under_this_projects_names_need_no_translation(tmp_path):
+    """As its own weights are in safetensors, or saved by somebody's script."""
+    state = {"backbone.conv1.weight": torch.ones(1), "head.weight": torch.ones(2)}
+    save_file(state, tmp_path / "a.safetensors")
+    found = trained.read("--checkpoint", tmp_path / "a.safetensors", no_layout)
+    assert found.state.keys() == state.keys()
 
 
 def test_what_training_scripts_keep_beside_the_weights(tmp_path):
     """Flags as argparse parsed them are read; what would run code is refused by its name."""
     file = tmp_path / "a.pth"
     torch.save({"state_dict": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=1)}, file)
-    assert trained.read("--checkpoint", file, trained.unwrapped).state["a"].tolist() == [1, 1]
+    assert trained.read("--checkpoint", file, dict).state["a"].tolist() == [1, 1]
     torch.save({"state_dict": {"a": torch.ones(2)}, "path": Path("x")}, file)
     with pytest.raises(UserError, match=r"refused, because reading it would run code \(pathlib"):
-        trained.read("--checkpoint", file, trained.unwrapped)
+        trained.read("--checkpoint", file, dict)
 
 
 def test_a_foreign_file_with_a_flipped_bit(tmp_path):
@@ -216,8 +227,8 @@ def test_a_foreign_file_with_a_flipped_bit(tmp_path):
     data = bytearray(file.read_bytes())
     data[bytes(data).find(torch.full((2,), 1.25).numpy().tobytes())] ^= 1
     file.write_bytes(data)
-    with pytest.raises(UserError, match="cut short or not a checkpoint"):
-        trained.read("--checkpoint", file, trained.unwrapped)
+    with pytest.raises(UserError, match="cut short or damaged"):
+        trained.read("--checkpoint", file, dict)
 
 
 def test_a_foreign_file_with_a_damaged_directory(tmp_path):
@@ -226,8 +237,8 @@ def test_a_foreign_file_with_a_damaged_directory(tmp_path):
     data = bytearray(file.read_bytes())
     data[data.find(b"PK\x01\x02")] = 0
     file.write_bytes(data)
-    with pytest.raises(UserError, match="cut short or not a checkpoint"):
-        trained.read("--checkpoint", file, trained.unwrapped)
+    with pytest.raises(UserError, match="cut short or damaged"):
+        trained.read("--checkpoint", file, dict)
 
 
 def test_weights_that_are_no_fractions_are_refused():

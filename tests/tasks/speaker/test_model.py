@@ -144,13 +144,12 @@ def test_parameter_counts_are_the_published_ones(name, embedding, count, publish
     assert math.floor(found / 1e4) / 100 == published, "published cut off, not rounded"
 
 
-def test_a_training_checkpoint_of_wespeaker_brings_its_speakers():
+def test_weights_of_wespeaker_bring_its_speakers():
     reference = Reference(True, width=8)
     state = {**reference.state, "projection.weight": torch.randn(7, 256)}
-    wrapped = {"state_dict": {f"module.{key}": value for key, value in state.items()}}
     small = replace(PUBLISHED, width=8)
     model = build("wespeaker_res2net34", small, 7)
-    load_weights(model, from_published(wrapped))
+    load_weights(model, from_published(state))
     assert torch.equal(model.classifier.weight, state["projection.weight"])
     back = to_published(model.state_dict())
     assert back.keys() == state.keys()
