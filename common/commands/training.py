@@ -33,7 +33,7 @@ def begin(config: RunConfig) -> RunDirectory:
     Raises:
         UserError: it holds a run and --resume is not given, or none and it is.
     """
-    run = RunDirectory(config.out, to_yaml(config))
+    run = RunDirectory(config.out, to_yaml(config), to_yaml(type(config)()))
     run.check(config.resume)
     return run
 

@@ -141,12 +141,16 @@ def _damaged(path: Path, what: str) -> str:
     return f"{path}: {what} (found {path.stat().st_size:,} bytes); {advice}"
 
 
-def differences(saved: str, given: str) -> list[str]:
+def differences(saved: str, given: str, defaults: str = "") -> list[str]:
     """Settings that differ between two configs in YAML and may not change within a run.
+
+    A setting that the saved one does not have, as it is newer than the run, had its default.
 
     Returns one text a setting: "engine.batch_size: the run has 32, now 16".
     """
     old, new = _flat(yaml.safe_load(saved)), _flat(yaml.safe_load(given))
+    newer = {key: value for key, value in _flat(yaml.safe_load(defaults)).items() if key in new}
+    old = {**newer, **old}
     keys = [*old, *(key for key in new if key not in old)]
     return [
         f"{key}: the run has {old.get(key, 'nothing')}, now {new.get(key, 'nothing')}"
@@ -170,6 +174,8 @@ class RunDirectory:
 
     path: Path
     config_text: str
+    defaults_text: str = ""
+    """Every setting with its default, for runs that are older than a setting."""
 
     @property
     def last(self) -> Path:
@@ -272,7 +278,7 @@ class RunDirectory:
                 f"start another --out with --finetune {self.last}"
             )
         trained = payload.get("samples")  # checkpoints of old do not say
-        changed = differences(payload["config"], self.config_text)
+        changed = differences(payload["config"], self.config_text, self.defaults_text)
         if not changed and trained not in (None, samples):
             raise UserError(
                 f"--resume {self.path}: the run began with {trained:,} training samples, now there "

@@ -156,6 +156,14 @@ def test_differences():
     assert checkpoint.differences("", "") == []
 
 
+def test_a_setting_that_is_newer_than_the_run_had_its_default():
+    saved, defaults = "a: 1\n", "a: 5\nflag: false\ngone: 3\n"
+    assert checkpoint.differences(saved, "a: 1\nflag: false", defaults) == []
+    assert checkpoint.differences(saved, "a: 1\nflag: true", defaults) == [
+        "flag: the run has False, now True"
+    ]
+
+
 def test_run_directory_is_never_overwritten(last):
     run = RunDirectory(last.parent, "a: 1")
     with pytest.raises(UserError, match=r"already holds a run \(last.pt\).*--resume.*--out"):
