@@ -40,6 +40,19 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassesConfig(RunConfig):
+    """What a run of a task with named classes has besides."""
+
+    new_classes: bool = False
+    """With --finetune: other classes; their layers begin anew but for classes of equal names."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.new_classes and self.finetune is None:
+            raise UserError("--new_classes: belongs to --finetune; give a run or a file")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedFlags:
     """Which trained model a command takes, how it runs, and where its results go."""
 

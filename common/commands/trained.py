@@ -48,6 +48,8 @@ class Trained:
     """Epochs trained; None where the file does not say."""
     averaged: str | None = None
     """The file's entry, if it holds averaged weights beside raw ones; these are the state."""
+    config: str | None = None
+    """The settings of the run that they are from, in YAML; None of other files."""
 
 
 def parse(
@@ -173,7 +175,8 @@ def _own(file: Path) -> Trained:
     payload = checkpoint.read(file)
     # Of last.pt the averaged weights, if the run averages, are what training evaluates.
     averaged = None if payload["ema"] is None else "ema"
-    return Trained(file, payload[averaged or "model"], int(payload["progress"]["epoch"]), averaged)
+    state, epoch = payload[averaged or "model"], int(payload["progress"]["epoch"])
+    return Trained(file, state, epoch, averaged, payload["config"])
 
 
 def load(model: nn.Module, trained: Trained, explain: Explain) -> None:

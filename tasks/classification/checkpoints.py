@@ -4,11 +4,14 @@ A source is a run directory, a checkpoint file or the name of published weights.
 """
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from backbone import WEIGHTS
 from backbone.weights import fetch
-from common.commands import trained
+from common.commands import classes, trained
 from common.commands.trained import Trained
 from common.errors import UserError
 from tasks.classification import labels
@@ -19,8 +22,8 @@ from tasks.classification.model import LAYOUT, Classifier
 IMAGENET_CLASSES = 1000
 
 FRESH_LAYER = (
-    "to learn other classes, say train --weights with the same source: that keeps the backbone and "
-    "puts a fresh last layer on it"
+    "to learn other classes, say train --finetune with the same source and --new_classes: that "
+    "keeps all but the last layer"
 )
 """What to do with a checkpoint of other classes."""
 
@@ -57,38 +60,32 @@ def read(source: str, flag: str) -> Trained:
     return trained.read(flag, source, LAYOUT.translate)
 
 
-def start_from(model: Classifier, config: Config, classes: Classes) -> None:
+def start_from(model: Classifier, config: Config, wanted: Classes) -> None:
     """Give a fresh model the weights that --weights or --finetune names, if any.
 
     Args:
         model: on the CPU.
         config: of the run.
-        classes: of the training split.
+        wanted: the classes of the training split.
 
     Raises:
         UserError, WeightsError: the weights cannot be read, do not fit, or are of a run that was
-            trained on other classes.
+            trained on other classes, without --new_classes.
     """
     if config.weights is not None:
         trained.load_trunk(model.backbone, config.weights)
     if config.finetune is not None:
         weights = read(config.finetune, "--finetune")
-        trained.load(model, weights, LAYOUT.explain)
-        _require_classes(classes, weights, config.finetune)
+        # A file of others may have its classes in any order, which only new classes can look past.
+        known = weights.epoch is not None or config.new_classes
+        found = classes_of(weights, None) if known else None
+        names = found.names if found else ()
+        classes.finetune(model, config, weights, class_rows, names, wanted.names, LAYOUT.explain)
 
 
-def _require_classes(classes: Classes, weights: Trained, source: str) -> None:
-    """Refuse the last layer of a run for other classes, or for the same in another order."""
-    known = classes_of(weights, None) if weights.epoch is not None else None
-    if known is None or known.names == classes.names:
-        return
-    differ = "another order"
-    if set(known.names) != set(classes.names):
-        differ = labels.differences(classes, known)
-    raise UserError(
-        f"--finetune {source}: the training set's classes are not those of that run ({differ}); "
-        "--weights with the same source keeps its backbone and puts a fresh last layer on it"
-    )
+def class_rows(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the last layer, a row for each class."""
+    return {key: value for key, value in state.items() if key.startswith("fc.")}
 
 
 def class_count(weights: Trained) -> int:
@@ -134,9 +131,9 @@ def classes_or_numbers(weights: Trained, listed: Path | None) -> Classes:
     return classes_of(weights, listed) or labels.numbered(class_count(weights))
 
 
-def _counted(classes: Classes, count: int, file: Path) -> Classes:
-    if len(classes) != count:
+def _counted(listed: Classes, count: int, file: Path) -> Classes:
+    if len(listed) != count:
         raise UserError(
-            f"{file}: lists {len(classes)} classes, but the checkpoint has {count}; {FRESH_LAYER}"
+            f"{file}: lists {len(listed)} classes, but the checkpoint has {count}; {FRESH_LAYER}"
         )
-    return classes
+    return listed

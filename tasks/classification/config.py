@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.commands.settings import RunConfig, TrainedFlags
+from common.commands.settings import ClassesConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -129,13 +129,13 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(ClassesConfig):
     """Classification: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/classification")
     """Run directory."""
     finetune: str | None = None
-    """Start from a whole classifier, last layer included: the same sources, the same classes."""
+    """Start from a whole classifier, last layer included: the same sources as --weights."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from common.commands.classes import differences
 from common.commands.trained import Trained
 from common.errors import UserError
 from common.reading.image import planes
@@ -57,7 +58,7 @@ def read_scored(config: ScoredConfig, weights: Trained) -> Pictures:
         advice = checkpoints.FRESH_LAYER
     raise UserError(
         f"--data.val_split {found.split}: its classes are not the {count} of {weights.file}: "
-        f"{labels.differences(found.classes, wanted)}; {advice}"
+        f"{differences(found.classes.names, wanted.names)}; {advice}"
     )
 
 

@@ -3,10 +3,10 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.commands.classes import differences
 from common.errors import UserError
 from common.reading.annotations import read_text
 
@@ -131,21 +131,6 @@ def require_same(found: Classes, wanted: Classes, found_in: str, wanted_by: str)
     """Raise UserError unless two lists have the same names."""
     if set(found.names) != set(wanted.names):
         raise UserError(
-            f"{found_in}: its classes are not those of {wanted_by}: {differences(found, wanted)}"
+            f"{found_in}: its classes are not those of {wanted_by}: "
+            f"{differences(found.names, wanted.names)}"
         )
-
-
-def differences(found: Classes, wanted: Classes) -> str:
-    """In what two lists of classes differ, in words."""
-    missing = sorted(set(wanted.names) - set(found.names))
-    unexpected = sorted(set(found.names) - set(wanted.names))
-    parts = [
-        f"{len(names)} {kind} ({_some(names)})"
-        for kind, names in (("missing", missing), ("unexpected", unexpected))
-        if names
-    ]
-    return f"{len(found)} classes instead of {len(wanted)}, {', '.join(parts)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

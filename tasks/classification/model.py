@@ -96,8 +96,8 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     """The likely cause when weights do not fit the model, for the message."""
     if wrong and all(key.startswith("fc.") and key in state for key in wrong):
         return (
-            f": they are for {len(state['fc.weight'])} classes; --weights with the same source "
-            "keeps their backbone and puts a fresh last layer on it"
+            f": they are for {len(state['fc.weight'])} classes; train --new_classes keeps all but "
+            "the last layer"
         )
     return hint(wrong, state)
 

@@ -135,9 +135,11 @@ class Annotations:
         """
         unknown = [name for name in names if name not in self.classes]
         if unknown:
+            both = ", ".join(name for name in names if name in self.classes)
+            advice = f"; for those that both have say --data.classes '[{both}]'" if both else ""
             raise UserError(
                 f"--data.classes: {self.file} has no class {unknown[0]!r}; it has "
-                f"{', '.join(self.classes)}"
+                f"{', '.join(self.classes)}{advice}"
             )
         if tuple(names) == self.classes:
             return self

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.commands.settings import RunConfig, SplitFlags, TrainedFlags
+from common.commands.settings import ClassesConfig, SplitFlags, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -169,7 +169,7 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(ClassesConfig):
     """Object detection: with no flag at all, a small Mask R-CNN on generated sample data."""
 
     out: Path = Path("runs/detection")

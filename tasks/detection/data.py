@@ -15,6 +15,7 @@ from common.reading.annotations import read_picture
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
 from common.reading.records import Category
+from common.training.distributed import note
 from tasks.detection import sample
 from tasks.detection.annotations import Annotations
 from tasks.detection.batches import AspectBatches
@@ -213,19 +214,20 @@ def order(
 ) -> Callable[[int], NDArray[np.int64]] | None:
     """The order of an epoch's samples, for common.training.engine.TrainData; None means shuffled.
 
-    Raises:
-        UserError: neither landscape nor portrait pictures fill a batch.
+    Where neither the landscape nor the portrait pictures fill a batch, batches hold both, and a
+    line says so.
     """
     if not dataset.config.group_by_aspect:
         return None
     height, width = dataset.annotations.sizes[dataset.rows].T
     batches = AspectBatches(width >= height, batch_size, seed)
-    if not len(batches(0)):
-        raise UserError(
-            f"--engine.batch_size {batch_size}: neither the landscape nor the portrait pictures of "
-            f"{len(dataset):,} fill a batch; choose a smaller one, or --data.group_by_aspect false"
-        )
-    return batches
+    if len(batches(0)):
+        return batches
+    note(
+        f"--data.group_by_aspect: neither the landscape nor the portrait pictures of "
+        f"{len(dataset):,} fill a batch of {batch_size}, so batches hold both"
+    )
+    return None
 
 
 def _read(annotations: Annotations, row: int, config: DataConfig) -> Picture:

@@ -16,6 +16,7 @@ from backbone import deploy
 from common import outputs
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph, Outputs
+from common.errors import UserError
 from tasks.detection.batched import BatchedDetector
 from tasks.detection.config import ScoredConfig
 from tasks.detection.data import with_names
@@ -37,6 +38,11 @@ def main() -> None:
     outputs.make_folder(target.parent)
     config = with_names(config)
     found = open_model(config, torch.device("cpu"))
+    if found.model.kept is not None:
+        raise UserError(
+            "--data.classes: an exported detector finds all classes that it was trained on, in "
+            "their order; leave the flag out"
+        )
     # A trained network may find nothing in noise; at any score there is something to compare.
     every = replace(config, test=replace(config.test, score_threshold=0.0))
     with TemporaryDirectory() as folder:

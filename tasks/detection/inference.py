@@ -22,8 +22,9 @@ from common.commands.predictor import (
     picture_of,
 )
 from common.reading.image import Picture
-from common.training.distributed import choose_device
+from common.training.distributed import choose_device, note
 from tasks.detection.batches import STRIDE, pad
+from tasks.detection.checkpoints import category_ids, model_classes
 from tasks.detection.config import ScoredConfig, ScoringConfig
 from tasks.detection.data import as_tested, tested_size, with_names
 from tasks.detection.draw import Drawn, draw_objects
@@ -65,13 +66,20 @@ class Features(NamedTuple):
 
 
 def open_model(config: ScoredConfig, device: torch.device) -> Opened[DetectionModel]:
-    """The trained model that the config names; the config also names its classes.
+    """The trained model that the config names, giving the classes that the config names.
+
+    These may be some of the model's, in any order; a line then says which.
 
     Raises:
-        UserError: it is missing, damaged or another model.
+        UserError: it is missing, damaged or another model, or does not know such a class.
     """
     weights = trained.find(config, LAYOUT.translate)
-    model = build(config.backbone, len(config.data.classes), config.model, config.test)
+    asked = config.data.classes
+    known = model_classes(weights, asked)
+    model = build(config.backbone, len(known), config.model, config.test)
+    if known != asked:
+        model.keep(known, asked)
+        note(f"{weights.file}: of its {len(known)} classes {len(asked)} count: {', '.join(asked)}")
     return opened(config, model, weights, LAYOUT.explain, device)
 
 
@@ -90,8 +98,7 @@ class Predictor:
     def __init__(self, model: Opened[DetectionModel], config: ScoredConfig) -> None:
         self.opened, self.config = model, config
         self.classes = config.data.classes
-        known = len(config.data.category_ids) == len(self.classes)
-        self.ids = config.data.category_ids if known else range(1, len(self.classes) + 1)
+        self.ids = category_ids(model.weights, config)
 
     @classmethod
     def open(

@@ -42,7 +42,12 @@ class DetectionModel(nn.Module):
         detector: takes pictures, levels and targets; gives detections and terms.
         normalize: takes the pictures.
         first: the first stage that the neck takes: 0 is `c2`, 1 is `c3`.
+
+    `kept` (C + 1,), if set, is the label under which a detection of each label is given, where 0
+    leaves it out.
     """
+
+    kept: Tensor | None
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class DetectionModel(nn.Module):
         self.detector = detector
         self.normalize = normalize
         self.first = first
+        self.register_buffer("kept", None, persistent=False)
 
     def forward(
         self, images: Tensor, sizes: Tensor, targets: Targets | None = None
@@ -89,7 +95,27 @@ class DetectionModel(nn.Module):
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """What `forward` gives, of what the trunk was given and its features."""
         found: Found = self._found(x, self.levels(pyramid), sizes, targets)
-        return found[1] if self.training else found[0]
+        return found[1] if self.training else [self._kept(one) for one in found[0]]
+
+    def keep(self, known: Sequence[str], asked: Sequence[str]) -> None:
+        """Give only detections of the classes asked for, labelled in their order.
+
+        Args:
+            known: names of the model's classes.
+            asked: some of them.
+        """
+        labels = torch.zeros(len(known) + 1, dtype=torch.int64)
+        for label, name in enumerate(asked, start=1):
+            labels[known.index(name) + 1] = label
+        self.kept = labels
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _kept(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.kept is None:
+            return found
+        labels = self.kept[found["labels"]]
+        chosen = {name: value[labels > 0] for name, value in found.items()}
+        return {**chosen, "labels": labels[labels > 0]}
 
     def levels(self, pyramid: Pyramid[Tensor]) -> dict[str, Tensor]:
         """The levels that the detector looks at, finest first, of equal channels."""
@@ -192,7 +218,7 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     if wrong and classes and all(key in state and _OF_CLASSES.search(key) for key in wrong):
         return (
             f": they are for {classes} classes; give the data set or the --data.classes that they "
-            "were trained for"
+            "were trained for, or train on others by --new_classes"
         )
     if wrong and not any(key.startswith("backbone.") for key in wrong):
         return (

@@ -11,6 +11,22 @@ COCO_ROWS = 91
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 """Numbers that COCO gives to no class."""
 
+COCO_NUMBERS = tuple(number for number in range(1, COCO_ROWS) if number not in COCO_GAPS)
+"""Of COCO's 80 classes, in the order of their labels here."""
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
+    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
+    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
+    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant",
+    "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""Their names, as COCO's annotation files spell them."""
+
 # torchvision's published files are from before some layers were renamed, new ones from after.
 _RENAMED = (
     (r"(fpn\.(?:inner|layer)_blocks\.\d)\.(\w+)$", r"\1.0.\2"),
@@ -51,7 +67,7 @@ def _renamed(key: str, names: tuple[tuple[str, str], ...]) -> str:
 
 def _of_coco(key: str, value: Tensor) -> Tensor:
     """The rows of COCO's 80 classes, and of the background for two stages."""
-    numbers = [number for number in range(COCO_ROWS) if number not in COCO_GAPS]
+    numbers = [0, *COCO_NUMBERS]
     if _OF_CLASSES.search(key) and len(value) % COCO_ROWS == 0:  # classes, then a box's four
         return torch.unflatten(value, 0, (COCO_ROWS, -1))[numbers].flatten(0, 1)
     if "classification_head.cls_logits" in key and len(value) % COCO_ROWS == 0:

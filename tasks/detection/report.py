@@ -103,7 +103,7 @@ def _digest(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
 
 
-def _protocol(config: ScoredConfig) -> dict[str, Any]:
+def _protocol(config: ScoredConfig, model: DetectionModel) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     data, test = config.data, config.test
     masks = {"mask_threshold": test.mask_threshold} if config.model.masks else {}
@@ -117,6 +117,7 @@ def _protocol(config: ScoredConfig) -> dict[str, Any]:
         **masks,
         "classes": len(data.classes),
         "class_names": _digest(data.classes),
+        **({} if model.kept is None else {"of_classes": len(model.kept) - 1}),
     }
 
 
@@ -133,7 +134,7 @@ def result_card(
         config,
         task="detection",
         metrics=evaluation.metrics,
-        protocol=_protocol(config),
+        protocol=_protocol(config, model.model),
         data={
             "root": card.describe_root(config.data.root),
             "split": config.data.val_split,

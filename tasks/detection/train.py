@@ -11,10 +11,11 @@ from common.training.task import Progress, TrainData
 from tasks.detection import evaluate
 from tasks.detection.annotations import Annotations
 from tasks.detection.batches import collate
+from tasks.detection.checkpoints import start_from
 from tasks.detection.config import Config, ScoredConfig
 from tasks.detection.data import TrainSet, order, read, with_classes
 from tasks.detection.freeze import require_weights
-from tasks.detection.model import LAYOUT, Batch, build, targets_of
+from tasks.detection.model import Batch, build, targets_of
 
 
 class DetectionTask:
@@ -47,7 +48,7 @@ def train(config: Config, world: World) -> None:
     training.announce(train_split, val_split, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(config.data.classes), config.model, config.test)
-    training.start_from(model, config, LAYOUT)
+    start_from(model, config)
     samples = TrainSet(train_split, config.data)
     in_order = order(samples, config.engine.batch_size, config.engine.seed)
     data = TrainData(samples, in_order, config.loader.workers, config.data.on_error, collate)

@@ -14,11 +14,12 @@ from backbone.detect import hint
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands import trained
+from common.commands.classes import with_new_classes
 from common.commands.config import choose
 from common.commands.trained import Layout, Trained
 from common.errors import UserError
 from common.layers import Normalize
-from tasks.reid.config import ModelConfig
+from tasks.reid.config import Config, ModelConfig
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -220,11 +221,23 @@ def without_persons(weights: Trained) -> Trained:
     return replace(weights, state=kept)
 
 
-def load_all_but_persons(model: ReidModel, weights: Trained) -> None:
-    """Load a whole model's weights; the model keeps its own classifier and centers.
+def person_rows(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that depend on the persons trained on, a row for each."""
+    return {key: value for key, value in state.items() if key.startswith(TRAINING_ONLY)}
+
+
+def start_from(model: ReidModel, config: Config) -> None:
+    """Give a fresh model the weights that --weights or --finetune names, if any.
+
+    The model keeps its own classifier and centers: no two training sets have the same persons.
 
     Raises:
-        UserError: they are of another model.
+        UserError, WeightsError: they cannot be read or do not fit.
     """
-    own = {k: v for k, v in model.state_dict().items() if k.startswith(TRAINING_ONLY)}
-    trained.load(model, replace(weights, state={**without_persons(weights).state, **own}), explain)
+    if config.weights is not None:
+        trained.load_trunk(model.backbone, config.weights)
+    if config.finetune is not None:
+        source = trained.read("--finetune", config.finetune, LAYOUT.translate)
+        flag = f"--finetune {config.finetune}"
+        weights = with_new_classes(model, source, person_rows, (), (), flag)
+        trained.load(model, weights, LAYOUT.explain)

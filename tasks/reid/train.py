@@ -1,11 +1,9 @@
 """``python -m tasks.reid.train``: train a re-identification network; without flags, on samples."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
-from common.commands import command, trained, training
+from common.commands import command, training
 from common.commands.config import parse
 from common.training import distributed
 from common.training.distributed import World
@@ -15,7 +13,7 @@ from tasks.reid.batches import person_batches, rates
 from tasks.reid.config import Config, ScoredConfig
 from tasks.reid.data import Test, TrainSet, read, warn_of_overlap
 from tasks.reid.loss import center_step, terms
-from tasks.reid.model import LAYOUT, ReidModel, build, load_all_but_persons
+from tasks.reid.model import ReidModel, build, start_from
 
 
 class ReidTask:
@@ -54,9 +52,7 @@ def train(config: Config, world: World) -> None:
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     centers = config.loss.center_weight > 0
     model = build(config.backbone, config.model, train_split.persons, centers)
-    training.start_from(model, replace(config, finetune=None), LAYOUT)
-    if config.finetune is not None:
-        load_all_but_persons(model, trained.read("--finetune", config.finetune, LAYOUT.translate))
+    start_from(model, config)
     samples = TrainSet(train_split, config.data)
     data = TrainData(samples, order, config.loader.workers, config.data.on_error)
     schedule = rates(config.optimizer, order.steps(config.engine.epochs), config.steady_rate)

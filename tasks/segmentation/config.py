@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.commands.settings import RunConfig, TrainedFlags
+from common.commands.settings import ClassesConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -195,7 +195,7 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(ClassesConfig):
     """Semantic segmentation: with no flag at all, a small network on generated sample data."""
 
     out: Path = Path("runs/segmentation")

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from backbone import Pyramid
 from common.commands import trained
+from common.commands.classes import of_run
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
@@ -64,9 +65,16 @@ def open_model(config: ScoredConfig, device: torch.device) -> Opened[Segmentatio
     """The trained model that the config names; the config also names its classes.
 
     Raises:
-        UserError: it is missing, damaged or another model.
+        UserError: it is missing, damaged, another model, or has its classes in another order.
     """
     weights = trained.find(config, LAYOUT.translate)
+    known, asked = of_run(weights).get("classes") or [], list(config.data.classes)
+    # Names may be others, such as in another language, but a score map keeps its class.
+    if known != asked and sorted(known) == sorted(asked):
+        raise UserError(
+            f"--data.classes: has the classes of {weights.file} in another order; they are "
+            f"{', '.join(known)}; give this order, and to it --data.values or --data.palette"
+        )
     model = build(config.backbone, len(config.data.classes), config.model)
     return opened(config, model, weights, LAYOUT.explain, device)
 

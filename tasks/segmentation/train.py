@@ -13,7 +13,7 @@ from tasks.segmentation.config import Config, ScoredConfig
 from tasks.segmentation.data import Split, TrainSet, read, with_classes
 from tasks.segmentation.decoder import require_company
 from tasks.segmentation.loss import terms
-from tasks.segmentation.model import LAYOUT, build
+from tasks.segmentation.model import build, start_from
 
 
 class SegmentationTask:
@@ -46,7 +46,7 @@ def train(config: Config, world: World) -> None:
     training.announce(train_split, val_split, world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(config.data.classes), config.model)
-    training.start_from(model, config, LAYOUT)
+    start_from(model, config)
     samples = TrainSet(train_split, config.data)
     data = TrainData(samples, None, config.loader.workers, config.data.on_error)
     training.fit(config, world, run, model, SegmentationTask(config, val_split, world), data)

@@ -5,7 +5,6 @@ small nets of WeSpeaker and 3D-Speaker stand beside them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -16,6 +15,7 @@ from backbone.detect import hint
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands import trained
+from common.commands.classes import with_new_classes
 from common.commands.config import choose
 from common.commands.trained import Layout
 from common.errors import UserError
@@ -177,11 +177,15 @@ def start_from(model: SpeakerModel, config: Config) -> None:
         trained.load_trunk(model.backbone, config.weights, sum_colours=True)
     if config.finetune is not None:
         source = trained.read("--finetune", config.finetune, LAYOUT.translate)
-        state = dict(source.state)
-        if config.new_speakers and model.classifier is not None:
-            own = model.classifier.state_dict(prefix="classifier.")
-            state = {**without_classifier(state), **own}
-        trained.load(model, replace(source, state=state), LAYOUT.explain)
+        if config.new_speakers:
+            flag = f"--finetune {config.finetune}"
+            source = with_new_classes(model, source, speaker_rows, (), (), flag)
+        trained.load(model, source, LAYOUT.explain)
+
+
+def speaker_rows(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that depend on the training speakers, `subcentres` rows for each."""
+    return {key: value for key, value in state.items() if key.startswith("classifier.")}
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

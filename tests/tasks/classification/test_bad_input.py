@@ -201,14 +201,14 @@ def test_a_checkpoint_with_another_class_count_says_how_to_replace_the_layer(
     words = ["--checkpoint", file, "--data.root", root, "--out", tmp_path / "out"]
     refused_run(
         monkeypatch,
-        r"its classes are not the 7 of .*published\.pth: 3 classes instead of 7.*train --weights "
-        "with the same source: that keeps the backbone and puts a fresh last layer on it",
+        r"its classes are not the 7 of .*published\.pth: 3 classes instead of 7.*train --finetune "
+        "with the same source and --new_classes: that keeps all but the last layer",
         evaluate, *words,
     )  # fmt: skip
     refused_run(
         monkeypatch,
-        r"published\.pth: the weights do not fit the model: they are for 7 classes; --weights with "
-        "the same source keeps their backbone and puts a fresh last layer on it",
+        r"published\.pth: the weights do not fit the model: they are for 7 classes; train "
+        "--new_classes keeps all but the last layer",
         train, "--data.root", root, "--finetune", file, "--out", tmp_path / "out",
     )  # fmt: skip
 

@@ -4,13 +4,15 @@ import shutil
 import sys
 
 import pytest
+import torch
 
 from common.commands import card
 from common.errors import UserError
 from tasks.classification import labels, sample, train
 from tests.tasks import commands
 from tests.tasks.classification import small
-from tests.tasks.commands import logged
+from tests.tasks.commands import logged, weights
+from tests.tasks.rows import STILL
 
 
 def run_train(root, out, *flags):
@@ -66,6 +68,16 @@ def test_finetuning_takes_a_run_of_the_same_classes_only(data_root, trained, tmp
     ):
         run_train(other, tmp_path / "out", "--finetune", str(trained))
     assert not (tmp_path / "out").exists()
+    words = ("--finetune", str(trained), "--new_classes", *STILL)
+    run_train(other, tmp_path / "out", *words)
+    old, new = weights(trained), weights(tmp_path / "out")
+    kept = [key for key in old if key.endswith("weight") and not key.startswith("fc.")]
+    assert all(torch.equal(old[key], new[key]) for key in kept)
+    was = {name: place for place, name in enumerate(labels.read(trained / "classes.txt").names)}
+    now = labels.read(tmp_path / "out" / "classes.txt").names
+    equal = [name in was and torch.equal(old["fc.weight"][was[name]], new["fc.weight"][place])
+             for place, name in enumerate(now)]  # fmt: skip
+    assert equal == [name != "aardvark" for name in now]
 
 
 def test_a_checkpoint_of_a_run_is_scored_again_alike(monkeypatch, trained, tmp_path):

@@ -191,9 +191,8 @@ def test_objects_in_pictures_that_cannot_be_read_do_not_count(tmp_path):
 def test_mistakes_are_told_in_a_line(root, tmp_path, monkeypatch):
     run = tmp_path / "run"
     runs.write_run(run, root)
-    fewer = refusal(monkeypatch, "--run", run, "--data.classes", "[person, cat]")
-    assert "they are for 3 classes" in fewer
-    assert "--data.classes" in fewer
+    other = refusal(monkeypatch, "--run", run, "--data.classes", "[person, dog]")
+    assert other.startswith("--data.classes: ") and "has no class 'dog'" in other
     other = refusal(monkeypatch, "--run", run, "--model.channels", "16")
     assert "--model.channels" in other
     assert "--backbone res2net26_14w_4s_half" in refusal(
@@ -251,3 +250,24 @@ def pose_annotations(root):
     file = root / "annotations" / "person_keypoints_val2017.json"
     file.write_text(json.dumps(content))
     return read_coco(root, "val2017")
+
+
+def test_a_set_with_some_of_the_classes_is_scored_by_those(root, monkeypatch, tmp_path, capsys):
+    """As persons alone by a detector of all of COCO's classes."""
+    runs.write_run(tmp_path / "run", root)
+    persons = tmp_path / "persons"
+    (persons / "annotations").mkdir(parents=True)
+    content = json.loads((root / "annotations/instances_val2017.json").read_text())
+    content["categories"] = [one for one in content["categories"] if one["name"] == "person"]
+    ids = {one["id"] for one in content["categories"]}
+    content["annotations"] = [one for one in content["annotations"] if one["category_id"] in ids]
+    (persons / "annotations/instances_val2017.json").write_text(json.dumps(content))
+    folder = root / "images" if (root / "images").is_dir() else root / "val2017"
+    (persons / folder.name).symlink_to(folder)
+    words = ("--run", tmp_path / "run", "--data.root", persons, "--out", tmp_path / "out")
+    said = refusal(monkeypatch, *words)
+    assert "has no class 'cat'; it has person; for those that both have say" in said
+    run_command(monkeypatch, *words, "--data.classes", "[person]")
+    assert "of its 3 classes 1 count: person" in capsys.readouterr().err
+    protocol = card.read(tmp_path / "out" / "metrics.json").protocol
+    assert (protocol["classes"], protocol["of_classes"]) == (1, 3)

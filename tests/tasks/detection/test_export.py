@@ -20,6 +20,7 @@ from tasks.detection.config import DetectorName, ScoringConfig
 from tasks.detection.export import ExportConfig, aligned, graph, main
 from tasks.detection.model import build
 from tasks.detection.suppression import suppress
+from tests.tasks.detection import runs
 from tests.tasks.detection.test_model import tiny
 from tests.test_deployed_tasks import SLIM, randomise
 
@@ -138,4 +139,12 @@ def test_every_detector_becomes_a_file_of_any_size(name, tmp_path):
 def test_the_command_asks_for_one_file(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["export", "--run", str(tmp_path)])
     with pytest.raises(UserError):
+        main()
+
+
+def test_some_of_the_classes_are_not_exported(tmp_path, monkeypatch):
+    runs.write_run(tmp_path / "run")
+    words = ["--run", str(tmp_path / "run"), "--data.classes", "[cat]", str(tmp_path / "a.onnx")]
+    monkeypatch.setattr(sys, "argv", ["export", *words])
+    with pytest.raises(UserError, match=r"--data\.classes: an exported detector finds all classes"):
         main()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from common.commands.opened import Opened
+from common.commands.trained import Trained
 from tasks import open_run
 from tasks.detection import predict
 from tasks.detection.config import ScoredConfig, ScoringConfig
@@ -37,7 +39,7 @@ def predictor(name="mask_rcnn", **data):
     test = ScoringConfig(score_threshold=0.0, detections=10)
     model = detector(name, test)
     config = ScoredConfig(**vars(runs.tiny_config(data=data, test=test)))
-    return Predictor(Opened(model, model, None, CPU, "fp32"), config)
+    return Predictor(Opened(model, model, Trained(Path("x.pt"), {}, 1), CPU, "fp32"), config)
 
 
 @pytest.mark.parametrize("name", ["mask_rcnn", "cascade_rcnn", "fcos"])

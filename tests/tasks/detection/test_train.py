@@ -70,11 +70,21 @@ def test_empty_pictures_voc_and_bf16(tmp_path):
 
 
 def test_a_checkpoint_with_more_classes_than_the_data(data_root, trained, tmp_path):
-    with pytest.raises(UserError, match="they are for 5 classes"):
-        run_train(
-            data_root, tmp_path / "run", "--finetune", str(trained),
-            "--data.classes", "[ball, crate]",
-        )  # fmt: skip
+    flags = ("--finetune", str(trained), "--data.classes", "[ball, crate]")
+    with pytest.raises(UserError, match=r"2 classes instead of 5.*--new_classes keeps all but"):
+        run_train(data_root, tmp_path / "run", *flags)
+    old = weights(trained)
+    new = commands.start("detection", data_root, tmp_path / "run", *flags, "--new_classes")
+    predictor = "detector.roi_heads.box_predictor.cls_score.weight"
+    rows = [0, *(list(sample.THINGS).index(name) + 1 for name in ("ball", "crate"))]
+    assert torch.equal(new[predictor], old[predictor][rows])
+    assert [key for key in old if old[key].shape != new[key].shape] == [
+        f"detector.roi_heads.{layer}.{kind}"
+        for layer in (
+            "box_predictor.cls_score", "box_predictor.bbox_pred", "mask_predictor.mask_fcn_logits"
+        )
+        for kind in ("weight", "bias")
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

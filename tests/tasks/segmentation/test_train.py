@@ -1,14 +1,17 @@
 """The train command from its flags to a scored run directory."""
 
 import json
+import shutil
 import sys
 
 import pytest
+import torch
 
 from common.commands import card, config
 from common.errors import UserError
 from tasks.segmentation import sample, train
 from tasks.segmentation.config import Config
+from tasks.segmentation.inference import Predictor
 from tests.tasks import commands
 from tests.tasks.segmentation import small
 
@@ -30,6 +33,11 @@ def trained(shared):
 
 def test_a_run_says_what_its_labels_mean(trained):
     assert config.read(Config, trained / "config.yaml").data.classes == sample.CLASSES
+    turned = json.dumps(sample.CLASSES[::-1])
+    with pytest.raises(
+        UserError, match=r"^--data\.classes: has the classes of .* in another order"
+    ):
+        Predictor.open(trained, device="cpu", flags=("--data.classes", turned))
 
 
 def test_all_options_of_the_loss_together(data_root, tmp_path):
@@ -50,6 +58,25 @@ def test_lists_without_a_class_file(tmp_path):
     flags += ("--data.classes", "[background, disc, bar]")
     run_train(root, tmp_path / "run", *flags)
     assert "IoU bar" in card.read(tmp_path / "run" / "metrics.json").metrics
+
+
+def test_other_classes_keep_all_but_their_layers(data_root, trained, tmp_path, capsys):
+    names = ("own", *sample.CLASSES[1:])
+    shutil.copytree(data_root, tmp_path / "data")
+    (tmp_path / "data" / "classes.txt").write_text("\n".join(names))
+    flags = (tmp_path / "data", tmp_path / "run", "--finetune", str(trained))
+    with pytest.raises(UserError, match=r"1 unexpected \(own\).*--new_classes"):
+        run_train(*flags)
+    new = commands.start("segmentation", *flags, "--new_classes")
+    old = commands.weights(trained)
+    apart = {key for key in old if not torch.equal(old[key], new[key])}
+    assert apart >= {"head.0.weight", "auxiliary.4.weight"}
+    assert apart <= {f"{name}.{kind}" for name in ("head.0", "auxiliary.4")
+                     for kind in ("weight", "bias")}  # fmt: skip
+    assert torch.equal(old["head.0.weight"][1:], new["head.0.weight"][1:])
+    kept = len(names) - 1
+    said = f"begins anew: head.0, auxiliary.4; the rows of {kept} of {kept + 1} classes are kept"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow
