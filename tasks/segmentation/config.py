@@ -1,8 +1,9 @@
 """Everything that can be set on the segmentation commands; the defaults are the sample run."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from common.commands.settings import ClassesConfig, TrainedFlags
 from common.errors import UserError
@@ -11,6 +12,8 @@ from common.training.settings import EngineConfig, LoaderConfig
 
 MOST_CLASSES = 254
 """Labels are bytes, of which 255 is ignored and 254 belongs to no class."""
+
+Colour = tuple[int, int, int]
 
 DecoderName = Literal[
     "deeplabv3plus", "deeplabv3", "pspnet", "upernet", "unet", "fpn", "pan", "segformer",
@@ -37,13 +40,13 @@ class DataConfig:
     label_folder: str = "labels/{split}"
     """folders: where its label maps lie."""
     classes: tuple[str, ...] = ()
-    """Names in the order of the labels; none takes ROOT/classes.txt, or VOC's 21."""
+    """Names in the order of the labels; none: those of values or palette, or ROOT/classes.txt."""
     ignore_index: int = 255
     """Label value that is neither trained on nor scored."""
-    values: tuple[int, ...] = ()
-    """Label value of each class; none means 0, 1, 2, ..."""
-    palette: tuple[tuple[int, int, int], ...] = ()
-    """Red, green, blue of each class, for masks that are colour pictures."""
+    values: tuple[int, ...] | dict[str, int | tuple[int, ...]] = ()
+    """Label value of each class, or several by name: {road: [7, 8], car: 26}; none: 0, 1, 2, ..."""
+    palette: tuple[Colour, ...] | dict[str, tuple[Colour, ...]] = ()
+    """Red, green, blue of each class, or several by name, for masks that are colour pictures."""
     unknown: Literal["stop", "ignore"] = "stop"
     """Label values or colours of no class: an error, or ignored as void."""
     crop_size: tuple[int, int] = (96, 96)
@@ -83,18 +86,17 @@ class DataConfig:
     def _check_labels(self) -> None:
         if not 0 <= self.ignore_index <= 255:
             raise UserError(f"--data.ignore_index is {self.ignore_index}; it must be from 0 to 255")
-        if any(not 0 <= value <= 255 for value in self.values):
+        values = [value for entries in self.label_values for value in entries]
+        colours = [colour for entries in self.label_colours for colour in entries]
+        if any(not 0 <= value <= 255 for value in values):
             raise UserError("--data.values: label values must be from 0 to 255")
-        if any(not 0 <= part <= 255 for colour in self.palette for part in colour):
+        if any(not 0 <= part <= 255 for colour in colours for part in colour):
             raise UserError("--data.palette: red, green and blue must be from 0 to 255")
-        for flag, given in (("values", self.values), ("palette", self.palette)):
-            if len(set(given)) < len(given):
-                raise UserError(f"--data.{flag}: two classes have the same entry")
-            if given and self.classes and len(given) != len(self.classes):
-                raise UserError(
-                    f"--data.{flag} has {len(given)} entries for {len(self.classes)} classes; it "
-                    "takes one for each"
-                )
+        if len(set(values)) < len(values) or len(set(colours)) < len(colours):
+            flag = "values" if len(set(values)) < len(values) else "palette"
+            raise UserError(f"--data.{flag}: two classes have the same entry")
+        self._check_names("values", self.values)
+        self._check_names("palette", self.palette)
         if len(set(self.classes)) < len(self.classes):
             raise UserError("--data.classes: two classes have the same name")
         if len(self.classes) == 1 or len(self.classes) > MOST_CLASSES:
@@ -102,6 +104,42 @@ class DataConfig:
                 f"--data.classes has {len(self.classes)} names; it takes 2 to {MOST_CLASSES}, "
                 "the background among them if there is one"
             )
+
+    def _check_names(self, flag: str, given: Collection[Any]) -> None:
+        names = self.named_classes
+        if isinstance(given, dict) and set(given) != set(names):
+            raise UserError(
+                f"--data.{flag}: is of {', '.join(map(str, given))}, but the classes are "
+                f"{', '.join(names)}; it takes an entry for each"
+            )
+        if isinstance(given, dict) and not all(entry or entry == 0 for entry in given.values()):
+            raise UserError(f"--data.{flag}: a class has no entry; it takes at least one for each")
+        if given and names and len(given) != len(names):
+            raise UserError(
+                f"--data.{flag} has {len(given)} entries for {len(names)} classes; it takes one "
+                "for each"
+            )
+
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """The classes, or else those that values or palette name, in their order."""
+        named = next((one for one in (self.values, self.palette) if isinstance(one, dict)), {})
+        return self.classes or tuple(str(name) for name in named)
+
+    @property
+    def label_values(self) -> tuple[tuple[int, ...], ...]:
+        """The values of each class, in the order of the classes; empty where none are given."""
+        if not isinstance(self.values, dict):
+            return tuple((value,) for value in self.values)
+        entries = [self.values.get(name, ()) for name in self.named_classes]
+        return tuple((entry,) if isinstance(entry, int) else entry for entry in entries)
+
+    @property
+    def label_colours(self) -> tuple[tuple[Colour, ...], ...]:
+        """The colours of each class, in the order of the classes; empty where none are given."""
+        if not isinstance(self.palette, dict):
+            return tuple((colour,) for colour in self.palette)
+        return tuple(self.palette.get(name, ()) for name in self.named_classes)
 
 
 @dataclass(frozen=True, kw_only=True)

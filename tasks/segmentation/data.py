@@ -87,7 +87,7 @@ def with_classes(config: AnyConfig) -> AnyConfig:
     if config.data.classes:
         return config
     root = root_of(config)
-    names = voc.own_classes(root)
+    names = config.data.named_classes or voc.own_classes(root)
     if names is None and config.data.format == "voc":
         names = VOC_CLASSES
     if names is None:
@@ -165,7 +165,7 @@ def _folder(root: Path, name: str, split: str) -> Path:
 def label_reader(data: DataConfig) -> LabelReader:
     """What reads the label maps of a data set."""
     return LabelReader(
-        len(data.classes), data.ignore_index, data.values, data.palette, data.unknown
+        len(data.classes), data.ignore_index, data.label_values, data.label_colours, data.unknown
     )
 
 

@@ -94,7 +94,7 @@ class Predictor:
     def __init__(self, model: Opened[SegmentationModel], config: ScoredConfig) -> None:
         self.opened, self.config = model, config
         self.classes = config.data.classes
-        self.colours: Colours = colours_of(config.data.palette)
+        self.colours: Colours = colours_of(config.data.label_colours)
 
     @classmethod
     def open(

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
 from common.reading.matlab import read_mat
-from tasks.segmentation.palette import Colour
+from tasks.segmentation.config import Colour
 
 _UNREADABLE = (
     UnidentifiedImageError,
@@ -49,8 +49,8 @@ class LabelReader:
     Args:
         classes: their number.
         ignore_index: value on disk that is ignored.
-        values: value on disk of each class; none means 0, 1, 2, ...
-        palette: colour on disk of each class; none means that masks hold values. Grey masks always
+        values: values on disk of each class; none means 0, 1, 2, ...
+        palette: colours on disk of each class; none means that masks hold values. Grey masks always
             hold values: where every colour is a grey, these, and otherwise those of `values`.
         unknown: what to do with values and colours of no class.
 
@@ -62,29 +62,31 @@ class LabelReader:
         self,
         classes: int,
         ignore_index: int = IGNORED,
-        values: Sequence[int] = (),
-        palette: Sequence[Colour] = (),
+        values: Sequence[Sequence[int]] = (),
+        palette: Sequence[Sequence[Colour]] = (),
         unknown: Literal["stop", "ignore"] = "stop",
     ) -> None:
         self.classes = classes
         self.ignore_index = ignore_index
         self.unknown = unknown
         self.table = np.full(256, UNKNOWN, dtype=np.uint8)
-        self.grey = bool(palette) and all(len(set(colour)) == 1 for colour in palette)
-        greys = [colour[0] for colour in palette] if self.grey else []
-        stored = greys or list(values) or list(range(classes))
-        if ignore_index in stored and not palette:
-            raise UserError(
-                f"--data.ignore_index {ignore_index}: is also the label value of class number "
-                f"{stored.index(ignore_index)}, whose pixels would all be ignored; choose a value "
-                "that no class has"
-            )
-        self.table[stored] = range(classes)
-        if ignore_index not in greys:
+        colours = [colour for entries in palette for colour in entries]
+        self.grey = bool(palette) and all(len(set(colour)) == 1 for colour in colours)
+        greys = [[colour[0] for colour in entries] for entries in palette if self.grey]
+        stored = greys or values or [[label] for label in range(classes)]
+        for label, entries in enumerate(stored):
+            if ignore_index in entries and not palette:
+                raise UserError(
+                    f"--data.ignore_index {ignore_index}: is also the label value of class number "
+                    f"{label}, whose pixels would all be ignored; choose a value that no class has"
+                )
+            self.table[list(entries)] = label
+        if not any(ignore_index in entries for entries in greys):
             self.table[ignore_index] = IGNORED
-        codes = _codes(np.array(palette, dtype=np.uint8).reshape(-1, 3))
-        self.order = np.argsort(codes).astype(np.uint8)
-        self.codes = codes[self.order]
+        codes = _codes(np.array(colours, dtype=np.uint8).reshape(-1, 3))
+        order = np.argsort(codes)
+        owners = [label for label, entries in enumerate(palette) for _ in entries]
+        self.codes, self.owners = codes[order], np.array(owners, dtype=np.uint8)[order]
 
     def read(self, path: Path) -> Labels:
         """Label map (H, W) of a PNG, or of one of SBD's .mat files.
@@ -93,6 +95,12 @@ class LabelReader:
             DamagedFile: the file is missing, cut short or no label map.
             UserError: it holds colours or values that the classes do not explain.
         """
+        labels = self.marked(path)
+        labels[labels == UNKNOWN] = IGNORED
+        return labels
+
+    def marked(self, path: Path) -> Labels:
+        """The label map as `read` gives it, but UNKNOWN where it ignores a value of no class."""
         stored = _read_mat(path) if path.suffix == ".mat" else self._open(path)
         if stored.dtype.kind == "f":
             raise UserError(
@@ -101,10 +109,8 @@ class LabelReader:
             )
         labels = self._by_colour(stored) if stored.ndim == 3 else self._by_value(stored)
         outside = labels == UNKNOWN
-        if outside.any():
-            if self.unknown == "stop":
-                raise UserError(self._complaint(path, stored, outside))
-            labels[outside] = IGNORED
+        if self.unknown == "stop" and outside.any():
+            raise UserError(self._complaint(path, stored, outside))
         return labels
 
     def _open(self, path: Path) -> NDArray[np.integer]:
@@ -139,7 +145,7 @@ class LabelReader:
         codes = _codes(stored)
         places = np.searchsorted(self.codes, codes).clip(max=len(self.codes) - 1)
         known = self.codes[places] == codes
-        return np.where(known, self.order[places], np.uint8(UNKNOWN))
+        return np.where(known, self.owners[places], np.uint8(UNKNOWN))
 
     def _complaint(
         self, path: Path, stored: NDArray[np.integer], outside: NDArray[np.bool_]

@@ -9,8 +9,8 @@ from PIL import Image
 
 from common.errors import UserError
 from common.reading import voc
+from tasks.segmentation.config import Colour
 
-Colour = tuple[int, int, int]
 Colours = NDArray[np.uint8]
 """(256, 3), red, green and blue of each label."""
 
@@ -28,11 +28,11 @@ def voc_colours() -> Colours:
     return colours
 
 
-def colours_of(palette: Sequence[Colour]) -> Colours:
-    """The colours of a palette, followed by those of VOC."""
+def colours_of(palette: Sequence[Sequence[Colour]]) -> Colours:
+    """The first colour that a palette has for each class, followed by those of VOC."""
     colours = voc_colours()
     if palette:
-        colours[: len(palette)] = palette
+        colours[: len(palette)] = [entries[0] for entries in palette]
     return colours
 
 

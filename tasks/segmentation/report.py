@@ -74,7 +74,7 @@ def write(
         pictures.mkdir(parents=True, exist_ok=True)
         draw_confusion(pictures / "confusion_matrix.png", evaluation.counts, split.classes)
         write_sheet(
-            pictures / "predictions.jpg", evaluation, split, colours_of(config.data.palette)
+            pictures / "predictions.jpg", evaluation, split, colours_of(config.data.label_colours)
         )
     print(f"wrote {config.out}/metrics.json, classes.json and pictures/")
 
@@ -82,11 +82,11 @@ def write(
 def _protocol(config: ScoredConfig) -> dict[str, Any]:
     """Everything that moves the score and is not the model, for the result card."""
     test, data = config.test, config.data
-    masks: dict[str, Any] = {"values": list(data.values)} if data.values else {}
+    masks: dict[str, Any] = {"values": _listed(data.values)} if data.values else {}
     if data.unknown == "ignore":
         masks["unknown"] = "ignored"
     if data.palette:
-        masks["palette"] = [list(colour) for colour in data.palette]
+        masks["palette"] = _listed(data.palette)
     windows = {} if test.window is None else {"window": list(test.window), "overlap": test.overlap}
     return {
         "scored_at": "original size",
@@ -98,6 +98,13 @@ def _protocol(config: ScoredConfig) -> dict[str, Any]:
         "ignore_index": data.ignore_index,
         **masks,
     }
+
+
+def _listed(entries: Any) -> Any:
+    """Entries of a setting, by class or in their order, as JSON gives them back."""
+    if isinstance(entries, dict):
+        return {name: _listed(entry) for name, entry in entries.items()}
+    return [_listed(entry) for entry in entries] if isinstance(entries, tuple) else entries
 
 
 def result_card(

@@ -19,9 +19,26 @@ def test_lists_and_nested_lists_on_the_command_line(tmp_path):
     assert config.read(Config, tmp_path / "config.yaml") == found
 
 
+def test_several_values_of_a_class(tmp_path):
+    found = config.parse(Config, ["--data.values", "{sky: 0, road: [7, 8], car: 26}"])
+    assert found.data.named_classes == ("sky", "road", "car")
+    assert found.data.label_values == ((0,), (7, 8), (26,))
+    config.save(found, tmp_path / "config.yaml")
+    assert config.read(Config, tmp_path / "config.yaml") == found
+    words = ["--data.values", "{sky: 0, road: [7, 8]}", "--data.classes", "[road, sky]"]
+    assert config.parse(Config, words).data.label_values == ((7, 8), (0,))
+    found = config.parse(Config, ["--data.palette", "{a: [[1, 2, 3], [4, 5, 6]], b: [[0, 0, 0]]}"])
+    assert found.data.label_colours == (((1, 2, 3), (4, 5, 6)), ((0, 0, 0),))
+    assert found.data.named_classes == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("flag", "value"),
     [
+        ("--data.values", "{a: [1, 2], b: 2}"),
+        ("--data.values", "{a: [1, 256], b: 2}"),
+        ("--data.values", "{a: [], b: 2}"),
+        ("--data.palette", "{a: [[0, 0, 0]], b: [[0, 0, 0]]}"),
         ("--data.crop_size", "[0, 10]"),
         ("--data.short_side", "-1"),
         ("--data.scales", "[2.0, 0.5]"),
@@ -67,6 +84,7 @@ def test_what_is_impossible_is_refused_by_the_flag_s_name(flag, value):
     [
         (["--data.classes", "[a, b]", "--data.values", "[1, 2, 3]"], "3 entries for 2 classes"),
         (["--data.classes", "[a, b]", "--data.palette", "[[1, 2, 3]]"], "1 entries for 2 classes"),
+        (["--data.classes", "[a, b]", "--data.values", "{a: 1, c: 2}"], "the classes are a, b"),
         (["--data.format", "list", "--data.sbd", "sbd"], "--data.sbd sbd"),
         (["--loss.cross_entropy", "0", "--loss.dice", "0"], "--loss.dice are both 0"),
         (["--weights", "a", "--finetune", "b"], "--weights and --finetune"),

@@ -79,14 +79,14 @@ def test_grey_files_of_few_bits_hold_values_too(tmp_path, bits):
     assert np.array_equal(LabelReader(3).read(tmp_path / "a.png"), truth)
     spread = 255 // (2**bits - 1)  # as viewers show them, and as a palette of greys names them
     palette = tuple((spread * k,) * 3 for k in range(3))
-    assert np.array_equal(LabelReader(3, palette=palette).read(tmp_path / "a.png"), truth)
+    assert np.array_equal(LabelReader(3, palette=alone(palette)).read(tmp_path / "a.png"), truth)
 
 
 @pytest.mark.parametrize("palette", [(), ((0, 0, 0), (128, 0, 0), (0, 128, 0))])
 def test_fractions_are_no_class_numbers(tmp_path, palette):
     path = tmp_path / "a.tif"
     Image.fromarray(small.labels(1).astype(np.float32) / 2).save(path)
-    refused(LabelReader(3, palette=palette), path, "holds fractions", "palette or grey PNG")
+    refused(LabelReader(3, palette=alone(palette)), path, "holds fractions", "palette or grey PNG")
 
 
 def test_a_black_and_white_file_has_classes_0_and_1(tmp_path):
@@ -107,7 +107,7 @@ def test_another_ignore_index(tmp_path):
     found = LabelReader(11, ignore_index=11).read(tmp_path / "a.png")
     assert found.tolist() == [[0, 1, IGNORED], [2, IGNORED, 0]]
     # 0 as the value to ignore, as in ADE20K, whose classes begin with 1.
-    found = LabelReader(3, ignore_index=0, values=(1, 2, 11)).read(tmp_path / "a.png")
+    found = LabelReader(3, ignore_index=0, values=alone((1, 2, 11))).read(tmp_path / "a.png")
     assert found.tolist() == [[IGNORED, 0, 2], [1, 2, IGNORED]]
 
 
@@ -115,8 +115,28 @@ def test_values_of_their_own(tmp_path):
     """Cityscapes' official files number 34 classes, of which 19 are scored."""
     stored = np.array([[7, 8, 11], [0, 33, 255]], dtype=np.uint8)
     Image.fromarray(stored).save(tmp_path / "a.png")
-    reader = LabelReader(3, values=(7, 8, 11), unknown="ignore")
+    reader = LabelReader(3, values=alone((7, 8, 11)), unknown="ignore")
     assert reader.read(tmp_path / "a.png").tolist() == [[0, 1, 2], [IGNORED] * 3]
+
+
+def alone(entries):
+    """One entry a class."""
+    return [[entry] for entry in entries]
+
+
+def test_several_values_and_colours_may_be_one_class(tmp_path):
+    stored = np.array([[7, 26, 8], [0, 33, 255]], dtype=np.uint8)
+    Image.fromarray(stored).save(tmp_path / "a.png")
+    reader = LabelReader(2, values=[[7, 8, 33], [26]], unknown="ignore")
+    assert reader.read(tmp_path / "a.png").tolist() == [[0, 1, 0], [IGNORED, 0, IGNORED]]
+    assert reader.marked(tmp_path / "a.png").tolist() == [[0, 1, 0], [254, 0, IGNORED]]
+    red, dark, blue, void = (255, 0, 0), (128, 0, 0), (0, 0, 255), (1, 1, 2)
+    Image.fromarray(np.array([[red, blue, void, dark]], np.uint8)).save(tmp_path / "b.png")
+    reader = LabelReader(2, palette=[[red, dark], [blue]], unknown="ignore")
+    assert reader.read(tmp_path / "b.png").tolist() == [[0, 1, IGNORED, 0]]
+    Image.fromarray(np.array([[0, 1, 128, 255]], np.uint8)).save(tmp_path / "c.png")
+    reader = LabelReader(2, palette=[[(0,) * 3], [(1,) * 3, (128,) * 3, (255,) * 3]])
+    assert reader.read(tmp_path / "c.png").tolist() == [[0, 1, 1, 1]]
 
 
 @settings(max_examples=30, deadline=None)
@@ -128,7 +148,7 @@ def test_a_palette_turns_colours_back_into_classes(tmp_path_factory, data):
     truth = generator.integers(0, len(palette), (5, 7)).astype(np.uint8)
     path = tmp_path_factory.mktemp("masks") / "a.png"
     Image.fromarray(np.array(palette, np.uint8)[truth]).save(path)
-    assert np.array_equal(LabelReader(len(palette), palette=palette).read(path), truth)
+    assert np.array_equal(LabelReader(len(palette), palette=alone(palette)).read(path), truth)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA"])
@@ -136,22 +156,22 @@ def test_a_palette_turns_colours_back_into_classes(tmp_path_factory, data):
 def test_black_and_white_are_the_same_however_they_are_stored(tmp_path, mode, palette):
     white = np.array([[0, 1, 1], [0, 0, 1]])
     Image.fromarray((255 * white).astype(np.uint8)).convert(mode).save(tmp_path / "a.png")
-    found = LabelReader(2, palette=palette).read(tmp_path / "a.png")
+    found = LabelReader(2, palette=alone(palette)).read(tmp_path / "a.png")
     assert np.array_equal(found, white if palette[0][0] == 0 else 1 - white)
 
 
 def test_grey_masks_beside_a_grey_palette_may_be_void(tmp_path):
     Image.fromarray(np.array([[0, 128, 255]], np.uint8)).save(tmp_path / "a.png")
-    reader = LabelReader(2, palette=((0, 0, 0), (128,) * 3))
+    reader = LabelReader(2, palette=alone([(0, 0, 0), (128,) * 3]))
     assert reader.read(tmp_path / "a.png").tolist() == [[0, 1, IGNORED]]
 
 
 def test_a_class_that_would_be_ignored_as_a_whole():
     with pytest.raises(UserError, match=r"--data\.ignore_index 255: is also .* class number 1"):
-        LabelReader(2, values=(0, 255))
+        LabelReader(2, values=alone((0, 255)))
     with pytest.raises(UserError, match=r"--data\.ignore_index 0: is also .* class number 0"):
         LabelReader(3, ignore_index=0)
-    LabelReader(2, values=(0, 255), ignore_index=254)
+    LabelReader(2, values=alone((0, 255)), ignore_index=254)
 
 
 def test_with_a_palette_the_colours_of_a_palette_png_count(tmp_path):
@@ -160,7 +180,7 @@ def test_with_a_palette_the_colours_of_a_palette_png_count(tmp_path):
     mask = Image.fromarray(np.array(PALETTE, np.uint8)[truth]).quantize(8)
     mask.save(tmp_path / "a.png")
     assert not np.array_equal(np.asarray(mask), truth)
-    assert np.array_equal(LabelReader(3, palette=PALETTE).read(tmp_path / "a.png"), truth)
+    assert np.array_equal(LabelReader(3, palette=alone(PALETTE)).read(tmp_path / "a.png"), truth)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -170,7 +190,7 @@ def test_colours_where_numbers_are_expected(tmp_path, mode):
     refused(
         LabelReader(3), tmp_path / "a.png", "colour picture", mode, "--data.palette '[[0, 0, 0]"
     )
-    found = LabelReader(3, palette=PALETTE).read(tmp_path / "a.png")
+    found = LabelReader(3, palette=alone(PALETTE)).read(tmp_path / "a.png")
     assert found.tolist() == [[0, 1], [2, 1]]
 
 
@@ -178,10 +198,10 @@ def test_a_colour_that_the_palette_lacks(tmp_path):
     colours = np.array([*PALETTE, (224, 224, 192)], np.uint8)
     Image.fromarray(colours[[[0, 1], [3, 2]]]).save(tmp_path / "a.png")
     refused(
-        LabelReader(3, palette=PALETTE), tmp_path / "a.png",
+        LabelReader(3, palette=alone(PALETTE)), tmp_path / "a.png",
         "1 colours", "[224, 224, 192]", "25 %", "--data.unknown ignore",
     )  # fmt: skip
-    reader = LabelReader(3, palette=PALETTE, unknown="ignore")
+    reader = LabelReader(3, palette=alone(PALETTE), unknown="ignore")
     assert reader.read(tmp_path / "a.png").tolist() == [[0, 1], [IGNORED, 2]]
 
 
@@ -230,7 +250,7 @@ def test_files_that_are_missing_cut_short_or_something_else(tmp_path):
 
 
 def test_a_palette_is_drawn_with(tmp_path):
-    colours = colours_of(((1, 2, 3), (4, 5, 6)))
+    colours = colours_of((((1, 2, 3), (9, 9, 9)), ((4, 5, 6),)))
     assert colours[:2].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert np.array_equal(colours[2:], voc_colours()[2:])
     with pytest.raises(UserError, match="cannot be written"):
