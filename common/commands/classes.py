@@ -103,6 +103,31 @@ def differences(found: Sequence[str], wanted: Sequence[str]) -> str:
     return f"{len(found)} classes instead of {len(wanted)}, {', '.join(parts)}"
 
 
+def absent(counts: Sequence[int], names: Sequence[str]) -> list[str]:
+    """The classes that never occur, where a count is known of each."""
+    return [name for name, count in zip(names, counts, strict=True) if not count]
+
+
+def without(names: Sequence[str], what: str) -> str:
+    """That classes have no pixel, object or sample, in words."""
+    if len(names) == 1:
+        return f"class {names[0]} has no {what}"
+    return f"{len(names):,} classes have no {what} ({shortened(names)})"
+
+
+def unscored(names: Sequence[str], total: int) -> dict[str, str]:
+    """The entry of a result card's data for classes that never occur in it; none if all do."""
+    if not names:
+        return {}
+    return {"absent_classes": f"{len(names):,} of {total:,} ({shortened(names)})"}
+
+
+def tell_unscored(names: Sequence[str], what: str, where: str) -> None:
+    """Print that classes never occur in what was scored, if there are such."""
+    if names:
+        print(f"note: {where}: {without(names, what)}, so no score tells how well it is found")
+
+
 def shortened(names: Sequence[str]) -> str:
     """The first names of a list, for a message."""
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

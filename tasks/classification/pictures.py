@@ -11,7 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from common.commands import classes
 from common.reading import image
+from common.training.distributed import note
 from tasks.classification.labels import Classes
 
 
@@ -76,6 +78,15 @@ class Pictures:
     def counts(self) -> NDArray[np.int64]:
         """(K,) pictures of each class."""
         return np.bincount(self.labels, minlength=len(self.classes))
+
+    def absent(self) -> list[str]:
+        """Classes without a picture."""
+        return classes.absent(self.counts().tolist(), self.classes.names)
+
+    def tell_absent(self) -> None:
+        """Say in a line which classes have no picture."""
+        if names := self.absent():
+            note(f"note: {self.split}: {classes.without(names, 'picture')} of {len(self):,}")
 
     @cached_property
     def fingerprint(self) -> str:

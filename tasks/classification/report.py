@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from common import outputs
 from common.commands import card, plot
+from common.commands.classes import tell_unscored, unscored
 from common.commands.opened import Opened
 from common.reading.image import Picture
 from tasks.classification.config import ScoredConfig
@@ -45,6 +46,7 @@ def write(
     one = result_card(config, evaluation, pictures, model)
     print(pictures.summary())
     print(one.table())
+    tell_unscored(pictures.absent(), "picture", pictures.split)
     with outputs.written(config.out):
         one.write(config.out / "metrics.json")
         write_classes(config, evaluation, pictures)
@@ -79,6 +81,7 @@ def result_card(
             "split": config.data.val_split,
             "images": len(pictures),
             "classes": len(pictures.classes),
+            **unscored(pictures.absent(), len(pictures.classes)),
             "skipped": evaluation.skipped,
             "fingerprint": pictures.fingerprint,
         },

@@ -46,6 +46,7 @@ def train(config: Config, world: World) -> None:
     train_split, val_split = read_splits(config)
     classes = train_split.classes
     training.announce(train_split, val_split, world)
+    val_split.tell_absent()
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(classes), config.model)
     start_from(model, config, classes)

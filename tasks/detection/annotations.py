@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.commands import classes
 from common.errors import UserError
 from common.reading.annotations import left_out
 from common.reading.records import Category
+from common.training.distributed import note
 from tasks.detection.outlines import Outline, Outlines, as_coco
 
 
@@ -85,6 +87,19 @@ class Annotations:
     def classes(self) -> tuple[str, ...]:
         """Names of the categories, label 1 first."""
         return tuple(category.name for category in self.categories)
+
+    def absent(self) -> list[str]:
+        """Classes without an object to find; crowds are none."""
+        counts = np.bincount(self.labels[~self.crowd], minlength=len(self.categories) + 1)[1:]
+        return classes.absent(counts.tolist(), self.classes)
+
+    def tell_absent(self) -> None:
+        """Say in a line which classes have no object, and how many crowds do not count."""
+        if names := self.absent():
+            crowds = np.count_nonzero(self.crowd)
+            apart = f"; {crowds:,} crowds or difficult objects do not count" if crowds else ""
+            without = classes.without(names, "object")
+            note(f"note: {self.file.name}: {without} in {len(self):,} pictures{apart}")
 
     def objects(self, index: int) -> Objects:
         """The objects of the picture of a row 0 .. P - 1."""

@@ -13,6 +13,7 @@ from pycocotools import mask as rle
 
 from common import outputs
 from common.commands import card, plot
+from common.commands.classes import tell_unscored, unscored
 from common.commands.opened import Opened
 from common.errors import UserError
 from common.reading import image
@@ -73,6 +74,7 @@ def write(
     print(annotations.summary())
     print(score_table(evaluation.scores))
     print(class_table(rows))
+    tell_unscored(annotations.absent(), "object", annotations.file.name)
     one = result_card(config, evaluation, annotations, model)
     print("\n".join(one.table().splitlines()[2:]))  # the scores stand above
     with outputs.written(config.out):
@@ -141,6 +143,7 @@ def result_card(
             "images": len(annotations),
             "skipped": evaluation.skipped,
             "objects": int(np.count_nonzero(~annotations.crowd)),
+            **unscored(annotations.absent(), len(annotations.categories)),
             "fingerprint": annotations.fingerprint,
         },
         packages=("torchvision", "numpy", "opencv-python", "pycocotools", *scorer),

@@ -46,6 +46,8 @@ def train(config: Config, world: World) -> None:
     val_split = read(config, config.data.val_split)
     val_split.require_objects()
     training.announce(train_split, val_split, world)
+    train_split.tell_absent()
+    val_split.tell_absent()
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(config.data.classes), config.model, config.test)
     start_from(model, config)

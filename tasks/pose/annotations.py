@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.commands.classes import absent, shortened
 from common.errors import DamagedFile, UserError
 from common.reading.annotations import left_out
 from common.reading.coco import crowd_fault
 from common.reading.records import Records
+from common.training.distributed import note
 from tasks.pose.metrics import PERSON
 from tasks.pose.skeleton import Skeleton
 
@@ -64,6 +66,16 @@ class Annotations:
         """
         if not len(self):
             raise UserError(f"{self.file}: annotates no person to train on or to score by")
+
+    def tell_absent(self) -> None:
+        """Say in a line which joints are labelled in no person."""
+        counts = np.count_nonzero(self.joints[:, :, 2], axis=0).tolist()
+        if names := absent(counts, self.skeleton.names):
+            among = f"{len(names)} of {self.skeleton.joints} joints"
+            note(
+                f"note: {self.file.name}: {among} are labelled in none of {len(self):,} persons "
+                f"({shortened(names)})"
+            )
 
     def ground_truth(self, unread: Container[int] = ()) -> dict[str, Any]:
         """The COCO dictionary of the persons but for their outlines, as pycocotools scores them.

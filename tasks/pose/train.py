@@ -41,6 +41,8 @@ def train(config: Config, world: World) -> None:
     val_split = read(config, config.data.val_split)
     val_split.require_persons()
     training.announce(train_split, val_split, world)
+    train_split.tell_absent()
+    val_split.tell_absent()
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, train_split.skeleton.joints, config.model.head_channels)
     training.start_from(model, config, LAYOUT)

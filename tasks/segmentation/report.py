@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from common import outputs
 from common.commands import card, plot
+from common.commands.classes import absent, tell_unscored, unscored
 from common.commands.opened import Opened
 from common.reading import image
 from tasks.segmentation.config import ScoredConfig
@@ -65,6 +66,7 @@ def write(
     print(one.table())
     print(class_table(rows))
     print(_constant(evaluation.counts, split.classes))
+    tell_unscored(_absent(evaluation, split), "pixel", f"{len(split):,} label maps of {split.name}")
     pictures = config.out / "pictures"
     with outputs.written(config.out):
         named = {f"IoU {row['class']}": row["IoU"] for row in rows if row["IoU"] is not None}
@@ -123,6 +125,7 @@ def result_card(
             "images": len(split),
             "skipped": evaluation.skipped,
             "pixels": int(evaluation.counts.sum()),
+            **unscored(_absent(evaluation, split), len(split.classes)),
             "fingerprint": split.fingerprint(),
         },
         packages=("numpy", "opencv-python", "segmentation-models-pytorch"),
@@ -131,6 +134,11 @@ def result_card(
             "output_stride": config.model.output_stride,
         },
     )
+
+
+def _absent(evaluation: Evaluation, split: Split) -> list[str]:
+    """The classes of which no label map has a pixel; predicted somewhere, one counts as IoU 0."""
+    return absent(evaluation.counts.sum(axis=1).tolist(), split.classes)
 
 
 def class_rows(counts: Counts, classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from common.commands.config import parse
 from common.training import distributed
 from common.training.distributed import World
 from common.training.task import Progress, TrainData
-from tasks.segmentation import evaluate
+from tasks.segmentation import evaluate, survey
 from tasks.segmentation.config import Config, ScoredConfig
 from tasks.segmentation.data import Split, TrainSet, read, with_classes
 from tasks.segmentation.decoder import require_company
@@ -44,6 +44,8 @@ def train(config: Config, world: World) -> None:
         read(config, config.data.val_split),
     )
     training.announce(train_split, val_split, world)
+    distributed.from_main(lambda: survey.require_classes(train_split, config.data), world)
+    distributed.from_main(lambda: survey.tell_classes(val_split, config.data), world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(config.data.classes), config.model)
     start_from(model, config)

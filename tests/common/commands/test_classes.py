@@ -86,3 +86,18 @@ def test_a_run_says_its_classes():
 def test_the_flag_belongs_to_finetune():
     with pytest.raises(UserError, match="--new_classes: belongs to --finetune"):
         ClassesConfig(new_classes=True)
+
+
+def test_classes_that_never_occur_are_told(capsys):
+    names = ("a", "b", "c", "d", "e")
+    found = classes.absent((0, 2, 0, 0, 0), names)
+    assert found == ["a", "c", "d", "e"]
+    assert classes.without(found, "pixel") == "4 classes have no pixel (a, c, d, ...)"
+    assert classes.without(["a"], "object") == "class a has no object"
+    assert classes.unscored(found, 5) == {"absent_classes": "4 of 5 (a, c, d, ...)"}
+    assert classes.unscored([], 5) == {}
+    classes.tell_unscored([], "pixel", "val")
+    classes.tell_unscored(["a"], "pixel", "val")
+    assert capsys.readouterr().out == (
+        "note: val: class a has no pixel, so no score tells how well it is found\n"
+    )

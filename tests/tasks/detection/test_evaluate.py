@@ -271,3 +271,24 @@ def test_a_set_with_some_of_the_classes_is_scored_by_those(root, monkeypatch, tm
     assert "of its 3 classes 1 count: person" in capsys.readouterr().err
     protocol = card.read(tmp_path / "out" / "metrics.json").protocol
     assert (protocol["classes"], protocol["of_classes"]) == (1, 3)
+
+
+def test_a_class_without_an_object_is_told(root, monkeypatch, tmp_path, capsys):
+    """In evaluation and on the card, and before training with the crowds that do not count."""
+    coco = small.content()
+    coco["annotations"] = [one for one in coco["annotations"] if one["category_id"] != 17]
+    lacking = small.write(tmp_path / "lacking", coco)
+    annotations = read(runs.tiny_config(lacking), "val2017")
+    assert annotations.absent() == ["cat"]
+    annotations.tell_absent()
+    assert capsys.readouterr().err == (
+        "note: instances_val2017.json: class cat has no object in 3 pictures; 1 crowds or "
+        "difficult objects do not count\n"
+    )
+    runs.write_run(tmp_path / "run", lacking)
+    run_command(monkeypatch, "--run", tmp_path / "run")
+    assert "class cat has no object, so no score" in capsys.readouterr().out
+    found = card.read(tmp_path / "run" / "metrics.json").data
+    assert found["absent_classes"] == "1 of 3 (cat)"
+    read(runs.tiny_config(root), "val2017").tell_absent()
+    assert capsys.readouterr().err == ""

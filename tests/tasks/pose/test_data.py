@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import default_collate
 
 from common.training.sampling import generator_for
-from tasks.pose.config import DataConfig
-from tasks.pose.data import ScoringSet, TrainSet, read_boxes, read_coco
+from tasks.pose.config import Config, DataConfig
+from tasks.pose.data import ScoringSet, TrainSet, read, read_boxes, read_coco
 from tasks.pose.mpii import read_mpii
 from tasks.pose.skeleton import COCO, MPII
 from tasks.pose.transforms import box_to_crop, to_image
@@ -196,3 +196,15 @@ def test_mpii_samples(tmp_path):
     assert sample["heatmaps"].shape == (16, 64, 64)
     assert sample["weights"].tolist()[15] == 0
     assert ScoringSet(annotations, config)[2]["annotation"] == 2
+
+
+def test_joints_that_nobody_has_labelled_are_told(tmp_path, capsys):
+    coco = small.content()
+    for one in coco["annotations"]:
+        one["keypoints"][3 * 3 + 2] = one["keypoints"][4 * 3 + 2] = 0
+    data = replace(small.PLAIN, root=small.write_coco(tmp_path, coco))
+    read(Config(data=data), "val2017").tell_absent()
+    assert capsys.readouterr().err == (
+        "note: person_keypoints_val2017.json: 2 of 17 joints are labelled in none of 3 persons "
+        "(left_ear, right_ear)\n"
+    )

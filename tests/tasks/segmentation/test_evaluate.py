@@ -167,7 +167,7 @@ def test_flags_win_over_the_run_and_its_folder(voc, tmp_path, monkeypatch):
     assert one.data["images"] == 6
 
 
-def test_a_class_that_does_not_occur_has_no_entry(voc, tmp_path, monkeypatch):
+def test_a_class_that_does_not_occur_has_no_entry(voc, tmp_path, monkeypatch, capsys):
     for path in (voc / "SegmentationClass").iterdir():
         labels = np.asarray(Image.open(path)).copy()
         labels[labels == 1] = 0
@@ -179,6 +179,11 @@ def test_a_class_that_does_not_occur_has_no_entry(voc, tmp_path, monkeypatch):
     rows = evaluate.report.class_rows(found.counts, split.classes)
     assert rows[1] == {"class": "disc", "IoU": None, "accuracy": None, "share": 0}
     assert "-" in evaluate.report.class_table(rows)
+    write_run(tmp_path / "run", voc)
+    run_command(monkeypatch, "--run", tmp_path / "run")
+    assert "note: 3 label maps of val: class disc has no pixel" in capsys.readouterr().out
+    one = card.read(tmp_path / "run" / "metrics.json")
+    assert one.data["absent_classes"] == "1 of 3 (disc)"
 
 
 def test_pictures_are_spread_over_the_split():
