@@ -134,7 +134,8 @@ def test_small_pictures_may_keep_more_of_their_resolution(stem_stride, max_pool,
 
 def test_the_likely_cause_of_a_misfit():
     state = tiny(4).state_dict()
-    assert "they are for 4 classes; train --new_classes keeps" in explain(["fc.weight", "fc.bias"], state)
+    classes = explain(["fc.weight", "fc.bias"], state)
+    assert "they are for 4 classes; train --new_classes keeps" in classes
     assert f"--backbone {small.BACKBONE}" in explain(["backbone.conv1.weight"], state)
     weights = trained.Trained(small.__file__, state, None)
     with pytest.raises(UserError, match="they are for 4 classes"):
