@@ -1,7 +1,7 @@
 """Reading recordings: any rate and channel count in, one channel at 16 kHz out, never half a file.
 
-Wav, flac, ogg and mp3 are read by libsndfile; m4a needs PyAV, the extra `audio`. Only the part that
-is asked for is decoded.
+Wav, flac, ogg, mp3, aiff, w64, au and NIST SPHERE are read by libsndfile; m4a needs PyAV, the extra
+`audio`. Only the part that is asked for is decoded.
 """
 
 import math
@@ -20,18 +20,25 @@ from scipy.signal import firwin, resample_poly
 
 from common.errors import DamagedFile, UserError
 from tasks.speaker.features import RATE
+from tasks.speaker.headers import START, require_whole, to_the_end
 from tasks.speaker.ogg import ogg_fault
 
 Wave = NDArray[np.float32]
 """Samples (N,) of one channel, full scale is -1..1."""
 
-SUFFIXES = (".wav", ".flac", ".m4a", ".ogg", ".opus", ".mp3")
+SUFFIXES = (
+    ".wav", ".flac", ".m4a", ".ogg", ".opus", ".mp3", ".sph", ".aiff", ".aif", ".w64", ".au",
+)  # fmt: skip
 
 _MPEG4 = frozenset({".m4a", ".mp4", ".aac"})
-_HEADER = 28
+# Of these libsndfile or this module knows whether they are whole.
+_FORMATS = frozenset(
+    {"WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "SVX", "AU", "NIST", "CAF"}
+)
 _UNKNOWN = 2**62  # libsndfile's number of frames where a FLAC states none is beyond this
-# Writers that cannot seek back leave these in the size field.
-_UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFFFFF})
+_RATES = (1_000, 768_000)
+# Values that are decoded at a time: a header may promise more than any memory holds.
+_BLOCK = 1 << 22
 # Beside a windowed sinc this long, aliases are 80 dB down; scipy's default is at 50 to 60.
 _ZERO_CROSSINGS, _KAISER_BETA, _PASSBAND = 24, 8.0, 0.95
 
@@ -51,6 +58,13 @@ class Recording:
     """An opened recording; times are in seconds."""
 
     def __init__(self, path: Path, source: Source) -> None:
+        if source.frames <= 0:
+            raise DamagedFile(f"{path}: holds no sound (0 samples)")
+        if not _RATES[0] <= source.rate <= _RATES[1]:
+            raise DamagedFile(
+                f"{path}: its header says {source.rate:,} samples a second, and sound has from "
+                f"{_RATES[0]:,} to {_RATES[1]:,}; copy the file again"
+            )
         self.path, self._source = path, source
         self.seconds = source.frames / source.rate
 
@@ -99,9 +113,12 @@ def opened(path: Path) -> Iterator[Recording]:
         raise DamagedFile(f"{path}: raw samples do not say their rate; convert it to wav")
     _refuse_cut(path, start)
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
-            if file.frames == 0:
-                raise DamagedFile(f"{path}: holds no sound (0 samples)")
+        with _opened(path, start) as file:
+            if file.format not in _FORMATS:
+                raise DamagedFile(
+                    f"{path}: is {file.format}, whose files do not say whether they are whole; "
+                    "convert it to wav or flac"
+                )
             if file.frames >= _UNKNOWN:
                 raise DamagedFile(
                     f"{path}: does not say how long it is, as if written to a pipe; convert it to "
@@ -179,27 +196,51 @@ class _SoundFile:
         self.rate, self.frames = int(file.samplerate), int(file.frames)
         # A frame of mp3 borrows bits from frames before it, so the first after a jump is wrong.
         self._lead = self.rate // 4 if file.format == "MP3" else 0
+        self._whole: NDArray[np.float32] | None = None
 
     def read(self, start: int, count: int) -> NDArray[np.float32]:
         """Samples (n, channels)."""
-        lead = min(start, self._lead)
         try:
+            if not self._file.seekable():  # GSM 6.10
+                if self._whole is None:
+                    self._whole = self._decode(self.frames)
+                return self._whole[start : start + count]
+            lead = min(start, self._lead)
             self._file.seek(start - lead)
-            samples: NDArray[np.float32] = self._file.read(
-                lead + count, dtype="float32", always_2d=True
-            )
+            return self._decode(lead + count)[lead:]
         except soundfile.LibsndfileError as error:
             raise DamagedFile(
                 f"{self.path}: cannot be decoded from {start / self.rate:.2f} s on "
                 f"({error.error_string.rstrip('.')}); is it cut short? copy the file again"
             ) from None
-        return samples[lead:]
+
+    def _decode(self, count: int) -> NDArray[np.float32]:
+        """The next samples (n, channels), block by block."""
+        most = max(1, _BLOCK // self._file.channels)
+        blocks: list[NDArray[np.float32]] = []
+        while True:
+            wanted = min(count, most)
+            blocks.append(self._file.read(wanted, dtype="float32", always_2d=True))
+            count -= wanted
+            if count == 0 or len(blocks[-1]) < wanted:
+                return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+
+
+@contextmanager
+def _opened(path: Path, start: bytes) -> Iterator["soundfile.SoundFile"]:
+    filled = to_the_end(path, start)
+    if filled is None:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
+            yield file
+        return
+    with filled, soundfile.SoundFile(filled) as file:
+        yield file
 
 
 def _start_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            start = file.read(_HEADER)
+            start = file.read(START)
     except FileNotFoundError:
         raise DamagedFile(f"{path}: no such file") from None
     except OSError as error:
@@ -211,30 +252,13 @@ def _start_of(path: Path) -> bytes:
 
 def _refuse_cut(path: Path, start: bytes) -> None:
     """Refuse a file that is shorter than it says: libsndfile takes what is there in silence."""
-    state = path.stat()
-    if start[:4] == b"OggS":
-        fault = ogg_fault(path, state.st_size, state.st_mtime_ns)
-        if fault is not None:
-            raise DamagedFile(f"{path}: {fault}")
+    if start[:4] != b"OggS":
+        require_whole(path, start)
         return
-    said = _said(start)
-    if said is not None and said > state.st_size + 1:
-        raise DamagedFile(
-            f"{path}: is cut short: its header says {said:,} bytes, found {state.st_size:,}; copy "
-            "the file again"
-        )
-
-
-def _said(start: bytes) -> int | None:
-    """Bytes of a wav (RIFF, RF64, W64) or AIFF file by its first ones; None if they do not say."""
-    if start[:4] in (b"RIFF", b"FORM"):
-        size = int.from_bytes(start[4:8], "little" if start[:4] == b"RIFF" else "big")
-        return None if size in _UNKNOWN_SIZES else size + 8
-    if start[:4] == b"RF64" and start[12:16] == b"ds64":
-        return int.from_bytes(start[20:28], "little") + 8
-    if start[:4] == b"riff":
-        return int.from_bytes(start[16:24], "little")
-    return None
+    state = path.stat()
+    fault = ogg_fault(path, state.st_size, state.st_mtime_ns)
+    if fault is not None:
+        raise DamagedFile(f"{path}: {fault}")
 
 
 def _resample(wave: Wave, up: int, down: int) -> Wave:

@@ -28,7 +28,8 @@ class _Mpeg4:
     def __init__(self, path: Path, container: "av.container.InputContainer") -> None:
         stream = container.streams.audio[0]
         self.path, self._container, self._stream = path, container, stream
-        self.rate = int(stream.rate)
+        # A damaged header leaves a stream without a codec, and so without a rate.
+        self.rate = int(getattr(stream, "rate", 0) or 0)
         if (
             stream.duration is None
             or stream.time_base is None
@@ -75,7 +76,8 @@ def opened_mpeg4(path: Path, start: bytes) -> Iterator[_Mpeg4]:
         DamagedFile: it cannot be read, or has no sound.
     """
     try:
-        container = av.open(str(path))
+        # Words in the header may be damaged as well; they are not needed.
+        container = av.open(str(path), metadata_errors="replace")
     except av.FFmpegError as error:
         raise DamagedFile(
             f"{path}: is not an m4a that FFmpeg can read ({error.strerror}; "
