@@ -18,8 +18,14 @@ START = 40
 """Bytes that say what kind of file it is."""
 
 _ORDERS: dict[bytes, Order] = {b"RIFF": "little", b"RF64": "little", b"RIFX": "big", b"FORM": "big"}
+_PRINTED = frozenset(range(32, 127))
 _SOUND = (b"data", b"SSND", b"BODY")
 _NIST_CODINGS = ("pcm", "ulaw", "mu-law", "alaw")
+# Left by writers who do not know a size: SoX writes 0x7F000000 in AIFF, 0x7FFFF000 in wav, ALSA's
+# arecord 0x7FFFFF00 or 0x80000000, others the largest number, signed or not; each plus or minus a
+# header, and rounded down to whole frames. Sizes that are true but for these few are held to.
+_HEADER = 256
+_OPEN_SIZES = ((0x7F000000, 0x7F000000), (0x7FFFF000, 0x80000000), (0xFFFFF000, 0xFFFFFFFF))
 
 
 def require_whole(path: Path, start: bytes) -> None:
@@ -42,6 +48,9 @@ def to_the_end(path: Path, start: bytes) -> io.RawIOBase | None:
     """The file with the size of its sound filled in, if the header of a wav has that open.
 
     None where libsndfile reads the file by itself.
+
+    Raises:
+        DamagedFile: there is more sound than the header can say.
     """
     if start[:4] not in (b"RIFF", b"RIFX", b"RF64"):
         return None
@@ -54,13 +63,19 @@ def to_the_end(path: Path, start: bytes) -> io.RawIOBase | None:
         begin, said = found
         if start[:4] == b"RF64":
             # The sizes are in its first chunk: of the file, then of the sound.
-            if not _open(int.from_bytes(start[28:36], order), 64):
+            if start[12:16] != b"ds64" or not _open(int.from_bytes(start[28:36], order), 64):
                 return None
             sizes = (size - 8).to_bytes(8, order) + (size - begin).to_bytes(8, order)
             return _Filled(path, 20, sizes)
-        if said != 0 or _are_chunks(file, begin, order, size):
+        # A size that looks open may be true: then the sound ends with the file, or chunks follow.
+        if not _open(said, 32) or _are_chunks(file, begin + said + said % 2, order, size):
             return None
-    return _Filled(path, begin - 4, min(size - begin, 2**32 - 1).to_bytes(4, order))
+    if size - begin >= 2**32:
+        raise DamagedFile(
+            f"{path}: holds {size - begin:,} bytes of sound, more than a wav can say (4 GiB), so "
+            "its end is not known; convert it to flac or w64"
+        )
+    return _Filled(path, begin - 4, (size - begin).to_bytes(4, order))
 
 
 def _said(path: Path, file: BinaryIO, start: bytes, size: int) -> int | None:
@@ -75,26 +90,48 @@ def _said(path: Path, file: BinaryIO, start: bytes, size: int) -> int | None:
     if kind == b"riff":
         whole = int.from_bytes(start[16:24], "little")
         return None if _open(whole, 64) else whole
-    if kind == b"RF64":
+    if kind == b"RF64" and start[12:16] == b"ds64":
         whole = int.from_bytes(start[20:28], "little")
         return None if _open(whole, 64) else whole + 8
-    if kind not in _ORDERS:
+    if start[:20] == b"Creative Voice File\x1a":
+        return _voice(file, int.from_bytes(start[20:22], "little"), size)
+    if kind not in _ORDERS or kind == b"RF64":
         return None
-    # The sound counts: what follows it may be missing, and some writers count the file wrongly.
-    found = _sound_chunk(file, _ORDERS[kind], size)
-    begin, count = found or (8, int.from_bytes(start[4:8], _ORDERS[kind]))
-    return None if _open(count, 32) else begin + count
+    return _riff(file, _ORDERS[kind], int.from_bytes(start[4:8], _ORDERS[kind]), size)
+
+
+def _riff(file: BinaryIO, order: Order, count: int, size: int) -> int | None:
+    """Bytes that a file of chunks must have; it says `count` of itself.
+
+    The sound counts: what follows it may be missing, and some writers count the file wrongly. Some
+    count the sound wrongly, header included; then a file of just its own size is whole.
+    """
+    whole = None if _open(count, 32) else 8 + count
+    begin, sound = _sound_chunk(file, order, size) or (0, 0)
+    if _open(sound, 32) or (whole is not None and abs(whole - size) <= 1):
+        return whole
+    return begin + sound
+
+
+def _voice(file: BinaryIO, begin: int, size: int) -> int | None:
+    """Bytes that a VOC file must have: blocks of a kind and a length, until a block of kind 0."""
+    place = begin
+    while place + 4 <= size:
+        file.seek(place)
+        kind, *length = file.read(4)
+        if kind == 0:
+            return place + 1
+        place += 4 + int.from_bytes(bytes(length), "little")
+    return place
 
 
 def _open(size: int, bits: int) -> bool:
-    """Whether a size is one that writers leave who do not know it.
-
-    They leave 0, the largest number, signed or not, or one below it: SoX writes 0x7FFFF000 in wav
-    and 0x7F000000 in AIFF, ALSA's arecord 0x7FFFFF00 or 0x80000000, each with or without a header.
-    """
+    """Whether a size is one that writers leave who do not know it."""
     if bits == 64:
         return size == 0 or size >= 2**62
-    return size == 0 or 0x7F000000 <= size < 0x80010000 or size >= 0xFFFF0000
+    return size == 0 or any(
+        first - _HEADER <= size <= last + _HEADER for first, last in _OPEN_SIZES
+    )
 
 
 def _chunks(
@@ -121,7 +158,7 @@ def _are_chunks(file: BinaryIO, begin: int, order: Order, size: int) -> bool:
     end = begin
     for name, first, length in _chunks(file, begin, order, size):
         end = first + length
-        if not name.isascii() or end > size:
+        if not _PRINTED.issuperset(name) or end > size:
             return False
     return size - end <= 1
 
@@ -129,7 +166,7 @@ def _are_chunks(file: BinaryIO, begin: int, order: Order, size: int) -> bool:
 def _nist(path: Path, file: BinaryIO) -> int | None:
     """Bytes that a NIST SPHERE file must have; its header is lines of `name -type value`."""
     file.seek(0)
-    lines = file.read(4096).decode("latin-1").splitlines()
+    lines = file.read(4096).split(b"end_head")[0].decode("latin-1").splitlines()
     fields = {words[0]: words[2] for line in lines if len(words := line.split(maxsplit=2)) == 3}
     coding = fields.get("sample_coding", "pcm").strip()
     if coding not in _NIST_CODINGS:

@@ -212,8 +212,12 @@ def test_sizes_of_the_sound_and_of_the_file(tmp_path):
     """The sound must be whole; what comes behind it, and an empty sound, are what they are."""
     info = b"LIST" + struct.pack("<I", 4) + b"INFO"
     assert len(audio.read(wav(tmp_path / "a.wav", 32048, 32000, tail=info))) == 16000
+    silence = wav(tmp_path / "g.wav", 0, 0, bytes(32000))
+    with audio.opened(silence) as recording:
+        assert recording.seconds == 1.0
     assert len(audio.read(wav(tmp_path / "b.wav", 32036 + 8, 32000))) == 16000, "counted wrongly"
-    refused(wav(tmp_path / "c.wav", 32036, 64000), "cut short", "64,044")
+    assert len(audio.read(wav(tmp_path / "f.wav", 32036, 32036))) == 16000, "counted wrongly"
+    refused(wav(tmp_path / "c.wav", 64036, 64000), "cut short", "64,044")
     refused(wav(tmp_path / "d.wav", 0, 32000, bytes(9000)), "cut short")
     refused(wav(tmp_path / "e.wav", 48, 0, b"", info), "no sound")
 
@@ -262,8 +266,53 @@ def test_nist_sphere(tmp_path, name):
         refused(sphere(tmp_path / name, coding), coding, "sph2pipe")
 
 
-def test_a_format_that_does_not_say_whether_it_is_whole(tmp_path):
-    refused(write(tmp_path / "a.voc", tone()), "is VOC", "convert it to wav or flac")
+@pytest.mark.parametrize("kind", ["AVR", "CAF", "IRCAM", "MAT5", "PAF", "PVF", "SDS", "VOC"])
+def test_whatever_libsndfile_reads(tmp_path, kind):
+    """Also formats whose files do not say whether they are whole."""
+    path = write(tmp_path / "a.sound", tone(), format=kind, subtype="PCM_16")
+    np.testing.assert_allclose(audio.read(path)[:16000], tone(), atol=1e-3)
+
+
+def test_a_voc_of_blocks_is_whole_or_refused(tmp_path):
+    path = write(tmp_path / "a.voc", tone(), subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[:20_000])
+    refused(path, "cut short", "found 20,000")
+
+
+def big(path, said, sound, tail=b""):
+    """A wav of `sound` bytes, silence up to a last second of a tone; it takes no disk space."""
+    wav(path, min(sound + 36 + len(tail), 0xFFFFFFFF), said, b"")
+    with path.open("r+b") as file:
+        file.seek(44 + sound - 32000)
+        file.write((tone() * 32767).astype("<i2").tobytes() + tail)
+    return path
+
+
+INFO = b"LIST" + struct.pack("<I", 4) + b"INFO"
+
+
+@pytest.mark.parametrize(
+    ("said", "sound", "tail"),
+    [
+        (0x7FFFF000, 0x7FFFF000, b""), (0x7FFFF000, 0x7FFFF000, INFO),
+        (0x80000000, 0x80000000, INFO), (0xFFFFF800, 0xFFFFF800, INFO),  # true
+        (0x7FFFF000, 0x7FFFF000 + 64000, b""), (0, 0x80000000, b""),  # open, and more than it says
+    ],
+)  # fmt: skip
+def test_two_gigabytes_of_sound(tmp_path, said, sound, tail):
+    """A true size that looks like one left open is held to; beyond an open one sound goes on."""
+    with audio.opened(big(tmp_path / "a.wav", said, sound, tail)) as recording:
+        assert recording.seconds == sound / 32000
+        end = recording.read(sound / 32000 - 1)
+    np.testing.assert_allclose(end, tone(), atol=1e-4)
+
+
+def test_sizes_that_big_files_cannot_have(tmp_path):
+    path = big(tmp_path / "a.wav", 0x7FF00000, 0x7FF00000)
+    with path.open("r+b") as file:
+        file.truncate(10**9)
+    refused(path, "cut short")
+    refused(big(tmp_path / "b.wav", 0xFFFFFFFF, 2**32 + 2), "4 GiB", "flac")
 
 
 @pytest.mark.parametrize("rate", [0, 7, 4_000_000])
