@@ -24,7 +24,7 @@ class DataConfig:
     root: Path | None = None
     """Folder of the data set; none means the generated sample set."""
     train: Path = Path("dev/wav")
-    """Below the root: a folder with a folder for each speaker, or a list of `speaker path`."""
+    """Below the root: a folder of speakers, a list of `speaker path`, or a folder of Kaldi."""
     trials: tuple[Path, ...] = (Path("veri_test.txt"),)
     """Below the root: trial lists in VoxCeleb or Kaldi form; the first chooses the best epoch."""
     audio: tuple[Path, ...] = (Path("test/wav"), Path("dev/wav"), Path("wav"), Path("."))

@@ -16,12 +16,13 @@ from tasks.speaker import audio, sample
 from tasks.speaker.audio import Recording, Wave
 from tasks.speaker.config import Config, DataConfig
 from tasks.speaker.features import RATE, SHORTEST
+from tasks.speaker.kaldi import FILES, directory_of
 from tasks.speaker.material import Material, TrialSet
 from tasks.speaker.noise import Disturbances, find_disturbances
 from tasks.speaker.scoring import refuse_overlap
 from tasks.speaker.speakers import Speakers, find_files, read_speakers
 from tasks.speaker.transforms import dither, fit, is_silent, mask_positions
-from tasks.speaker.trials import read_trials
+from tasks.speaker.trials import read_trials, speaker_of
 
 
 def read(config: Config, need_speakers: bool = True) -> Material:
@@ -39,10 +40,10 @@ def read(config: Config, need_speakers: bool = True) -> Material:
     there = need_speakers or (root / data.train).exists()
     require = data.on_error == "stop"
     speakers = read_speakers(root, data.train, data.audio, require) if there else None
-    sets = tuple(_read_set(root, file, data.audio, require) for file in data.trials)
+    sets = tuple(read_set(root, file, data.audio, require) for file in data.trials)
     calibration = None
     if config.test.calibration is not None:
-        calibration = _read_set(root, config.test.calibration, data.audio, require)
+        calibration = read_set(root, config.test.calibration, data.audio, require)
     for one in sets:
         file = one.trials.file
         same = [other.trials.file for other in sets if other.name == one.name]
@@ -52,11 +53,10 @@ def read(config: Config, need_speakers: bool = True) -> Material:
                 "their results be; give one of them another name"
             )
         if speakers is not None:
-            refuse_overlap(set(speakers.names), one.trials.speakers(), speakers.source, file)
+            refuse_overlap(set(speakers.names), one.speakers, speakers.source, file)
             _refuse_trained_on(speakers, one)
         if calibration is not None:
-            other = calibration.trials
-            refuse_overlap(other.speakers(), one.trials.speakers(), other.file, file)
+            refuse_overlap(calibration.speakers, one.speakers, calibration.trials.file, file)
     return Material(root, sets, speakers, calibration)
 
 
@@ -72,11 +72,19 @@ def _refuse_trained_on(speakers: Speakers, one: TrialSet) -> None:
         )
 
 
-def _read_set(root: Path, file: Path, folders: Sequence[Path], require: bool) -> TrialSet:
-    trials = read_trials(root / file)
-    return TrialSet(
-        trials, tuple(find_files(trials.recordings, root, folders, root / file, require))
-    )
+def read_set(root: Path, file: Path, folders: Sequence[Path], require: bool) -> TrialSet:
+    """A list of files, or of utterances of the data directory that is beside it or in `folders`."""
+    source = root / file
+    trials = read_trials(source)
+    places = [source.parent, *(root / folder for folder in folders)]
+    directory = directory_of(trials.recordings, source, places)
+    if directory is None:
+        files = find_files(trials.recordings, root, folders, source, require)
+        return TrialSet(trials, tuple(files), frozenset(map(speaker_of, trials.recordings)))
+    paths = [directory.files[name] for name in trials.recordings]
+    found = find_files(paths, root, folders, directory.folder / FILES, require)
+    speakers = (directory.speakers.get(name, speaker_of(name)) for name in trials.recordings)
+    return TrialSet(trials, tuple(found), frozenset(speakers))
 
 
 class TrainSet:

@@ -17,6 +17,8 @@ class TrialSet:
     trials: Trials
     files: tuple[Path, ...]
     """In the order of `trials.recordings`."""
+    speakers: frozenset[str]
+    """Who speaks in them, by name."""
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ speaker, the cohort. It is saved beside a run's scores, so that predict scores a
 """
 
 import zlib
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -105,7 +106,7 @@ class Scorer:
         return normalised(embeddings - self.backend.mean)
 
 
-def refuse_overlap(trained: set[str], tried: set[str], source: Path, trials: Path) -> None:
+def refuse_overlap(trained: Set[str], tried: Set[str], source: Path, trials: Path) -> None:
     """Refuse trials of speakers that the model was trained on, or that serve as cohort.
 
     Raises:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.reading.annotations import read_text
 from tasks.speaker.audio import SUFFIXES, is_recording
+from tasks.speaker.kaldi import FILES, directory_at, training_pairs
 from tasks.speaker.voxceleb import hint
 
 _NAMED = 3
@@ -65,7 +66,7 @@ def read_speakers(root: Path, train: Path, audio: Sequence[Path], require: bool 
     Args:
         root: the data set.
         train: folder with a folder for each speaker (at any depth within: VoxCeleb's video
-            folders), or a list with `speaker path` on each line.
+            folders), a list with `speaker path` on each line, or a data directory of Kaldi.
         audio: folders below the root that the paths of a list count from.
         require: a file of a list that does not exist is an error.
 
@@ -75,7 +76,11 @@ def read_speakers(root: Path, train: Path, audio: Sequence[Path], require: bool 
     if not root.is_dir():
         raise UserError(f"--data.root {root}: no such folder; {hint(root)}")
     source = root / train
-    if source.is_dir():
+    directory = directory_at(source)
+    if directory is not None:
+        speaking = training_pairs(directory)
+        pairs = _found(speaking, root, audio, directory / FILES, require)
+    elif source.is_dir():
         pairs = _walk(source)
     elif source.is_file():
         pairs = _listed(source, root, audio, require)
@@ -146,18 +151,23 @@ def _walk(folder: Path) -> list[tuple[str, str]]:
 
 
 def _listed(file: Path, root: Path, audio: Sequence[Path], require: bool) -> list[tuple[str, str]]:
-    speakers: list[str] = []
-    keys: list[str] = []
+    pairs: list[tuple[str, str]] = []
     for number, line in enumerate(lines_of(file), start=1):
         words = line.split(maxsplit=1)
         if not words:
             continue
         if len(words) != 2:
             raise UserError(f"{file}, line {number}: needs `speaker path`, found {line.strip()!r}")
-        speakers.append(words[0])
-        keys.append(words[1].strip())
-    paths = find_files(keys, root, audio, file, require)
-    return [(speaker, str(path)) for speaker, path in zip(speakers, paths, strict=True)]
+        pairs.append((words[0], words[1].strip()))
+    return _found(pairs, root, audio, file, require)
+
+
+def _found(
+    pairs: Sequence[tuple[str, str]], root: Path, audio: Sequence[Path], file: Path, require: bool
+) -> list[tuple[str, str]]:
+    """Speaker and file of each speaker and path in a list."""
+    paths = find_files([path for _, path in pairs], root, audio, file, require)
+    return [(speaker, str(path)) for (speaker, _), path in zip(pairs, paths, strict=True)]
 
 
 def lines_of(file: Path) -> list[str]:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from tasks.speaker.speakers import lines_of
 
-_LABELS = {"target": True, "nontarget": False, "1": True, "0": False}
+LABELS = {
+    "1": True, "target": True, "true": True, "same": True, "positive": True, "yes": True,
+    "genuine": True, "match": True, "client": True,
+    "0": False, "nontarget": False, "false": False, "different": False, "negative": False,
+    "no": False, "impostor": False, "imposter": False, "nonmatch": False, "diff": False,
+}  # fmt: skip
+"""Whether a label says that both recordings are of one speaker."""
+
+_FORMS = "`1|0 path path` or `path path target|nontarget`"
 
 Floats = NDArray[np.float64]
 
@@ -36,10 +44,6 @@ class Trials:
         """Number of trials."""
         return len(self.target)
 
-    def speakers(self) -> set[str]:
-        """Names of the speakers: the first of a path's last three parts, as in VoxCeleb's lists."""
-        return {speaker_of(recording) for recording in self.recordings}
-
     def summary(self) -> str:
         """One line for the log."""
         return (
@@ -49,12 +53,17 @@ class Trials:
 
 
 def speaker_of(recording: str) -> str:
-    """Who speaks: id10270 of id10270/x6uYqmx31kE/00001.wav, whatever folders are before it."""
+    """Who speaks: the first of a path's last three parts, as in VoxCeleb's lists.
+
+    id10270 of id10270/x6uYqmx31kE/00001.wav, whatever folders are before it.
+    """
     return Path(recording).parts[-3:][0]
 
 
 def read_trials(file: Path) -> Trials:
-    """Read `1|0 path path` (VoxCeleb) or `path path target|nontarget` (Kaldi).
+    """Read `1|0 path path` (VoxCeleb), `path path target|nontarget` (Kaldi) and the like.
+
+    The label is the first or the last word, a number or a word of `LABELS` in any case.
 
     Raises:
         UserError: one line that names the file, the line and what is wrong: no labels, another
@@ -64,40 +73,67 @@ def read_trials(file: Path) -> Trials:
     lines = [(number, words) for number, words in lines if words]
     if not lines:
         raise UserError(f"{file}: is empty; needed: `1|0 path path` on each line")
-    label, first, second = _columns(file, *lines[0])
+    label = _column(file, lines)
+    first, second = (1, 2) if label == 0 else (0, 1)
     places: dict[str, int] = {}
     count = len(lines)
     enrol, test = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
-    target = np.empty(count, dtype=np.bool_)
-    for row, (number, words) in enumerate(lines):
-        if len(words) != 3 or words[label] not in _LABELS:
-            raise UserError(
-                f"{file}, line {number}: needs a label and two recordings as line "
-                f"{lines[0][0]} does, found {' '.join(words)!r}"
-            )
-        target[row] = _LABELS[words[label]]
+    for row, (_, words) in enumerate(lines):
         enrol[row] = places.setdefault(words[first], len(places))
         test[row] = places.setdefault(words[second], len(places))
+    target = _targets([words[label] for _, words in lines], file)
     require_both(target, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Trials(file, tuple(places), enrol, test, target, digest)
 
 
-def _columns(file: Path, number: int, words: list[str]) -> tuple[int, int, int]:
-    """Places of label, first and second recording, by a list's first line."""
-    if len(words) == 3 and words[2] in ("target", "nontarget"):
-        return 2, 0, 1
-    if len(words) == 3 and words[0] in ("0", "1"):
-        return 0, 1, 2
+def _column(file: Path, lines: Sequence[tuple[int, list[str]]]) -> int:
+    """Place of the label among the three words of every line: 0 or 2."""
+    number, words = lines[0]
     if len(words) == 2:
         raise UserError(
             f"{file}, line {number}: has no label; a list without labels cannot be scored. Needed: "
-            "`1|0 path path` or `path path target|nontarget`"
+            f"{_FORMS}"
         )
+    labelled = [
+        [len(words) == 3 and _plain(words[column]) in LABELS for _, words in lines]
+        for column in (0, 2)
+    ]
+    if all(labelled[0]) and all(labelled[1]):
+        raise UserError(
+            f"{file}, line {number}: the first and the last word are labels, as on all lines, "
+            f"found {' '.join(words)!r}; needed: {_FORMS}"
+        )
+    for column, there in zip((0, 2), labelled, strict=True):
+        if all(there):
+            return column
+    most = max(labelled, key=sum)
+    if not any(most):
+        raise UserError(
+            f"{file}, line {number}: is neither `1|0 path path` (VoxCeleb) nor "
+            f"`path path target|nontarget` (Kaldi), found {' '.join(words)!r}"
+        )
+    (bad, found), (good, _) = lines[most.index(False)], lines[most.index(True)]
     raise UserError(
-        f"{file}, line {number}: is neither `1|0 path path` (VoxCeleb) nor "
-        f"`path path target|nontarget` (Kaldi), found {' '.join(words)!r}"
+        f"{file}, line {bad}: needs a label and two recordings as line {good} does, found "
+        f"{' '.join(found)!r}"
     )
+
+
+def _targets(words: Sequence[str], file: Path) -> NDArray[np.bool_]:
+    """(N,) what labels say. Raises UserError if they are of more than one kind."""
+    kinds = dict.fromkeys(map(_plain, words))
+    if len(kinds) > 2:
+        raise UserError(
+            f"{file}: its labels are {', '.join(kinds)}; needed are two words, one for trials of "
+            "one speaker and one for the others"
+        )
+    return np.array([LABELS[_plain(word)] for word in words], dtype=np.bool_)
+
+
+def _plain(label: str) -> str:
+    """A label in lower case; Non-Target and non_target are nontarget."""
+    return label.lower().replace("-", "").replace("_", "")
 
 
 def require_both(target: NDArray[np.bool_], file: Path) -> None:
@@ -151,7 +187,7 @@ def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray
     wanted = (3, 4) if labels is not None else (4,)
     scores = np.empty(len(rows))
     for row, (number, words) in enumerate(rows):
-        if len(words) not in wanted or (len(words) == 4 and words[3] not in _LABELS):
+        if len(words) not in wanted or (len(words) == 4 and _plain(words[3]) not in LABELS):
             missing = len(words) == 3
             need = "a label (target or nontarget), or give --labels LIST" if missing else ""
             raise UserError(
@@ -160,7 +196,7 @@ def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray
             )
         scores[row] = _number(file, number, words[2])
     if labels is None:
-        target = np.array([_LABELS[words[3]] for _, words in rows])
+        target = _targets([words[3] for _, words in rows], file)
         require_both(target, file)
         return scores, target
     places: dict[tuple[str, str], int] = {}
@@ -171,7 +207,7 @@ def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray
                 f"{file}, line {number}: the trial {words[0]} {words[1]} has another score on line "
                 f"{rows[earlier][0]}; keep one of them"
             )
-    said = [_LABELS[words[3]] if len(words) == 4 else None for _, words in rows]
+    said = [LABELS[_plain(words[3])] if len(words) == 4 else None for _, words in rows]
     return _matched(file, places, said, scores, read_trials(labels))
 
 

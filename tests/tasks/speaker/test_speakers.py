@@ -7,6 +7,7 @@ import pytest
 
 from common.errors import UserError
 from tasks.speaker import voxceleb
+from tasks.speaker.data import read_set
 from tasks.speaker.speakers import find_files, read_speakers
 from tasks.speaker.trials import read_scores, read_trials, speaker_of, write_scores
 
@@ -118,15 +119,29 @@ VOXCELEB = "1 a/v/1.wav a/v/2.wav\n0 a/v/1.wav b/v/1.wav\n\n0 b/v/1.wav a/v/2.wa
 KALDI = "a/v/1.wav a/v/2.wav target\na/v/1.wav b/v/1.wav nontarget\nb/v/1.wav a/v/2.wav nontarget\n"
 
 
-@pytest.mark.parametrize("text", [VOXCELEB, KALDI])
-def test_both_forms_of_trial_lists(tmp_path, text):
+LAST = "a/v/1.wav a/v/2.wav {}\na/v/1.wav b/v/1.wav {}\nb/v/1.wav a/v/2.wav {}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        VOXCELEB, KALDI, VOXCELEB.replace("1 a", "TRUE a").replace("0 ", "FALSE "),
+        *(
+            LAST.format(same, other, other)
+            for same, other in [
+                ("1", "0"), ("True", "False"), ("same", "different"), ("Target", "Non-Target"),
+                ("TARGET", "non_target"), ("genuine", "impostor"), ("positive", "negative"),
+            ]
+        ),
+    ],
+)  # fmt: skip
+def test_forms_of_trial_lists(tmp_path, text):
     (tmp_path / "trials").write_text(text)
     trials = read_trials(tmp_path / "trials")
     assert trials.recordings == ("a/v/1.wav", "a/v/2.wav", "b/v/1.wav")
     assert trials.enrol.tolist() == [0, 0, 2]
     assert trials.test.tolist() == [1, 2, 1]
     assert trials.target.tolist() == [True, False, False]
-    assert trials.speakers() == {"a", "b"}
     assert trials.fingerprint == hashlib.sha256(text.encode()).hexdigest()
     assert "3 trials (1 target) over 3 recordings" in trials.summary()
 
@@ -146,6 +161,13 @@ def test_whose_recording():
         ("1 a.wav b.wav\n0 a.wav\n", ("line 2", "needs a label and two recordings", "'0 a.wav'")),
         ("1 a.wav b.wav\n2 a.wav c.wav\n", ("line 2", "'2 a.wav c.wav'")),
         ("1 a.wav b.wav\na.wav c.wav target\n", ("line 2",)),
+        (
+            "a b target\n0 a.wav b.wav\n1 a.wav a.wav\n",
+            ("line 1", "as line 2 does", "'a b target'"),
+        ),
+        ("enrol test label\na b target\n", ("line 1", "as line 2 does", "'enrol test label'")),
+        ("1 a 0\n0 b 1\n", ("line 1", "first and the last word are labels", "'1 a 0'")),
+        ("a b target\na c 0\na d nontarget\n", ("its labels are target, 0, nontarget",)),
         ("x y z\n", ("line 1", "neither", "VoxCeleb", "Kaldi")),
         ("1 a.wav b.wav\n1 a.wav c.wav\n", ("no nontarget trial",)),
         ("a.wav b.wav nontarget\n", ("no target trial",)),
@@ -190,7 +212,7 @@ def test_scores_with_the_labels_of_a_list(tmp_path):
         ("", ("is empty",)),
         ("a b 0.5\n", ("line 1", "target or nontarget", "--labels")),
         ("a b 0.5 target\na c 0.5\n", ("line 2",)),
-        ("a b 0.5 yes\n", ("line 1", "'a b 0.5 yes'")),
+        ("a b 0.5 maybe\n", ("line 1", "'a b 0.5 maybe'")),
         ("a b high target\n", ("line 1", "'high' is not a score")),
         ("a b nan target\n", ("line 1", "finite")),
         ("a b 1 target\na c 2 target\n", ("no nontarget",)),
@@ -199,6 +221,85 @@ def test_scores_with_the_labels_of_a_list(tmp_path):
 def test_score_files_that_cannot_be_scored(tmp_path, text, words):
     (tmp_path / "scores").write_text(text)
     refused(lambda: read_scores(tmp_path / "scores"), tmp_path / "scores", *words)
+
+
+def test_scores_with_labels_in_other_words(tmp_path):
+    (tmp_path / "scores").write_text("a b 0.5 Same\na c 0.1 Different\n")
+    assert read_scores(tmp_path / "scores")[1].tolist() == [True, False]
+
+
+def data_directory(folder, utterances, **files):
+    """A data directory of Kaldi; utterance -> (path, speaker)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scp = "".join(f"{name} {path}\n" for name, (path, _) in utterances.items())
+    spk = "".join(f"{name} {speaker}\n" for name, (_, speaker) in utterances.items())
+    for name, text in {"wav.scp": scp, "utt2spk": spk, **files}.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+UTTERANCES = {
+    "ann-1": ("wav/x1.wav", "ann"), "bob-1": ("wav/with blank.wav", "bob"),
+    "ann-2": ("wav/x2.wav", "ann"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("train", ["data/train", "data/train/wav.scp", "data/train/utt2spk"])
+def test_training_speakers_of_a_kaldi_directory(tmp_path, train):
+    touch(tmp_path, *(path for path, _ in UTTERANCES.values()))
+    data_directory(tmp_path / "data/train", UTTERANCES)
+    found = read_speakers(tmp_path, train, AUDIO)
+    assert found.names == ("ann", "bob")
+    assert [file.removeprefix(f"{tmp_path}/") for file in found.files] == [
+        "wav/x1.wav", "wav/x2.wav", "wav/with blank.wav",
+    ]  # fmt: skip
+    absolute = {name: (tmp_path / path, who) for name, (path, who) in UTTERANCES.items()}
+    data_directory(tmp_path / "other", absolute)
+    assert read_speakers(tmp_path, "other", AUDIO).files == found.files
+
+
+def test_trials_of_a_kaldi_directory(tmp_path):
+    touch(tmp_path, *(path for path, _ in UTTERANCES.values()))
+    folder = data_directory(tmp_path / "data/test", UTTERANCES)
+    trials = "ann-1 ann-2 target\nann-1 bob-1 nontarget\n"
+    (folder / "trials").write_text(trials)
+    (tmp_path / "trials").write_text(trials)
+    for place, audio in (("data/test/trials", AUDIO), ("trials", ("data/test", "."))):
+        found = read_set(tmp_path, place, audio, True)
+        assert found.trials.recordings == ("ann-1", "ann-2", "bob-1")
+        assert found.files == tuple(tmp_path / f"wav/{n}.wav" for n in ("x1", "x2", "with blank"))
+        assert found.speakers == {"ann", "bob"}
+    # A list of files beside a directory is a list of files.
+    (folder / "trials").write_text("1 wav/x1.wav wav/x2.wav\n0 wav/x1.wav wav/with.wav\n")
+    touch(tmp_path, "wav/with.wav")
+    assert read_set(tmp_path, "data/test/trials", AUDIO, True).files[1] == tmp_path / "wav/x2.wav"
+    (folder / "trials").write_text(trials + "cat-1 bob-1 nontarget\n")
+    refused(
+        lambda: read_set(tmp_path, "data/test/trials", AUDIO, True),
+        folder / "trials", "1 of its 4 utterances", "cat-1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"wav.scp": "a x.wav\nb sph2pipe -f wav b.sph |\n"}, ("wav.scp, line 2", "a command")),
+        ({"wav.scp": "a x.ark:1234\n"}, ("wav.scp, line 1", "an archive", "'x.ark:1234'")),
+        ({"wav.scp": "a x.wav\na y.wav\n"}, ("wav.scp, line 2", "a is on line 1 as well")),
+        ({"wav.scp": "a\n"}, ("wav.scp, line 1", "'a'")),
+        ({"segments": "\na-1 a 0.0 1.0\n"}, ("segments, line 2", "'a-1 a 0.0 1.0'")),
+        ({"utt2spk": "ann-1 ann\n"}, ("wav.scp", "2 of its 3 utterances", "utt2spk", "bob-1")),
+        ({"wav.scp": "ann-1 x.wav\n"}, ("utt2spk", "2 of its 3", "wav.scp", "fix_data_dir")),
+    ],
+)
+def test_kaldi_directories_that_are_not_read(tmp_path, files, words):
+    data_directory(tmp_path / "train", UTTERANCES, **files)
+    refused(lambda: read_speakers(tmp_path, "train", AUDIO), tmp_path / "train", *words)
+
+
+def test_a_kaldi_directory_without_speakers(tmp_path):
+    (data_directory(tmp_path / "train", UTTERANCES) / "utt2spk").unlink()
+    refused(lambda: read_speakers(tmp_path, "train/wav.scp", AUDIO), "no utt2spk")
 
 
 def test_archives_are_verified_and_never_fetched(tmp_path, monkeypatch):
