@@ -179,6 +179,8 @@ class ScoringConfig:
     """Utterances of each training speaker for mean, cohort and calibration; 0 takes all."""
     calibration: Path | None = None
     """Trial list below the root to calibrate on; none makes trials of training speakers."""
+    shared_names: Literal["refuse", "allow"] = "refuse"
+    """Trials of speakers who are named as training speakers; allow where these are other people."""
 
     def __post_init__(self) -> None:
         if not self.seconds or not all(s == 0 or 0.5 <= s <= LONGEST for s in self.seconds):

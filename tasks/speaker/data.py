@@ -3,7 +3,7 @@
 What is listed is of `material`: trial lists (`trials`) and training speakers (`speakers`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,20 @@ from tasks.speaker.audio import Recording, Wave
 from tasks.speaker.config import Config, DataConfig
 from tasks.speaker.features import RATE, SHORTEST
 from tasks.speaker.kaldi import FILES, directory_of
+from tasks.speaker.learnt import Learnt, shared_names
 from tasks.speaker.material import Material, TrialSet
 from tasks.speaker.noise import Disturbances, find_disturbances
-from tasks.speaker.scoring import refuse_overlap
 from tasks.speaker.speakers import Speakers, find_files, read_speakers
 from tasks.speaker.transforms import dither, fit, is_silent, mask_positions
 from tasks.speaker.trials import read_trials, speaker_of
 
 
-def read(config: Config, need_speakers: bool = True) -> Material:
+def read(config: Config, learnt: Learnt | None = None, need_speakers: bool = True) -> Material:
     """Trial lists and training speakers, checked against each other; recordings are read later.
 
     Args:
         config: names root, training speakers and lists.
+        learnt: whom the model learnt before; None if nobody knows.
         need_speakers: without them the lists are still read if --data.train is not there.
 
     Raises:
@@ -44,20 +45,41 @@ def read(config: Config, need_speakers: bool = True) -> Material:
     calibration = None
     if config.test.calibration is not None:
         calibration = read_set(root, config.test.calibration, data.audio, require)
+    _refuse_equal_names(sets)
+    known = [] if learnt is None else [learnt]
+    if speakers is not None:
+        known.append(Learnt(speakers.source, frozenset(speakers.names)))
+    shared: set[str] = set()
+    if calibration is not None:
+        shared |= _shared([calibration], known, config)
+        known.append(_tried(calibration))
+    shared |= _shared(sets, known, config)
+    if speakers is not None:
+        for one in (*sets, *([calibration] if calibration else [])):
+            _refuse_trained_on(speakers, one)
+    return Material(root, sets, speakers, calibration, frozenset(shared))
+
+
+def _shared(lists: Iterable[TrialSet], known: Iterable[Learnt], config: Config) -> set[str]:
+    """Speakers of the lists that are known by name. Raises UserError unless they may be."""
+    allowed = config.test.shared_names == "allow"
+    pairs = [(other, _tried(one)) for one in lists for other in known]
+    return {name for other, one in pairs for name in shared_names(other, one, allowed)}
+
+
+def _tried(one: TrialSet) -> Learnt:
+    return Learnt(one.trials.file, one.speakers)
+
+
+def _refuse_equal_names(sets: Sequence[TrialSet]) -> None:
+    """Refuse lists of one name, as their results would have one name."""
     for one in sets:
-        file = one.trials.file
         same = [other.trials.file for other in sets if other.name == one.name]
         if len(same) > 1:
             raise UserError(
                 f"--data.trials: {same[0]} and {same[1]} are both called {one.name}, and so would "
                 "their results be; give one of them another name"
             )
-        if speakers is not None:
-            refuse_overlap(set(speakers.names), one.speakers, speakers.source, file)
-            _refuse_trained_on(speakers, one)
-        if calibration is not None:
-            refuse_overlap(calibration.speakers, one.speakers, calibration.trials.file, file)
-    return Material(root, sets, speakers, calibration)
 
 
 def _refuse_trained_on(speakers: Speakers, one: TrialSet) -> None:

@@ -24,6 +24,7 @@ from tasks.speaker.config import ScoredConfig
 from tasks.speaker.data import read
 from tasks.speaker.figures import det_curve, score_histogram
 from tasks.speaker.inference import open_model
+from tasks.speaker.learnt import learnt_by
 from tasks.speaker.metrics import (
     equal_errors,
     fit_calibration,
@@ -78,7 +79,7 @@ def main() -> None:
 
 def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
-    material = read(config, need_speakers=False)
+    material = read(config, learnt_by(config), need_speakers=False)
     model = open_model(config, world.device)
     with model.running():
         evaluation = all_scores(model.network, material, config, world)

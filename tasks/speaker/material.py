@@ -36,6 +36,8 @@ class Material:
     speakers: Speakers | None
     """Training speakers; None if they are not at hand, which scoring by cosine can do without."""
     calibration: TrialSet | None
+    shared: frozenset[str] = frozenset()
+    """Names that speakers of the lists have in common with training speakers, where allowed."""
 
     @property
     def training(self) -> Speakers:
@@ -60,4 +62,7 @@ class Material:
         """One line for the log."""
         lists = "; ".join(one.trials.summary() for one in self.sets)
         speakers = "no training speakers" if self.speakers is None else self.speakers.summary()
-        return f"training on {speakers}; scoring on {lists}"
+        line = f"training on {speakers}; scoring on {lists}"
+        if self.shared:
+            line += f"; {len(self.shared):,} of their speakers have names of training speakers"
+        return line

@@ -83,6 +83,7 @@ def result_card(
             "skipped": len(trials) - len(headline.kept),
             "fingerprint": trials.fingerprint,
             "cohort": None if material.speakers is None else material.speakers.fingerprint,
+            **({"shared_names": len(material.shared)} if material.shared else {}),
         },
         packages=("numpy", "scipy", "soundfile"),
     )

@@ -5,7 +5,6 @@ speaker, the cohort. It is saved beside a run's scores, so that predict scores a
 """
 
 import zlib
-from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -104,18 +103,3 @@ class Scorer:
         if self.backend is None:
             raise ValueError(f"{self.scoring} needs embeddings of training speakers")
         return normalised(embeddings - self.backend.mean)
-
-
-def refuse_overlap(trained: Set[str], tried: Set[str], source: Path, trials: Path) -> None:
-    """Refuse trials of speakers that the model was trained on, or that serve as cohort.
-
-    Raises:
-        UserError: names a few of them.
-    """
-    both = sorted(trained & tried)
-    if both:
-        raise UserError(
-            f"{trials}: {len(both)} of its {len(tried)} speakers are training speakers of {source} "
-            f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}); scores of voices that the "
-            "model knows mean nothing, and the cohort must not hold them either"
-        )

@@ -1,5 +1,7 @@
 """``python -m tasks.speaker.train``: train a speaker network; without flags, on sample data."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from common.commands.config import parse
 from common.training import distributed
 from common.training.distributed import World
 from common.training.task import Progress, TrainData
-from tasks.speaker import evaluate
+from tasks.speaker import evaluate, learnt
 from tasks.speaker.conditions import quick_scores
 from tasks.speaker.config import Config, ScoredConfig
 from tasks.speaker.data import read, training_set
@@ -41,7 +43,8 @@ class SpeakerTask:
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
     run = training.begin(config)
-    material = read(config)
+    before = learnt.learnt_before(config)
+    material = read(config, before)
     if world.main:
         print(material.summary(), flush=True)
     samples = training_set(material.training, material.root, config)
@@ -50,7 +53,8 @@ def train(config: Config, world: World) -> None:
     start_from(model, config)
     task = SpeakerTask(config, material, len(samples), world)
     data = TrainData(samples, None, config.loader.workers, config.data.on_error)
-    training.fit(config, world, run, model, task, data)
+    keep = partial(learnt.keep, material.training.names, before, config.out, world.main)
+    training.fit(config, world, run, model, task, data, prepare=keep)
     evaluate.score(training.finished_run(ScoredConfig, config), world)
 
 

@@ -21,6 +21,7 @@ from tasks.speaker.data import read
 from tasks.speaker.decision import read_decision
 from tasks.speaker.figures import det_curve
 from tasks.speaker.inference import embed
+from tasks.speaker.learnt import Learnt, keep, learnt_before
 from tasks.speaker.metrics import (
     equal_errors,
     normalised,
@@ -162,6 +163,57 @@ def test_training_speakers_in_the_trials_are_refused(tmp_path, monkeypatch):
     message = refusal(monkeypatch, *words)
     assert "1 of its 3 speakers are training speakers" in message
     assert "id20001" in message
+
+
+@pytest.mark.parametrize("flag", ["run", "finetune", "weights", "file"])
+def test_speakers_of_the_record_are_refused_whatever_the_training_set_is_now(
+    tmp_path, monkeypatch, flag
+):
+    root = write_set(tmp_path / "data")
+    run = tmp_path / "run"
+    write_run(run, root, test=ScoringConfig(seconds=(0,)))
+    keep(["id10001", "id9"], None, run, True)
+    if flag in ("finetune", "weights"):
+        config = dataclasses.replace(tiny_config(root), **{flag: str(run)})
+        keep(["id8"], learnt_before(config), tmp_path / "second", True)
+        assert json.loads((tmp_path / "second/speakers.json").read_text()) == {
+            "speakers": ["id10001", "id8", "id9"]
+        }
+        with pytest.raises(UserError, match="1 of its 3 speakers"):
+            read(config, learnt_before(config))
+        return
+    words = ["--run", run, "--loader.workers", 0]
+    if flag == "file":
+        words = ["--config", run / "config.yaml", "--checkpoint", run / "best.pt", *words[2:]]
+        words += ["--out", tmp_path / "out"]
+    message = refusal(monkeypatch, *words)
+    assert f"1 of its 3 speakers are training speakers of {run / 'speakers.json'}" in message
+    assert "(id10001)" in message
+    run_command(monkeypatch, *words, "--test.shared_names", "allow")
+    one = card.read((tmp_path / "out" if flag == "file" else run) / "metrics.json")
+    assert one.data["shared_names"] == 1
+    (run / "speakers.json").unlink()  # a run of before there was a record
+    run_command(monkeypatch, *words)
+
+
+def test_a_calibration_list_of_speakers_of_the_record_is_refused(tmp_path):
+    root = write_set(tmp_path, test=4)
+    lines = (root / "veri_test.txt").read_text().splitlines()
+    for name, others in (("veri_test", ("id10002", "id10003")), ("known", ("id10000", "id10001"))):
+        kept = [line for line in lines if not any(other in line for other in others)]
+        (root / f"{name}.txt").write_text("\n".join(kept))
+    test = ScoringConfig(seconds=(0,), calibration=Path("known.txt"))
+    config = tiny_config(root, test=test)
+    assert read(config, Learnt(root, frozenset({"id20000"}))).shared == frozenset()
+    with pytest.raises(UserError, match=r"known\.txt: 1 of its 2 speakers .* \(id10002\)"):
+        read(config, Learnt(root, frozenset({"id10002"})))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"speakers": [1]}', '{"speakers": "ann"}'])
+def test_a_damaged_record_is_named(tmp_path, content):
+    (tmp_path / "speakers.json").write_text(content)
+    with pytest.raises(UserError, match=r"speakers\.json"):
+        learnt_before(dataclasses.replace(tiny_config(), finetune=str(tmp_path)))
 
 
 def test_training_recordings_in_the_trials_are_refused_whatever_their_speakers_are_called(tmp_path):

@@ -1,5 +1,6 @@
 """The train command from its flags to a scored run directory."""
 
+import json
 import shutil
 import sys
 
@@ -54,6 +55,11 @@ def test_other_speakers_need_new_class_weights(data_root, trained, tmp_path):
     assert "embedding.weight" in kept
     assert all(torch.equal(old[key], new[key]) for key in kept)
     assert new["classifier.weight"].shape == (8, 16)
+
+
+def test_a_run_knows_whom_it_learnt(trained):
+    found = json.loads((trained / "speakers.json").read_text())
+    assert found == {"speakers": ["id20000", "id20001", "id20002", "id20003"]}
 
 
 @pytest.mark.slow
