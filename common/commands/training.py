@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from torch import nn
 
-from common.commands import plot, trained
+from common.commands import plot, seen, trained
 from common.commands.config import to_yaml
 from common.commands.settings import RunConfig, TrainedFlags
 from common.commands.trained import Layout
@@ -21,6 +21,11 @@ Flags = TypeVar("Flags", bound=TrainedFlags)
 
 class Summarised(Protocol):
     """Data that describes itself."""
+
+    @property
+    def files(self) -> seen.Files:
+        """Its pictures; none where these are no files of their own."""
+        ...
 
     def summary(self) -> str:
         """One line: what was read."""
@@ -39,9 +44,10 @@ def begin(config: RunConfig) -> RunDirectory:
 
 
 def announce(training: Summarised, validation: Summarised, world: World) -> None:
-    """Print which data is trained on and which is scored on."""
+    """Print which data is trained on and which is scored on, and whether they share files."""
     if world.main:
         print(f"training on {training.summary()}; scoring on {validation.summary()}", flush=True)
+        seen.report(training.files, validation.files)
 
 
 def start_from(model: nn.Module, config: RunConfig, layout: Layout) -> None:

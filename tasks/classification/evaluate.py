@@ -12,14 +12,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from backbone import WEIGHTS
-from common.commands import command, trained
+from common.commands import command, seen, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.classification import report
 from tasks.classification.config import Config, ScoredConfig
-from tasks.classification.data import ScoringSet, read_scored
+from tasks.classification.data import ScoringSet, read, read_scored
 from tasks.classification.inference import open_model, scores
 from tasks.classification.metrics import accuracy, ranks
 from tasks.classification.pictures import Pictures
@@ -90,6 +90,10 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write the results into config.out."""
     model = open_model(config, world.device)
     pictures = read_scored(config, model.weights)
+    if world.main:
+        seen.report_of_run(
+            config, Config, pictures.files, lambda own: read(own, own.data.train_split).files
+        )
     _compare_protocols(config)
     with model.running():
         evaluation = evaluate(model.network, pictures, config, world)

@@ -32,6 +32,10 @@ class Store(Protocol):
         """What a result file calls the picture: the same wherever the data set lies."""
         ...
 
+    def files(self) -> list[str]:
+        """Paths of the pictures; none where they lie in archives."""
+        ...
+
 
 class Files:
     """One file a picture.
@@ -59,6 +63,10 @@ class Files:
     def key(self, index: int) -> str:
         """Path of the file as counted from the root."""
         return os.fsdecode(self.names[index])
+
+    def files(self) -> list[str]:
+        """Paths of all files."""
+        return [self.name(index) for index in range(len(self.names))]
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,11 @@ class Pictures:
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
+    @property
+    def files(self) -> list[str]:
+        """The pictures; none of shards."""
+        return self.store.files()
+
     def summary(self) -> str:
         """One line: what was read."""
         return f"{self.split}: {len(self):,} pictures of {len(self.classes):,} classes"
@@ -127,6 +140,11 @@ class Chosen:
     def key(self, index: int) -> str:
         """What a result file calls it."""
         return self.store.key(int(self.indices[index]))
+
+    def files(self) -> list[str]:
+        """Paths of the chosen ones."""
+        paths = self.store.files()
+        return [paths[index] for index in self.indices.tolist()] if paths else []
 
 
 def spread(pictures: Pictures, count: int) -> Pictures:

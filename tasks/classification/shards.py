@@ -82,6 +82,10 @@ class Shards:
         """The picture's name within its shard, behind the shard's."""
         return f"{self.shards[self.shard[index]].name}/{os.fsdecode(self.keys[index])}"
 
+    def files(self) -> list[str]:
+        """None: the pictures lie in archives."""
+        return []
+
 
 def read(root: Path, split: str, classes: Classes | None) -> Pictures:
     """Pictures of the shards ROOT/SPLIT/*.tar, or ROOT/*SPLIT*.tar.

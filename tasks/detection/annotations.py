@@ -84,6 +84,11 @@ class Annotations:
         return len(self.images)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures."""
+        return self.images
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the categories, label 1 first."""
         return tuple(category.name for category in self.categories)

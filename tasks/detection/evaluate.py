@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from common.commands import command, trained
+from common.commands import command, seen, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
@@ -100,6 +100,10 @@ def main() -> None:
 def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write the results into config.out."""
     annotations = read(config, config.data.val_split)
+    if world.main:
+        seen.report_of_run(
+            config, Config, annotations.files, lambda own: read(own, own.data.train_split).files
+        )
     config = with_classes(config, annotations)
     model = open_model(config, world.device)
     with model.running():

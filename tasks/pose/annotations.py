@@ -51,6 +51,11 @@ class Annotations:
         """Number of persons N."""
         return len(self.ids)
 
+    @property
+    def files(self) -> list[Path]:
+        """Pictures that show a person."""
+        return [self.images[number] for number in np.unique(self.image_ids).tolist()]
+
     def summary(self) -> str:
         """One line: what was read and what was left out."""
         pictures = len(np.unique(self.image_ids))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from common.commands import command, trained
+from common.commands import command, seen, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
@@ -187,6 +187,10 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write the results into config.out."""
     watched_metric(config)
     annotations = read(config, config.data.val_split)
+    if world.main:
+        seen.report_of_run(
+            config, Config, annotations.files, lambda own: read(own, own.data.train_split).files
+        )
     model = open_model(config, world.device)
     with model.running():
         evaluation = evaluate(model.network, annotations, config, world)

@@ -46,6 +46,11 @@ class Training:
     parts: dict[tuple[str, Path], Pictures]
     """(format, resolved root) -> the set's own pictures."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures."""
+        return self.pictures.paths
+
     def summary(self) -> str:
         """What is trained on, in one line."""
         text = "; ".join(part.summary() for part in self.parts.values())
@@ -61,8 +66,8 @@ class Test:
     gallery: Pictures
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """Files of the queries, then of the gallery."""
+    def files(self) -> tuple[Path, ...]:
+        """Pictures of the queries, then of the gallery."""
         return self.query.paths + self.gallery.paths
 
     def summary(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common.commands import command, trained
+from common.commands import command, seen, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
@@ -30,7 +30,7 @@ def evaluate(model: nn.Module, test: Test, config: Config, world: World) -> Eval
 
     The metrics are the same on every rank.
     """
-    return scored(embed_files(model, test.paths, config, world), test, config, world)
+    return scored(embed_files(model, test.files, config, world), test, config, world)
 
 
 def scored(found: Embedded, test: Test, config: Config, world: World) -> Evaluation:
@@ -103,9 +103,11 @@ def main() -> None:
 def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     test = read(config, "test")
+    if world.main:
+        seen.report_of_run(config, Config, test.files, lambda own: read(own, "train").files)
     model = open_model(config, world.device)
     with model.running():
-        found = embed_files(model.network, test.paths, config, world)
+        found = embed_files(model.network, test.files, config, world)
     # Out of there, in float32: distances need more digits than bfloat16 has.
     evaluation = scored(found, test, config, world)
     if world.main:

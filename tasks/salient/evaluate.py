@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from common.commands import command, config, trained
+from common.commands import command, config, seen, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.salient import maps, report
 from tasks.salient.config import Config, ScoredConfig
-from tasks.salient.data import ScoringSet, read
+from tasks.salient.data import ScoringSet, read, read_training
 from tasks.salient.inference import Predictor, open_model, saliency_maps
 from tasks.salient.metrics import Measured, measure, scores
 from tasks.salient.report import Evaluation
@@ -141,6 +141,13 @@ def main() -> None:
 def score(settings: ScoredConfig, world: World) -> list[Evaluation]:
     """Score the config's checkpoint and write cards, curves and pictures into its `out`."""
     pictures = read(settings)
+    if world.main:
+        seen.report_of_run(
+            settings,
+            Config,
+            [file for one in pictures for file in one.files],
+            lambda own: read_training(own)[0].files,
+        )
     model = open_model(settings, world.device)
     with model.running():
         evaluations = [evaluate(model.network, one, settings, world) for one in pictures]

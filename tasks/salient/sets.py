@@ -35,6 +35,11 @@ class PictureSet:
         """Number of pictures."""
         return len(self.pairs)
 
+    @property
+    def files(self) -> list[Path]:
+        """The pictures."""
+        return [pair.image for pair in self.pairs]
+
     def summary(self) -> str:
         """One line: what was read."""
         return f"{self.name}: {len(self):,} pictures{pairs.naming(self.pairs)}"

@@ -44,6 +44,11 @@ class Split:
         """Number of pictures."""
         return len(self.pairs)
 
+    @property
+    def files(self) -> list[Path]:
+        """The pictures."""
+        return [pair.image for pair in self.pairs]
+
     def read(self, index: int) -> Sample:
         """A picture with its labels.
 

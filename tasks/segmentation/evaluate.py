@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from torch import Tensor, nn
 
-from common.commands import command, trained
+from common.commands import command, seen, trained
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
@@ -73,6 +73,10 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write the results into config.out."""
     config = with_classes(config)
     split = read(config, config.data.val_split)
+    if world.main:
+        seen.report_of_run(
+            config, Config, split.files, lambda own: read(own, own.data.train_split).files
+        )
     model = open_model(config, world.device)
     with model.running():
         evaluation = evaluate(model.network, split, config, world)

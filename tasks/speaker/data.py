@@ -60,6 +60,12 @@ def read(config: Config, learnt: Learnt | None = None, need_speakers: bool = Tru
     return Material(root, sets, speakers, calibration, frozenset(shared))
 
 
+def training_files(config: Config) -> Sequence[str]:
+    """Recordings that a run of this config is trained on. Raises UserError as `read` does."""
+    data = config.data
+    return read_speakers(data.root or sample.sample_set(), data.train, data.audio, False).files
+
+
 def _shared(lists: Iterable[TrialSet], known: Iterable[Learnt], config: Config) -> set[str]:
     """Speakers of the lists that are known by name. Raises UserError unless they may be."""
     allowed = config.test.shared_names == "allow"

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import outputs
-from common.commands import command, trained
+from common.commands import command, seen, trained
 from common.commands import config as configuration
 from common.errors import UserError
 from common.training import distributed
 from common.training.distributed import World
 from tasks.speaker import report
 from tasks.speaker.conditions import Evaluation, all_scores
-from tasks.speaker.config import ScoredConfig
-from tasks.speaker.data import read
+from tasks.speaker.config import Config, ScoredConfig
+from tasks.speaker.data import read, training_files
 from tasks.speaker.figures import det_curve, score_histogram
 from tasks.speaker.inference import open_model
 from tasks.speaker.learnt import learnt_by
@@ -80,6 +80,8 @@ def main() -> None:
 def score(config: ScoredConfig, world: World) -> Evaluation:
     """Score the config's checkpoint and write everything there is to tell into config.out."""
     material = read(config, learnt_by(config), need_speakers=False)
+    if world.main:
+        seen.report_of_run(config, Config, material.files(), training_files)
     model = open_model(config, world.device)
     with model.running():
         evaluation = all_scores(model.network, material, config, world)

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from common.commands import command, training
+from common.commands import command, seen, training
 from common.commands.config import parse
 from common.training import distributed
 from common.training.distributed import World
@@ -47,6 +47,7 @@ def train(config: Config, world: World) -> None:
     material = read(config, before)
     if world.main:
         print(material.summary(), flush=True)
+        seen.report(material.training.files, material.files())
     samples = training_set(material.training, material.root, config)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, config.model, samples.classes)

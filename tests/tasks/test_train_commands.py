@@ -1,15 +1,17 @@
 """What the train command of every task has to do, from its flags to a scored run directory."""
 
+import re
 import shutil
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
 
 from backbone import WeightsError
-from common.commands import card, config
+from common.commands import card, config, seen
 from common.errors import UserError
 from tests.tasks import commands
 from tests.tasks.commands import logged, weights
@@ -47,6 +49,41 @@ def test_a_run_directory_holds_all_that_it_promises(row, shared):
         assert getattr(result, section)[key] == value
     assert result.checkpoint["file"] == "best.pt"
     assert config.read(kind_of(row), run / "config.yaml").engine.epochs == 2
+
+
+@every_task
+def test_files_that_are_trained_on_and_scored_are_said(row, shared, tmp_path, capsys, monkeypatch):
+    root, compared = shutil.copytree(shared.data(row.name), tmp_path / "data"), []
+    report = seen.report
+    monkeypatch.setattr(seen, "report", lambda *splits: compared.append(splits) or report(*splits))
+    commands.start(row.name, root, tmp_path / "first")
+    assert "scores on them say nothing" not in capsys.readouterr().err
+    training, scored = map(sorted, compared.pop())
+    assert all(Path(file).is_file() for file in (*training, *scored))
+    shutil.copyfile(training[0], scored[-1])
+    commands.start(row.name, root, tmp_path / "second")
+    said = capsys.readouterr().err
+    assert f"1 of the {len(scored)} files that are scored are in the training split as well" in said
+    assert f"(first: {scored[-1]} = {training[0]}); scores on them say nothing" in said
+
+
+SCORED_ON_TRAINING = {
+    "pose": ("--data.val_split", "train2017"),
+    "salient": ("--data.test_sets", "[DUTS-TR]"),
+    "segmentation": ("--data.val_split", "train"),
+    "detection": ("--data.val_split", "train2017"),
+    "classification": ("--data.val_split", "train"),
+}
+
+
+@pytest.mark.parametrize("name", SCORED_ON_TRAINING)
+def test_a_run_that_is_scored_on_its_own_training_says_so(name, shared, tmp_path, capsys):
+    flags = ("--run", shared.trained(name), "--out", tmp_path, "--loader.workers", "0")
+    main = import_module(f"tasks.{name}.evaluate").main
+    commands.call(main, *flags, *SCORED_ON_TRAINING[name])
+    said = capsys.readouterr().err
+    assert re.search(r"warning: (\d+) of the \1 files that are scored", said), said
+    assert "scores on them say nothing" in said
 
 
 @every_task
