@@ -13,7 +13,7 @@ SOURCES = sorted(
 TASKS = sorted(path.parent.name for path in (ROOT / "tasks").glob("*/__init__.py"))
 TASK_FILES = {
     "config.py", "data.py", "transforms.py", "sample", "model.py", "loss.py", "metrics.py",
-    "train.py", "evaluate.py", "predict.py", "README.md",
+    "check.py", "train.py", "evaluate.py", "predict.py", "README.md",
 }  # fmt: skip
 
 
@@ -46,6 +46,7 @@ ROOMS = {
     "reading": {"reading"},
     "sample": {"sample", "reading"},
     "commands": {"commands", "training", "reading", "sample"},
+    "check": {"check", "commands", "reading"},
 }
 """What each room of common may import of it, besides the modules that lie in no room."""
 
@@ -128,7 +129,7 @@ def test_the_packages_import_without_work_or_optional_parts():
     ) + "".join(
         f"import tasks.{task}.{command}\n"
         for task in TASKS
-        for command in ("train", "evaluate", "predict")
+        for command in ("check", "train", "evaluate", "predict")
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False

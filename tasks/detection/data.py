@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from common.errors import UserError
 from common.reading import coco, labelme, voc, yolo
 from common.reading.annotations import read_picture
-from common.reading.image import planes
+from common.reading.image import Colour, planes
 from common.reading.left_out import LeftOut
 from common.reading.records import Category
 from common.training.distributed import note
@@ -150,7 +150,7 @@ class TrainSet:
         annotations, config = self.annotations, self.config
         height, width = annotations.sizes[row].tolist()
         view = self._view((height, width), generator)
-        image = look(_read(annotations, row, config), view, _padding(config))
+        image = look(read_picture_of(annotations, row, config.colour), view, _padding(config))
         objects = annotations.objects(row)
         kept = ~objects.crowd & (generator.random(len(objects)) < share)
         boxes, masks = move_boxes(objects.boxes[kept], view), None
@@ -188,7 +188,7 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) bytes, image_id, original_size (2,): height and width as stored."""
         with LeftOut(self.config.on_error):
-            picture = _read(self.annotations, index, self.config)
+            picture = read_picture_of(self.annotations, index, self.config.colour)
             return {
                 "image": as_tested(picture, self.config),
                 "image_id": int(self.annotations.image_ids[index]),
@@ -230,10 +230,10 @@ def order(
     return None
 
 
-def _read(annotations: Annotations, row: int, config: DataConfig) -> Picture:
+def read_picture_of(annotations: Annotations, row: int, colour: Colour) -> Picture:
     """Picture (H, W, 3), in the size that its annotation says."""
     height, width = annotations.sizes[row].tolist()
-    return read_picture(annotations.images[row], height, width, annotations.file, config.colour)
+    return read_picture(annotations.images[row], height, width, annotations.file, colour)
 
 
 def _padding(config: DataConfig) -> tuple[int, ...]:

@@ -214,7 +214,7 @@ def write_sheet(path: Path, evaluation: Evaluation, annotations: Annotations) ->
             drawn_result(one, labels[one["category_id"]], annotations.classes) for one in found
         ]
         cells += [
-            draw_objects(picture, _annotated(annotations, row)), draw_objects(picture, drawn)
+            draw_objects(picture, annotated(annotations, row)), draw_objects(picture, drawn)
         ]  # fmt: skip
         titles += [f"{file.stem}: annotated", f"found, score from {SHOWN_SCORE}"]
     if cells:
@@ -228,7 +228,7 @@ def drawn_result(result: dict[str, Any], label: int, classes: Sequence[str]) -> 
     return Drawn((left, top, left + width, top + height), label, text, result.get("segmentation"))
 
 
-def _annotated(annotations: Annotations, row: int) -> list[Drawn]:
+def annotated(annotations: Annotations, row: int) -> list[Drawn]:
     """The objects of a picture as they are drawn, the smallest on top."""
     objects, size = annotations.objects(row), annotations.sizes[row]
     drawn = []

@@ -79,7 +79,7 @@ class TrainSet:
         Raises DamagedFile when the picture cannot be read or is not the annotated one.
         """
         annotations, config = self.annotations, self.config
-        picture = _read(annotations, int(annotations.image_ids[index]), config.colour)
+        picture = read_picture_of(annotations, int(annotations.image_ids[index]), config.colour)
         joints = annotations.joints[index]
         center, extent = box_to_crop(annotations.boxes[index], config.aspect, config.padding)
         pose = augment(
@@ -129,7 +129,7 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
 
     def _sample(self, index: int) -> dict[str, Any]:
         image_id = int(self.image_ids[index])
-        picture = _read(self.annotations, image_id, self.config.colour)
+        picture = read_picture_of(self.annotations, image_id, self.config.colour)
         center, extent = box_to_crop(self.boxes[index], self.config.aspect, self.config.padding)
         nothing = np.empty((0, 2))
         pose = Pose(nothing, nothing[:, 0], center, extent)
@@ -145,7 +145,9 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
         }
 
 
-def _read(annotations: Annotations, image_id: int, colour: pictures.Colour) -> NDArray[np.uint8]:
+def read_picture_of(
+    annotations: Annotations, image_id: int, colour: pictures.Colour
+) -> NDArray[np.uint8]:
     """Picture (H, W, 3), in the size that its annotation says."""
     path = annotations.images[image_id]
     if image_id not in annotations.sizes:

@@ -100,10 +100,7 @@ class TrainSet:
 
     def _edges(self, pair: Pair) -> dict[str, Any]:
         config = self.config
-        image = pictures.read(pair.image, config.colour)
-        edges = read_map(pair.label)
-        _require_levels(pair.label, edges, 1)
-        _require_same_size(pair, image, edges)
+        image, edges = read_edges(pair, config)
         edges = fit_edges(edges, config.fit, config.input_size, UNLABELLED)
         image = fit(image, config.fit, config.input_size).image
         return {"edge_image": planes(image), "edge_map": edges[None]}
@@ -150,6 +147,15 @@ def read_pair(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArra
     mask = read_mask(pair.label, config.allow_empty)
     _require_same_size(pair, image, mask)
     return image, mask
+
+
+def read_edges(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Picture (H, W, 3) in the config's colour order and its edge map (H, W) of the same size."""
+    image = pictures.read(pair.image, config.colour)
+    edges = read_map(pair.label)
+    _require_levels(pair.label, edges, 1)
+    _require_same_size(pair, image, edges)
+    return image, edges
 
 
 def read_map(path: Path) -> NDArray[np.uint8]:

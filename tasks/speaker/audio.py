@@ -63,7 +63,7 @@ class Recording:
                 f"{_RATES[0]:,} to {_RATES[1]:,}; copy the file again"
             )
         self.path, self._source = path, source
-        self.seconds = source.frames / source.rate
+        self.rate, self.seconds = source.rate, source.frames / source.rate
 
     def read(self, start: float = 0.0, seconds: float | None = None) -> Wave:
         """Samples (N,) at 16 kHz, the mean of the channels; to the end without `seconds`.

@@ -37,7 +37,7 @@ def read(config: Config, learnt: Learnt | None = None, need_speakers: bool = Tru
         UserError: files are missing or of another form, or training knows what is to be scored.
     """
     data = config.data
-    root = data.root or sample.sample_set()
+    root = root_of(config)
     there = need_speakers or (root / data.train).exists()
     require = data.on_error == "stop"
     speakers = read_speakers(root, data.train, data.audio, require) if there else None
@@ -63,7 +63,7 @@ def read(config: Config, learnt: Learnt | None = None, need_speakers: bool = Tru
 def training_files(config: Config) -> Sequence[str]:
     """Recordings that a run of this config is trained on. Raises UserError as `read` does."""
     data = config.data
-    return read_speakers(data.root or sample.sample_set(), data.train, data.audio, False).files
+    return read_speakers(root_of(config), data.train, data.audio, False).files
 
 
 def _shared(lists: Iterable[TrialSet], known: Iterable[Learnt], config: Config) -> set[str]:
@@ -100,8 +100,17 @@ def _refuse_trained_on(speakers: Speakers, one: TrialSet) -> None:
         )
 
 
+def root_of(config: Config) -> Path:
+    """--data.root, or the folder of the generated sample set without one."""
+    return config.data.root or sample.sample_set()
+
+
 def read_set(root: Path, file: Path, folders: Sequence[Path], require: bool) -> TrialSet:
-    """A list of files, or of utterances of the data directory that is beside it or in `folders`."""
+    """A list of files, or of utterances of the data directory that is beside it or in `folders`.
+
+    Raises:
+        UserError: it is missing or of another form, or a recording is missing and `require` is set.
+    """
     source = root / file
     trials = read_trials(source)
     places = [source.parent, *(root / folder for folder in folders)]

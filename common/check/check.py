@@ -1,0 +1,174 @@
+"""What every check command does with the splits that its task has built."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common import outputs
+from common.check import advice, compare, page
+from common.check.examine import Examination, examine
+from common.check.examined import Examined
+from common.check.findings import ORDER, REFUSED, Finding, refused
+from common.check.page import Report
+from common.commands import plot
+from common.errors import UserError
+from common.reading.image import Picture
+from common.reading.left_out import OnError
+
+Role = Literal["training", "scoring"]
+
+SHOWN = 12
+"""Samples on a sheet."""
+_CELL = (220, 280)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split that is to be checked."""
+
+    role: Role
+    name: str
+    """For findings while it cannot be read."""
+    read: Callable[[OnError], Examined]
+    """As train and evaluate read it; raises UserError."""
+
+
+def check(
+    task: str,
+    out: Path,
+    parts: Sequence[Part],
+    on_error: OnError,
+    batch_size: int,
+    together: Callable[[], object] = tuple,
+    between: Callable[[], Sequence[Finding]] = tuple,
+) -> Report:
+    """Read all parts, write OUT/check/ with a page, sheets of samples and check.json, and sum up.
+
+    Args:
+        task: its name.
+        out: the folder of the run that is to be.
+        parts: the splits; the first is trained on.
+        on_error: the run's --data.on_error.
+        batch_size: of training.
+        together: what training does with all of them besides; raises UserError.
+        between: further findings about several splits.
+
+    Returns:
+        what was found; `stops` says whether training would stop.
+    """
+    findings: list[Finding] = []
+    examinations: list[Examination] = []
+    tips: list[str] = []
+    for part in parts:
+        split, refusals = _opened(part, on_error)
+        findings += refusals
+        if split is None:
+            continue
+        print(split.summary, flush=True)
+        examination = examine(split, part.role, on_error)
+        findings += [*split.findings, *examination.findings()]
+        findings += [*compare.absent(examination), *compare.twice(examination)]
+        if part.role == "scoring":
+            trained = (one for one in examinations if one.role == "training")
+            findings += [found for one in trained for found in compare.in_both(one, examination)]
+        examinations.append(examination)
+        if part is parts[0]:
+            found, advised = _training(examination, batch_size)
+            findings, tips = findings + found, advised
+    findings += _refused(task, together)
+    if not any(finding.severity == "error" for finding in findings):
+        findings += between()
+    report = Report(task, tuple(examinations), _told_once(findings), tuple(tips))
+    _write(report, out / "check")
+    return report
+
+
+def _opened(part: Part, on_error: OnError) -> tuple[Examined | None, list[Finding]]:
+    """The split, and what training would stop with; then it is read again as far as it goes."""
+    try:
+        return part.read(on_error), []
+    except UserError as error:
+        refusal = refused(part.name, error)
+    try:
+        return part.read("skip"), [refusal]
+    except UserError:
+        return None, [refusal]
+
+
+def _refused(split: str, ask: Callable[[], object]) -> list[Finding]:
+    """What training would stop with if it asked this."""
+    try:
+        ask()
+    except UserError as error:
+        return [refused(split, error)]
+    return []
+
+
+def _training(examination: Examination, batch_size: int) -> tuple[list[Finding], list[str]]:
+    """What training refuses of its split, and what to set."""
+    split, sizes = examination.split, examination.sizes()
+    try:
+        samples = split.samples()
+    except UserError as error:
+        return [refused(split.name, error)], []
+    findings = []
+    if samples < batch_size:
+        text = f"{samples:,} samples do not fill a batch of {batch_size}"
+        mend = f"say --engine.batch_size {max(1, samples)} or less"
+        findings.append(Finding("error", split.name, "too few samples", text, mend))
+    return findings, [
+        advice.batch(samples, batch_size),
+        *(split.advice(sizes) if len(sizes) else ()),
+    ]
+
+
+def _told_once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Errors first; without refusals because of a file, or a split, that another finding names."""
+    named = {file for finding in findings for file in finding.files}
+    kept: dict[tuple[str, str], Finding] = {}
+    for finding in sorted(findings, key=lambda one: ORDER.index(one.severity)):
+        if finding.kind != REFUSED or f"{finding.text}; {finding.mend}" not in named:
+            kept.setdefault((finding.kind, finding.text), finding)
+    return tuple(kept.values())
+
+
+def _write(report: Report, folder: Path) -> None:
+    with outputs.written(folder):
+        sheets = {one.split.name: _sheet(one, folder) for one in report.examinations}
+        page.write(report, folder, {name: file for name, file in sheets.items() if file})
+    for finding in report.findings:
+        print(finding.line())
+    for tip in report.tips:
+        print(f"advice: {tip}")
+    print(f"wrote {folder}/index.html and check.json")
+    print(
+        "training would stop: see the errors above" if report.stops else "training would go through"
+    )
+
+
+def _sheet(examination: Examination, folder: Path) -> str | None:
+    """Draw samples spread over what could be read; None if nothing could."""
+    sound = [index for index, one in enumerate(examination.seen) if one.sound]
+    count = min(SHOWN, len(sound))
+    chosen = [sound[place * len(sound) // count] for place in range(count)]
+    drawn: list[Picture] = []
+    titles: list[str] = []
+    for index in chosen:
+        picture = examination.split.draw(index)
+        if picture is not None:
+            drawn.append(picture)
+            titles.append(_title(examination.split, index))
+    if not drawn:
+        return None
+    name = f"samples_{examination.role}_{_plain(examination.split.name)}.jpg"
+    plot.sheet(drawn, folder / name, 4, titles, _CELL)
+    return name
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def _title(split: Examined, index: int) -> str:
+    return Path(split.files[index]).name if split.title is None else split.title(index)

@@ -1,0 +1,72 @@
+"""Findings about splits as a whole: classes, and files that occur twice."""
+
+from collections.abc import Sequence
+
+from common.check.examine import Examination, Seen
+from common.check.findings import Finding
+
+ABSENT = "classes that never occur"
+TWICE = "equal files"
+CONTRADICTING = "equal files with other labels"
+IN_BOTH = "files in both splits"
+
+
+def absent(examination: Examination) -> list[Finding]:
+    """Classes of which a split has nothing."""
+    split, counts = examination.split, examination.counts()
+    missing = [name for name in split.classes if not counts[name]]
+    if not missing:
+        return []
+    shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+    mend = (
+        "it cannot be learnt: add samples, or leave it out of the classes"
+        if examination.role == "training"
+        else "it is not scored; choose another division into splits if it should be"
+    )
+    text = f"no {split.unit} of {len(missing):,} of {len(split.classes):,} classes ({shown})"
+    return [Finding("warning", split.name, ABSENT, text, mend)]
+
+
+def twice(examination: Examination) -> list[Finding]:
+    """Files of equal content within a split, and those of them with other labels."""
+    split, groups = examination.split, _by_content(examination.seen)
+    copies = [group for group in groups.values() if len(group) > 1]
+    apart = [group for group in copies if len({_labels(one) for one in group}) > 1]
+    agreeing = [group for group in copies if group not in apart]
+    findings = []
+    for kind, chosen, mend in (
+        (TWICE, agreeing, "keep one of each: the others count twice"),
+        (CONTRADICTING, apart, "decide which labels are right and remove the other files"),
+    ):
+        if chosen:
+            count = sum(len(group) - 1 for group in chosen)
+            text = f"{count:,} of {len(split):,} {split.noun} are copies of another"
+            text += " and have other labels" if kind == CONTRADICTING else ""
+            files = tuple(" = ".join(one.file for one in group) for group in chosen)
+            findings.append(Finding("warning", split.name, kind, text, mend, files))
+    return findings
+
+
+def in_both(training: Examination, scoring: Examination) -> list[Finding]:
+    """Files that are trained on and scored."""
+    known = {one.digest: one.file for one in training.seen if one.digest}
+    both = [(one, known[one.digest]) for one in scoring.seen if one.digest in known]
+    if not both:
+        return []
+    split = scoring.split
+    text = f"{len(both):,} of {len(split):,} {split.noun} are trained on as well"
+    files = tuple(one.file if one.file == other else f"{one.file} = {other}" for one, other in both)
+    mend = "take them out of one split: a score on them says nothing"
+    return [Finding("warning", split.name, IN_BOTH, text, mend, files)]
+
+
+def _by_content(seen: Sequence[Seen]) -> dict[str, list[Seen]]:
+    groups: dict[str, list[Seen]] = {}
+    for one in seen:
+        if one.digest:
+            groups.setdefault(one.digest, []).append(one)
+    return groups
+
+
+def _labels(one: Seen) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(one.look.counts.items()))

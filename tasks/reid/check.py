@@ -1,0 +1,102 @@
+"""``python -m tasks.reid.check --data.root X``: look at all of the data before training.
+
+Reads everything as training does, and writes OUT/check/index.html with what it found. It takes the
+flags of train. Exit status 1: training would stop.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from common.check import advice
+from common.check.check import Part, check
+from common.check.examined import Examined, Look
+from common.check.findings import Finding, unused
+from common.check.pictures import header
+from common.commands import command
+from common.commands.config import parse
+from common.reading import image
+from common.reading.left_out import OnError
+from tasks.reid.batches import person_batches
+from tasks.reid.config import Config
+from tasks.reid.data import TrainSet, overlap, read
+from tasks.reid.listing import Pictures, join
+
+
+def trained_on(config: Config, on_error: OnError) -> Examined:
+    """The training pictures as the check reads them; raises UserError as `data.read` does."""
+    config = replace(config, data=replace(config.data, on_error=on_error))
+    found, data = read(config, "train"), config.data
+
+    def samples() -> int:
+        person_batches(found.labels, config, 1)
+        return len(TrainSet(found, data))
+
+    return replace(
+        _examined(found.pictures, "train", found.summary()),
+        samples=samples,
+        advice=lambda sizes: [advice.whole(sizes, "--data.input_size", data.input_size)],
+    )
+
+
+def scored(config: Config, on_error: OnError) -> Examined:
+    """Queries and gallery."""
+    config = replace(config, data=replace(config.data, on_error=on_error))
+    test = read(config, "test")
+    return _examined(join("test", [test.query, test.gallery]), "test", test.summary())
+
+
+def _examined(found: Pictures, name: str, summary: str) -> Examined:
+    persons, cameras = found.persons.tolist(), found.cameras.tolist()
+
+    def look(index: int) -> Look:
+        image.read(found.paths[index])
+        return Look(attributes={"camera": cameras[index]}, counts={persons[index]: 1})
+
+    return Examined(
+        name=name,
+        summary=summary,
+        files=[str(path) for path in found.paths],
+        noun="pictures",
+        unit="pictures",
+        classes=(),
+        content=lambda index: image.content(found.paths[index]),
+        header=header,
+        look=look,
+        draw=lambda index: image.read(found.paths[index]),
+        samples=lambda: len(found),
+        title=lambda index: f"{persons[index]}, camera {cameras[index]}",
+        findings=unused(name, found.left_out),
+    )
+
+
+def in_both(config: Config) -> Sequence[Finding]:
+    """Persons who are trained on and sought."""
+    both = overlap(read(config, "train"), read(config, "test"), config.data)
+    if not both:
+        return ()
+    text = f"{len(both):,} persons are trained on as well"
+    mend = "take them out of one split: the score is not that of people never seen"
+    return (Finding("warning", "test", "persons in both splits", text, mend, tuple(both)),)
+
+
+def main() -> None:
+    """Read the flags and all the files, and write the page."""
+    config = parse(Config)
+    report = check(
+        "reid",
+        config.out,
+        [
+            Part("training", "train", partial(trained_on, config)),
+            Part("scoring", "test", partial(scored, config)),
+        ],
+        config.data.on_error,
+        config.engine.batch_size,
+        between=lambda: in_both(config),
+    )
+    sys.exit(report.status)
+
+
+if __name__ == "__main__":
+    command.run(main)
