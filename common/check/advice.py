@@ -29,8 +29,8 @@ def short_side(sizes: NDArray[np.int64], flag: str, wanted: int) -> str:
     """
     own = int(np.median(sizes.min(axis=1)))
     if not wanted:
-        return f"{flag} 0: pictures keep their size, in the middle {own} pixels of short side"
-    text = f"{flag} {wanted}: the pictures' own short side is {own} pixels in the middle"
+        return f"{flag} 0: pictures keep their size, with a median short side of {own} pixels"
+    text = f"{flag} {wanted}: the median of the pictures' short sides is {own} pixels"
     if own / wanted >= _SHRUNK:
         text += f"; {own / wanted:.1f} times smaller loses small things: try {_rounded(own)}"
     elif wanted / own >= _ENLARGED:
@@ -41,10 +41,7 @@ def short_side(sizes: NDArray[np.int64], flag: str, wanted: int) -> str:
 def whole(sizes: NDArray[np.int64], flag: str, wanted: tuple[int, int]) -> str:
     """What bringing pictures to one size does to them; `wanted` is height and width in pixels."""
     height, width = (int(side) for side in np.median(sizes, axis=0))
-    text = (
-        f"{flag} {list(wanted)} (height, width): the pictures' own size is {height}x{width} in the "
-        "middle"
-    )
+    text = f"{flag} {list(wanted)} (height, width): the pictures are {height}x{width} in the median"
     own, target = height / width, wanted[0] / wanted[1]
     if max(own / target, target / own) > 1.5:
         text += f"; their shape differs by a factor of {max(own / target, target / own):.1f}"
@@ -56,7 +53,7 @@ def whole(sizes: NDArray[np.int64], flag: str, wanted: tuple[int, int]) -> str:
 def crops(heights: NDArray[np.float64], flag: str, wanted: int) -> str:
     """What cutting out and scaling boxes of these heights (N,) in pixels does to them."""
     own = float(np.median(heights)) if len(heights) else 0.0
-    text = f"{flag} has a height of {wanted}: the boxes are {own:.0f} pixels high in the middle"
+    text = f"{flag} has a height of {wanted}: the median height of the boxes is {own:.0f} pixels"
     if own / wanted >= _SHRUNK:
         text += f"; {own / wanted:.1f} times smaller: a larger input finds joints more exactly"
     return text

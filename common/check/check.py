@@ -126,10 +126,11 @@ def _training(examination: Examination, batch_size: int) -> tuple[list[Finding],
 def _told_once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Errors first; without refusals because of a file, or a split, that another finding names."""
     named = {file for finding in findings for file in finding.files}
-    kept: dict[tuple[str, str], Finding] = {}
+    kept: dict[tuple[str, str, str], Finding] = {}
     for finding in sorted(findings, key=lambda one: ORDER.index(one.severity)):
-        if finding.kind != REFUSED or f"{finding.text}; {finding.mend}" not in named:
-            kept.setdefault((finding.kind, finding.text), finding)
+        messages = {finding.text, f"{finding.text}; {finding.mend}"}
+        if finding.kind != REFUSED or not messages & named:
+            kept.setdefault((finding.split, finding.kind, finding.text), finding)
     return tuple(kept.values())
 
 

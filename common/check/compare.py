@@ -19,11 +19,11 @@ def absent(examination: Examination) -> list[Finding]:
         return []
     shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
     mend = (
-        "it cannot be learnt: add samples, or leave it out of the classes"
+        "they cannot be learnt: add samples that have them, or do without them"
         if examination.role == "training"
-        else "it is not scored; choose another division into splits if it should be"
+        else "they are not scored: divide the samples in another way if they should be"
     )
-    text = f"no {split.unit} of {len(missing):,} of {len(split.classes):,} classes ({shown})"
+    text = f"no {split.unit} of {len(missing):,} of {len(split.classes):,} {split.kinds} ({shown})"
     return [Finding("warning", split.name, ABSENT, text, mend)]
 
 

@@ -64,6 +64,8 @@ class Examined:
     """How many samples training has; raises UserError where it would refuse the split."""
     advice: Callable[[NDArray[np.int64]], Sequence[str]] = lambda _: ()
     """What to set, from the height and width (N, 2) of the pictures."""
+    kinds: str = "classes"
+    """What the classes are, if they are called otherwise."""
     title: Callable[[int], str] | None = None
     """What stands above a drawn sample; None for the name of its file."""
     findings: tuple[Finding, ...] = ()

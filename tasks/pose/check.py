@@ -51,6 +51,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         draw=draw,
         samples=lambda: len(TrainSet(found, data)),
         advice=lambda _: [advice.crops(found.boxes[:, 3], "--data.input_size", data.input_size[0])],
+        kinds="joints",
         findings=unused(split, found.dropped),
     )
 
