@@ -6,7 +6,7 @@ from pathlib import Path
 from common.commands import command, recipes
 from tasks import TASKS
 
-COMMANDS = ("train", "evaluate", "predict", "export", "sample")
+COMMANDS = ("check", "train", "evaluate", "predict", "export", "sample")
 """The commands that every task has, in the order in which they are used."""
 
 

@@ -104,6 +104,7 @@ def kind_names(line):
 
 KINDS = {
     "train": ["Config"],
+    "check": ["Config"],
     "evaluate": ["EvaluateConfig", "ScoredConfig"],
     "predict": ["PredictConfig"],
     "export": ["ExportConfig"],

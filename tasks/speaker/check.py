@@ -25,6 +25,7 @@ from tasks.speaker import audio
 from tasks.speaker.config import Config
 from tasks.speaker.data import read, read_set, root_of, training_set
 from tasks.speaker.features import RATE, Fbank
+from tasks.speaker.learnt import learnt_before
 from tasks.speaker.speakers import read_speakers
 from tasks.speaker.transforms import Wave, is_silent
 
@@ -145,7 +146,7 @@ def main() -> None:
         ],
         data.on_error,
         config.engine.batch_size,
-        together=lambda: read(config),
+        together=lambda: read(config, learnt_before(config)),
     )
     sys.exit(report.status)
 
