@@ -1,7 +1,11 @@
-"""Reading and writing pictures: always eight bits, three channels, and never half a picture."""
+"""Reading and writing pictures: always eight bits, three channels, and never half a picture.
+
+A picture that is cut short is an error in every format. So is damage inside a JPEG, as `jpeg` says,
+and inside a PNG, which has sums of its data. Changed bytes inside a BMP, PPM, TIFF or WebP cannot
+be known: the formats have no sums, or their decoders do not look.
+"""
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -12,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
+from common.reading import jpeg, tiff
+from common.reading.orientation import of, turned
 
 Picture = NDArray[np.uint8]
 Colour = Literal["RGB", "BGR"]
@@ -23,11 +29,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _OPAQUE = frozenset({".bmp", ".jpeg", ".jpg"})
 
-# In a JPEG's compressed data a marker is 0xFF and a byte that is neither a stuffed zero, a fill
-# byte nor a restart.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_END_OF_PICTURE = 0xD9
-_START_OF_SCAN = 0xDA
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 # The names say grey, but together with a colour flag these bits mean the reduction alone.
 _REDUCED: dict[Reduction, int] = {
@@ -87,17 +89,34 @@ def decode(
     """
     if encoded.size == 0:
         raise DamagedFile(f"{name}: is empty (0 bytes)")
-    if _cut_short(encoded):
-        raise DamagedFile(f"{name}: the picture is cut short; copy the file again")
+    image = jpeg.decode(encoded, name, colour, reduction) if jpeg.is_jpeg(encoded) else None
+    if image is None:
+        image = _decode(encoded, name, colour, reduction)
+    return turned(image, of(encoded)) if rotate else image
+
+
+def _decode(
+    encoded: NDArray[np.uint8], name: Path | str, colour: Colour, reduction: Reduction
+) -> Picture:
+    """Picture (H, W, 3), as stored, by OpenCV."""
     flags = cv2.IMREAD_COLOR_RGB if colour == "RGB" else cv2.IMREAD_COLOR_BGR
-    flags |= 0 if rotate else cv2.IMREAD_IGNORE_ORIENTATION
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[reduction]
+    if _is_cut_png(encoded):
+        raise DamagedFile(f"{name}: the picture is cut short; copy the file again")
     try:
-        image = cv2.imdecode(encoded, flags | _REDUCED[reduction])
+        image = cv2.imdecode(tiff.unturned(encoded), flags)
     except cv2.error as error:
         raise DamagedFile(f"{name}: cannot be decoded ({error.err})") from None
     if image is None:
-        raise DamagedFile(f"{name}: is not a picture that OpenCV can decode")
+        raise DamagedFile(f"{name}: is not a picture that OpenCV can decode, or is damaged")
     return np.asarray(image, dtype=np.uint8)
+
+
+def _is_cut_png(encoded: NDArray[np.uint8]) -> bool:
+    """Whether a PNG lacks its end, which OpenCV fills in."""
+    if encoded[:8].tobytes() != _PNG:
+        return False
+    return b"IEND" not in encoded[-64:].tobytes() and b"IEND" not in encoded.tobytes()
 
 
 def write(path: Path | str, image: Picture) -> None:
@@ -167,30 +186,3 @@ def list_images(paths: Iterable[Path | str]) -> list[Path]:
     if not found:
         raise UserError("no pictures given; name files or folders")
     return list(found)
-
-
-def _cut_short(content: Picture) -> bool:
-    """Whether a JPEG or PNG lacks its end, which decoders fill in with grey and a warning."""
-    start, end = content[:8].tobytes(), content[-64:].tobytes()
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"IEND" not in end and b"IEND" not in content.tobytes()
-    if start.startswith(b"\xff\xd8\xff"):
-        return not end.endswith(b"\xff\xd9") and not _jpeg_ends(content.tobytes())
-    return False
-
-
-def _jpeg_ends(data: bytes) -> bool:
-    """Whether a JPEG has its end marker, possibly with other data (a video, padding) behind it.
-
-    The walk goes from segment to segment, because an embedded preview has an end marker of its own.
-    """
-    position = 2
-    while marker := _MARKER.search(data, position):
-        kind = data[marker.end() - 1]
-        if kind == _END_OF_PICTURE:
-            return True
-        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        position = marker.end() + length
-        if kind == _START_OF_SCAN and position >= len(data):
-            return False
-    return False

@@ -56,16 +56,6 @@ def test_other_colour_models_of_jpeg(tmp_path, scene, mode):
     assert found.dtype == np.uint8
 
 
-def test_exif_orientation_is_ignored_unless_asked_for(tmp_path, scene):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # The camera was turned: a viewer shows it 90 degrees clockwise.
-    path = tmp_path / "turned.jpg"
-    path.write_bytes(jpeg(scene, exif=exif.tobytes()))
-    assert pictures.read(path).shape == (48, 64, 3)
-    turned = pictures.read(path, rotate=True)
-    np.testing.assert_array_equal(turned, np.rot90(pictures.read(path), -1))
-
-
 @pytest.mark.parametrize("progressive", [False, True])
 def test_every_cut_through_a_jpeg_is_noticed(tmp_path, scene, progressive):
     whole = jpeg(scene, progressive=progressive)
@@ -106,6 +96,29 @@ def test_a_cut_png_is_noticed(tmp_path, scene):
     for length in (8, 40, len(whole) // 2, len(whole) - 9):
         path.write_bytes(whole[:length])
         with pytest.raises(DamagedFile, match="cut short"):
+            pictures.read(path)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_changed_byte_inside_a_png_is_noticed(tmp_path, scene, place):
+    path = tmp_path / "changed.png"
+    Image.fromarray(scene).save(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[int(len(damaged) * place)] ^= 0x55
+    path.write_bytes(damaged)
+    with pytest.raises(DamagedFile, match=f"^{path}: "):
+        pictures.read(path)
+
+
+@pytest.mark.parametrize("format_", ["BMP", "GIF", "TIFF", "WEBP"])
+def test_a_cut_is_noticed_in_every_format(tmp_path, scene, format_):
+    path = tmp_path / f"cut.{format_}"
+    Image.fromarray(scene).save(path, format_)
+    whole = path.read_bytes()
+    assert pictures.read(path).shape == scene.shape
+    for share in (0.1, 0.5, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(DamagedFile, match=f"^{path}: "):
             pictures.read(path)
 
 

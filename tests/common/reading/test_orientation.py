@@ -1,0 +1,76 @@
+"""All eight orientations of EXIF, in each format that states them."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from common.reading import image as pictures
+from common.reading import orientation
+
+FORMATS = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "PNG": {},
+    "TIFF": {},
+    "WEBP": {"lossless": True},
+}
+
+
+@pytest.fixture
+def scene():
+    """A picture (10, 14, 3) that no turn and no mirroring leaves equal."""
+    rows, columns = np.mgrid[0:10, 0:14]
+    return np.stack([rows * 20, columns * 17, rows * 9 + columns * 5], axis=-1).astype(np.uint8)
+
+
+def encoded(scene, format_, number):
+    """Bytes (N,) of a stored picture that states an orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = number
+    stream = io.BytesIO()
+    Image.fromarray(scene).save(stream, format_, exif=exif, **FORMATS[format_])
+    return np.frombuffer(stream.getvalue(), np.uint8)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_picture_is_seen_as_stored_or_as_viewers_turn_it(scene, format_, number):
+    data = encoded(scene, format_, number)
+    assert orientation.of(data) == number
+    # Pillow turns a TIFF itself on opening, the others when it is asked to.
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data.tobytes()))))
+    stored = pictures.decode(data, "a")
+    assert stored.shape == scene.shape
+    assert np.abs(stored.astype(int) - scene).max() <= 12
+    found = pictures.decode(data, "a", rotate=True)
+    assert found.shape == upright.shape
+    assert np.abs(found.astype(int) - upright).max() <= 3
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_turned_picture_is_the_one_that_was_turned_back(scene, number):
+    exif = Image.Exif()
+    exif[0x0112] = number
+    picture = Image.fromarray(scene)
+    picture.info["exif"] = exif.tobytes()
+    picture.getexif().update(exif)
+    expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(orientation.turned(scene, number), expected)
+
+
+@pytest.mark.parametrize("number", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_none(scene, number):
+    assert orientation.of(encoded(scene, "JPEG", number)) == 1
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_damage_in_a_header_states_no_orientation_and_stops_nothing(scene, format_):
+    data = encoded(scene, format_, 6)
+    for length in range(0, min(len(data), 200)):
+        assert orientation.of(data[:length]) in range(1, 9)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        damaged = data.copy()
+        damaged[rng.integers(0, min(len(data), 120), 4)] = rng.integers(0, 256, 4)
+        assert orientation.of(damaged) in range(1, 9)
