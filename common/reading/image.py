@@ -1,5 +1,8 @@
 """Reading and writing pictures: always eight bits, three channels, and never half a picture.
 
+Whatever a file holds, its red, green and blue are taken as they are stored: 16 bits are divided by
+257, and a fourth band, such as near infrared or opacity, changes nothing.
+
 A picture that is cut short is an error in every format. So is damage inside a JPEG, as `jpeg` says,
 and inside a PNG, which has sums of its data. Changed bytes inside a BMP, PPM, TIFF or WebP cannot
 be known: the formats have no sums, or their decoders do not look.
@@ -103,12 +106,19 @@ def _decode(
     flags |= cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[reduction]
     if _is_cut_png(encoded):
         raise DamagedFile(f"{name}: the picture is cut short; copy the file again")
+    if tiff.is_tiff(encoded):
+        flags |= cv2.IMREAD_ANYDEPTH if tiff.is_deep_grey(encoded) else 0
+        encoded = tiff.plain(encoded, name)
+    elif encoded[:8].tobytes() == _PNG:
+        flags |= cv2.IMREAD_ANYDEPTH  # scaled below; OpenCV would drop the lower half
     try:
-        image = cv2.imdecode(tiff.unturned(encoded), flags)
+        image = cv2.imdecode(encoded, flags)
     except cv2.error as error:
         raise DamagedFile(f"{name}: cannot be decoded ({error.err})") from None
     if image is None:
         raise DamagedFile(f"{name}: is not a picture that OpenCV can decode, or is damaged")
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=1 / 257)
     return np.asarray(image, dtype=np.uint8)
 
 
