@@ -32,6 +32,9 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _OPAQUE = frozenset({".bmp", ".jpeg", ".jpg"})
 
+# A person's own aerial picture has any size; Pillow takes it for an attack.
+Image.MAX_IMAGE_PIXELS = None
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 # The names say grey, but together with a colour flag these bits mean the reduction alone.
@@ -74,7 +77,7 @@ def size(path: Path | str) -> tuple[int, int]:
         raise DamagedFile(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise DamagedFile(f"{path}: is not a picture that can be read") from None
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError) as error:
         raise DamagedFile(f"{path}: cannot be read ({error})") from None
 
 

@@ -3,6 +3,7 @@
 A palette PNG is read as the indices that it holds; OpenCV would turn these into colours.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
+from common.reading.image import content
 from common.reading.matlab import read_mat
 from tasks.segmentation.config import Colour
 
 _UNREADABLE = (
     UnidentifiedImageError,
-    Image.DecompressionBombError,
     OSError,
     SyntaxError,
     ValueError,
@@ -34,10 +35,9 @@ UNKNOWN = 254
 _SHOWN = 3
 
 
-def _spread(path: Path) -> int:
+def _spread(encoded: NDArray[np.uint8]) -> int:
     """By how much Pillow spreads the values of a grey PNG of 2 or 4 bits over 0..255."""
-    with path.open("rb") as file:
-        header = file.read(26)  # signature, then IHDR: bit depth and colour type come last
+    header = encoded[:26].tobytes()  # signature, then IHDR: bit depth and colour type come last
     if header[:8] != b"\x89PNG\r\n\x1a\n" or header[25] != 0:
         return 1
     return {2: 85, 4: 17}.get(header[24], 1)
@@ -115,16 +115,17 @@ class LabelReader:
 
     def _open(self, path: Path) -> NDArray[np.integer]:
         """Values (H, W) or colours (H, W, 3), as the file and the palette decide."""
+        if not path.exists():
+            raise DamagedFile(f"{path}: no such label map")
+        encoded = content(path)
         try:
-            with Image.open(path) as mask:
+            with Image.open(io.BytesIO(encoded.tobytes())) as mask:
                 if len(self.codes) and mask.mode not in ("L", "1", "I", "I;16", "F"):
                     return np.asarray(mask.convert("RGB"))
                 # Black and white are 0 and 1 as values, and 0 and 255 as greys.
                 stored = np.asarray(mask.convert("L") if mask.mode == "1" and self.grey else mask)
                 if mask.mode == "L" and not self.grey:
-                    stored = stored // _spread(path)
-        except FileNotFoundError:
-            raise DamagedFile(f"{path}: no such label map") from None
+                    stored = stored // _spread(encoded)
         except _UNREADABLE as error:
             raise DamagedFile(f"{path}: cannot be read as a label map ({error})") from None
         if stored.ndim == 3:
@@ -133,7 +134,7 @@ class LabelReader:
                 "the colour of each class, such as --data.palette '[[0, 0, 0], [128, 0, 0]]', or "
                 "save the masks as palette or grey PNG"
             )
-        return stored.astype(np.int64) if stored.dtype == np.bool_ else stored
+        return stored.astype(np.uint8) if stored.dtype == np.bool_ else stored
 
     def _by_value(self, stored: NDArray[np.integer]) -> Labels:
         if stored.dtype == np.uint8:

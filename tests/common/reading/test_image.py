@@ -139,6 +139,16 @@ def test_a_missing_file_and_a_folder(tmp_path):
         pictures.read(tmp_path)
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_size_of_a_picture_of_any_size(tmp_path):
+    path = tmp_path / "aerial.bmp"
+    Image.new("L", (1, 1)).save(path)
+    header = bytearray(path.read_bytes())
+    header[18:26] = (40_000).to_bytes(4, "little") + (30_000).to_bytes(4, "little")
+    path.write_bytes(header)
+    assert pictures.size(path) == (30_000, 40_000)
+
+
 def test_write_takes_rgb(tmp_path, scene):
     pictures.write(tmp_path / "scene.png", scene)
     with Image.open(tmp_path / "scene.png") as stored:

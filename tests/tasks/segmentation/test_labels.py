@@ -249,6 +249,27 @@ def test_files_that_are_missing_cut_short_or_something_else(tmp_path):
         assert isinstance(refused(reader, tmp_path / name, "SBD"), DamagedFile)
 
 
+def _chunk(kind, content):
+    checked = kind + content
+    return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_map_of_an_aerial_picture(tmp_path):
+    """Beyond 179 megapixels, where Pillow sees an attack; of one bit, so that the file is small."""
+    side = 13_500
+    packer = zlib.compressobj(1)
+    row = b"\0\xf0" + bytes((side + 7) // 8 - 1)
+    data = b"".join(packer.compress(row * 500) for _ in range(side // 500)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunks = _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    path = tmp_path / "aerial.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    labels = LabelReader(2).read(path)
+    assert labels.shape == (side, side)
+    assert labels[::1000, :6].tolist() == [[1, 1, 1, 1, 0, 0]] * 14
+
+
 def test_a_palette_is_drawn_with(tmp_path):
     colours = colours_of((((1, 2, 3), (9, 9, 9)), ((4, 5, 6),)))
     assert colours[:2].tolist() == [[1, 2, 3], [4, 5, 6]]
