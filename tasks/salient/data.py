@@ -173,7 +173,7 @@ def read_map(path: Path) -> NDArray[np.uint8]:
                 f"{path}: a mask must be grey, this one has colours (channels differ by "
                 f"{difference}; a palette?); save it as grey, 0 for background and 255 for objects"
             )
-    if not first.any():
+    if first.max() <= 1:
         _require_darkness(path)
     return first
 
@@ -182,7 +182,7 @@ def _require_darkness(path: Path) -> None:
     """Raise DamagedFile if a map is black only because its levels are those of 8 bits in 16."""
     decoded = cv2.imdecode(pictures.content(path), cv2.IMREAD_UNCHANGED)
     stored = np.asarray(decoded)
-    if stored.dtype == np.uint16 and stored.any():
+    if stored.dtype == np.uint16 and 0 < stored.max() <= 255:
         raise DamagedFile(
             f"{path}: has 16 bits of which levels up to {stored.max()} are used, where white is "
             "65535; save it with 8 bits"

@@ -44,6 +44,8 @@ class Result(NamedTuple):
     measured: Measured
     same_size: bool
     """Whether picture (or map) and mask have one size."""
+    lightest: int = 255
+    """Greatest level of a map that exists already."""
 
 
 def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: World) -> Evaluation:
@@ -83,11 +85,12 @@ def evaluate_maps(
 
     def step(batch: dict[str, Tensor]) -> list[Result]:
         return [
-            Result(Measured(outside, inside, stretched, *values), same)
-            for outside, inside, stretched, *values, same in zip(
+            Result(Measured(outside, inside, stretched, *values), same, lightest)
+            for outside, inside, stretched, *values, same, lightest in zip(
                 *(batch[name].numpy() for name in ("outside", "inside", "stretched")),
                 *(batch[name].tolist() for name in ("mean", "error", "structure", "weighted")),
                 batch["same_size"].tolist(),
+                batch["lightest"].tolist(),
                 strict=True,
             )
         ]
@@ -100,6 +103,8 @@ def evaluate_maps(
         world=world,
         title=f"scoring {pictures.name}",
     )
+    lightest = [result.lightest for result in results]
+    distributed.from_main(lambda: maps.require_levels(files[0].parent, pictures, lightest), world)
     return _evaluation(results, pictures, world)
 
 

@@ -37,8 +37,24 @@ class MapSet(Dataset[dict[str, Any] | None]):
             predicted = read_map(self.maps[index])
             _require_upright(self.maps[index], predicted.shape, mask.shape)
             measured = measure(scale(predicted, mask.shape), mask)
-            return {**measured._asdict(), "same_size": predicted.shape == mask.shape}
+            same_size = predicted.shape == mask.shape
+            return {**measured._asdict(), "same_size": same_size, "lightest": predicted.max()}
         return None
+
+
+def require_levels(folder: Path, pictures: PictureSet, lightest: Sequence[int]) -> None:
+    """Refuse maps of 0 and 1; a single one may be so faint, all of a set are not.
+
+    Args:
+        folder: of the maps, for the message.
+        pictures: the set.
+        lightest: greatest level of each map, 0..255.
+    """
+    if max(lightest, default=0) == 1:
+        raise UserError(
+            f"--maps {folder}: the maps of {pictures.name} hold levels 0 and 1 only; a map goes up "
+            "to 255: multiply them by 255"
+        )
 
 
 def _require_upright(path: Path, size: tuple[int, ...], wanted: tuple[int, ...]) -> None:

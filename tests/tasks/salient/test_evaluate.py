@@ -207,6 +207,21 @@ def test_existing_maps_are_scored_without_a_model(tmp_path, data, monkeypatch, c
     assert "ECSSD" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("dtype", "told"), [(np.uint8, "hold levels 0 and 1 only"), (np.uint16, "levels up to 1 are")]
+)
+def test_maps_of_0_and_1_are_refused(tmp_path, data, monkeypatch, dtype, told):
+    pairs = sets.find("x", "ECSSD", data).pairs
+    write_maps(tmp_path / "maps", pairs)
+    for path in (tmp_path / "maps").iterdir():
+        Image.fromarray((np.asarray(Image.open(path)) > 127).astype(dtype)).save(path)
+    words = ("--maps", tmp_path / "maps", "--data.test_sets", "[ECSSD]", "--data.root", data)
+    message = refusal(monkeypatch, *words, "--out", tmp_path / "out")
+    assert str(tmp_path / "maps") in message
+    assert told in message
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
 def test_maps_beside_a_run_of_their_name_want_a_folder(tmp_path, data, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_maps(tmp_path / "maps", sets.find("x", "ECSSD", data).pairs)
