@@ -251,7 +251,7 @@ class _Frames:
 
 
 class _Pictures(Dataset[Any]):
-    """Reads pictures upright, as people look at them; a UserError is returned and not raised."""
+    """Reads pictures as people look at them; a UserError is returned and not raised."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
@@ -261,7 +261,7 @@ class _Pictures(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         try:
-            return torch.from_numpy(image.read(self.paths[index], rotate=True))
+            return torch.from_numpy(image.shown(self.paths[index]))
         except UserError as error:
             return error
 

@@ -76,14 +76,14 @@ def flags_of(
 
 
 def picture_of(picture: Picture | Path | str) -> Picture:
-    """A picture (H, W, 3), RGB, 0..255: itself, or that of a file, upright.
+    """A picture (H, W, 3), RGB, 0..255: itself, or that of a file, as viewers show it.
 
     Raises:
         DamagedFile: the file cannot be read.
         ValueError: it is neither, or an array of another shape or type.
     """
     if isinstance(picture, str | Path):
-        return image.read(picture, rotate=True)
+        return image.shown(picture)
     if not isinstance(picture, np.ndarray):
         raise ValueError(
             f"the picture is a {type(picture).__name__}; needed: a path, or uint8 (H, W, 3), RGB"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
-from common.reading import jpeg, tiff
+from common.reading import jpeg, tiff, transparency
 from common.reading.orientation import of, turned
 
 Picture = NDArray[np.uint8]
@@ -53,6 +53,30 @@ def read(path: Path | str, colour: Colour = "RGB", rotate: bool = False) -> Pict
     viewers do. Raises DamagedFile for a file that is missing, cut short or not a picture.
     """
     return decode(content(path), path, colour, rotate)
+
+
+def shown(path: Path | str) -> Picture:
+    """Picture (H, W, 3), RGB, 0..255, that a person gives, as viewers show it.
+
+    Upright, and white where it is wholly transparent, so that colours that nobody sees change
+    nothing. Raises DamagedFile as `read` does.
+    """
+    encoded = content(path)
+    picture = decode(encoded, path, rotate=True)
+    opacity = transparency.opacity(encoded, path)
+    if opacity is not None:
+        picture[turned(opacity, of(encoded)) == 0] = transparency.BEHIND
+    return picture
+
+
+def shown_opacity(path: Path | str) -> Picture | None:
+    """Opacity (H, W), 0..255, of what `shown` gives; None of a picture without transparency.
+
+    Raises DamagedFile as `read` does.
+    """
+    encoded = content(path)
+    opacity = transparency.opacity(encoded, path)
+    return None if opacity is None else turned(opacity, of(encoded))
 
 
 def content(path: Path | str) -> NDArray[np.uint8]:

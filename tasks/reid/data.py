@@ -245,6 +245,7 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) bytes, and its index."""
         with LeftOut(self.config.on_error):
-            picture = pictures.read(self.paths[index], rotate=self.upright)
+            read = pictures.shown if self.upright else pictures.read
+            picture = read(self.paths[index])
             return {"image": scale(picture, self.config.input_size), "index": index}
         return None

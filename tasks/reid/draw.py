@@ -54,7 +54,8 @@ def framed(shown: Path | Picture, colour: Colour, upright: bool = False) -> Pict
     height, width = CELL
     canvas = np.full((height, width, 3), 238, dtype=np.uint8)
     try:
-        picture = image.read(shown, rotate=upright) if isinstance(shown, Path) else shown
+        read = image.shown if upright else image.read
+        picture = read(shown) if isinstance(shown, Path) else shown
     except DamagedFile:
         cv2.line(canvas, (0, 0), (width, height), UNKNOWN, 2)
         cv2.line(canvas, (0, height), (width, 0), UNKNOWN, 2)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from common import outputs
 from common.commands import command, inputs, journal, predicting, trained
 from common.commands.inputs import SAMPLE_SEED, InputFlags, Source
@@ -68,7 +70,8 @@ class Prediction:
         for kind in self.config.outputs:
             suffix, draw = PICTURES[kind]
             files[kind] = f"{source.place}{suffix}"
-            image.write(self.config.out / files[kind], draw(picture, found.map))
+            saliency = _visible(source.path, found.map) if kind == "cutout" else found.map
+            image.write(self.config.out / files[kind], draw(picture, saliency))
         return [{"file_name": source.name, **files, **self.predictor.describe(found)}]
 
     def frame(
@@ -86,6 +89,12 @@ class Prediction:
         """Write saliency.json."""
         content = json.dumps({"files": list(entries)}, indent=1)
         outputs.write_text(self.config.out / "saliency.json", content + "\n")
+
+
+def _visible(path: Path, saliency: Picture) -> Picture:
+    """The map (H, W) of a file, at most as high as the picture is opaque."""
+    opacity = image.shown_opacity(path)
+    return saliency if opacity is None else np.minimum(saliency, opacity)
 
 
 def main() -> None:

@@ -97,6 +97,28 @@ def test_pictures_of_any_size(run, tmp_path, monkeypatch, size, fit):
         assert Image.open(tmp_path / "out" / name).size == size, name
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_what_is_transparent_stays_so_and_is_not_seen(run, tmp_path, monkeypatch, suffix):
+    """Whatever colours are hidden, map and cut-out are those of white there."""
+    left = small.WIDTH // 2
+    opacity = np.full((small.HEIGHT, small.WIDTH), 255, np.uint8)
+    opacity[:, :left], opacity[:10, left:] = 0, 100
+    for name, hidden in (("a", (255, 0, 255)), ("b", (0, 90, 0))):
+        colours = np.asarray(small.picture(0)).copy()
+        colours[:, :left] = hidden
+        picture = Image.fromarray(np.dstack([colours, opacity]))
+        picture.save(tmp_path / f"{name}.{suffix}", lossless=True, exact=True)
+    out = tmp_path / "out"
+    files = [tmp_path / f"{name}.{suffix}" for name in "ab"]
+    run_command(monkeypatch, *files, "--run", run, "--out", out)
+    cuts = [np.asarray(Image.open(out / f"{name}_cutout.png")) for name in "ab"]
+    maps = [np.asarray(Image.open(out / f"{name}_map.png")) for name in "ab"]
+    assert (cuts[0][:, :left] == [255, 255, 255, 0]).all()
+    np.testing.assert_array_equal(*cuts)
+    np.testing.assert_array_equal(*maps)
+    np.testing.assert_array_equal(cuts[0][..., 3], np.minimum(maps[0], opacity))
+
+
 @pytest.fixture
 def clip(tmp_path):
     """A video of five frames."""
