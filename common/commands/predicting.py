@@ -23,6 +23,7 @@ from common.errors import UserError
 from common.reading import image, video
 from common.reading.image import Picture
 from common.reading.left_out import LeftOut, OnError
+from common.reading.orientation import Orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.sampling import end_workers, prepare_worker
@@ -92,6 +93,7 @@ def each(
     resume: bool,
     workers: int,
     on_error: OnError,
+    orientation: Orientation | None,
     video_suffix: str = ".mp4",
 ) -> Done:
     """Work on all inputs, each on one rank; every rank gets what all have done.
@@ -108,13 +110,14 @@ def each(
         resume: whether inputs that are finished in the folder are left as they are.
         workers: processes that read ahead, on each rank; 0 reads in between.
         on_error: what to do with inputs that cannot be read.
+        orientation: how pictures are seen, --data.orientation; None shows them upright.
         video_suffix: of the file that is written for a video.
 
     Raises:
         UserError: an input cannot be read, or a result cannot be written.
     """
     done = distributed.from_main(lambda: journal.begin(out, settings, resume), world)
-    loop = _Loop(prediction, out, workers, on_error, video_suffix, _shown(world))
+    loop = _Loop(prediction, out, workers, on_error, orientation, video_suffix, _shown(world))
     failure: UserError | None = None
     try:
         with Journal(out, world.rank, settings) as loop.journal:
@@ -167,13 +170,14 @@ class _Loop:
         out: Path,
         workers: int,
         on_error: OnError,
+        orientation: Orientation | None,
         video_suffix: str,
         shown: bool,
     ) -> None:
         self.prediction, self.out = prediction, out
         self.workers, self.video_suffix, self.shown = workers, video_suffix, shown
         self.left_pictures, self.left_videos = LeftOut(on_error), LeftOut(on_error)
-        self.frames = 0
+        self.orientation, self.frames = orientation, 0
 
     def counts(self) -> list[int]:
         """Pictures, videos and frames that are done, and pictures and videos left out."""
@@ -187,7 +191,8 @@ class _Loop:
         waiting: deque[tuple[_Job, Future[list[Entry]]]] = deque()
         pool = ThreadPoolExecutor(writers)
         try:
-            for job, picture in zip(jobs, _read_ahead(jobs, self.workers), strict=True):
+            read = _read_ahead(jobs, self.workers, self.orientation)
+            for job, picture in zip(jobs, read, strict=True):
                 with self.left_pictures:
                     if isinstance(picture, UserError):
                         skips = self.left_pictures.on_error == "skip"
@@ -253,23 +258,25 @@ class _Frames:
 class _Pictures(Dataset[Any]):
     """Reads pictures as people look at them; a UserError is returned and not raised."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
+    def __init__(self, paths: Sequence[Path], orientation: Orientation | None) -> None:
+        self.paths, self.orientation = paths, orientation
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Any:
         try:
-            return torch.from_numpy(image.shown(self.paths[index]))
+            return torch.from_numpy(image.shown(self.paths[index], self.orientation))
         except UserError as error:
             return error
 
 
-def _read_ahead(jobs: Sequence[_Job], workers: int) -> Iterator[Picture | UserError]:
+def _read_ahead(
+    jobs: Sequence[_Job], workers: int, orientation: Orientation | None
+) -> Iterator[Picture | UserError]:
     """The jobs' pictures in order, read by worker processes while others are worked on."""
     loader = DataLoader(
-        _Pictures([job.source.path for job in jobs]),
+        _Pictures([job.source.path for job in jobs], orientation),
         batch_size=None,
         num_workers=min(workers, len(jobs)),
         collate_fn=_as_it_is,

@@ -13,6 +13,7 @@ from common.commands import trained
 from common.commands.settings import TrainedFlags
 from common.reading import image
 from common.reading.image import Picture
+from common.reading.orientation import Orientation
 
 Flags = TypeVar("Flags", bound=TrainedFlags)
 Device = Literal["auto", "cpu", "cuda"]
@@ -75,15 +76,15 @@ def flags_of(
     return trained.parse(kind, [*words, *flags])
 
 
-def picture_of(picture: Picture | Path | str) -> Picture:
-    """A picture (H, W, 3), RGB, 0..255: itself, or that of a file, as viewers show it.
+def picture_of(picture: Picture | Path | str, orientation: Orientation | None = None) -> Picture:
+    """A picture (H, W, 3), RGB, 0..255: itself, or that of a file, as `image.shown` shows it.
 
     Raises:
         DamagedFile: the file cannot be read.
         ValueError: it is neither, or an array of another shape or type.
     """
     if isinstance(picture, str | Path):
-        return image.shown(picture)
+        return image.shown(picture, orientation)
     if not isinstance(picture, np.ndarray):
         raise ValueError(
             f"the picture is a {type(picture).__name__}; needed: a path, or uint8 (H, W, 3), RGB"

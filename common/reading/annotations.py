@@ -11,6 +11,7 @@ from typing import Any
 from common.errors import DamagedFile, UserError
 from common.reading.encoding import decoded
 from common.reading.image import Colour, Picture, read
+from common.reading.orientation import Orientation, other_way
 
 
 def read_json(path: Path) -> tuple[Any, str]:
@@ -97,20 +98,28 @@ def missing_files(paths: Iterable[Path]) -> list[str]:
     return missing
 
 
-def read_picture(path: Path, height: int, width: int, file: Path, colour: Colour) -> Picture:
+def read_picture(
+    path: Path,
+    height: int,
+    width: int,
+    file: Path,
+    colour: Colour,
+    orientation: Orientation | None,
+) -> Picture:
     """Picture (H, W, 3), 0..255, that must have the size that its annotation file says.
 
     Raises:
         DamagedFile: it cannot be read, or has another size.
     """
-    picture = read(path, colour)
+    picture = read(path, colour, orientation)
     found = picture.shape[:2]
     if found != (height, width):
         turned = found == (width, height)
         reason = "it was turned after it was annotated" if turned else "it was scaled or replaced"
+        way = other_way([path], orientation) if turned else ""
         raise DamagedFile(
-            f"{path}: has {found[1]}x{found[0]} pixels, {file} says {width}x{height}: {reason}, "
-            "and its annotations do not fit"
+            f"{path}: has {found[1]}x{found[0]} pixels, {file} says {width}x{height}"
+            + (way or f": {reason}, and its annotations do not fit")
         )
     return picture
 

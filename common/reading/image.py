@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
 from common.reading import jpeg, tiff, transparency
-from common.reading.orientation import of, turned
+from common.reading.orientation import SIDEWAYS, Orientation, of, of_file, turned
 
 Picture = NDArray[np.uint8]
 Colour = Literal["RGB", "BGR"]
@@ -46,37 +46,48 @@ _REDUCED: dict[Reduction, int] = {
 }
 
 
-def read(path: Path | str, colour: Colour = "RGB", rotate: bool = False) -> Picture:
-    """Picture (H, W, 3), 0..255, from any colour model and depth.
+def read(
+    path: Path | str, colour: Colour = "RGB", orientation: Orientation | None = None
+) -> Picture:
+    """Picture (H, W, 3), 0..255, of an annotated set, from any colour model and depth.
 
-    The EXIF orientation is ignored, because annotations count stored pixels; `rotate` obeys it, as
-    viewers do. Raises DamagedFile for a file that is missing, cut short or not a picture.
+    Args:
+        path: file.
+        colour: order of the channels.
+        orientation: what annotations count, --data.orientation; None means stored pixels.
+
+    Raises:
+        DamagedFile: the file is missing, cut short, damaged or not a picture.
     """
-    return decode(content(path), path, colour, rotate)
+    return decode(content(path), path, colour, orientation)
 
 
-def shown(path: Path | str) -> Picture:
+def shown(path: Path | str, orientation: Orientation | None = None) -> Picture:
     """Picture (H, W, 3), RGB, 0..255, that a person gives, as viewers show it.
 
-    Upright, and white where it is wholly transparent, so that colours that nobody sees change
-    nothing. Raises DamagedFile as `read` does.
+    Upright, unless --data.orientation says stored; white where it is wholly transparent, so that
+    colours that nobody sees change nothing. Raises DamagedFile as `read` does.
     """
     encoded = content(path)
-    picture = decode(encoded, path, rotate=True)
-    opacity = transparency.opacity(encoded, path)
+    picture = decode(encoded, path, "RGB", orientation or "upright")
+    opacity = _opacity(encoded, path, orientation)
     if opacity is not None:
-        picture[turned(opacity, of(encoded)) == 0] = transparency.BEHIND
+        picture[opacity == 0] = transparency.BEHIND
     return picture
 
 
-def shown_opacity(path: Path | str) -> Picture | None:
-    """Opacity (H, W), 0..255, of what `shown` gives; None of a picture without transparency.
+def shown_opacity(path: Path | str, orientation: Orientation | None = None) -> Picture | None:
+    """Opacity (H, W), 0..255, of what `shown` gives; None of a picture without transparency."""
+    return _opacity(content(path), path, orientation)
 
-    Raises DamagedFile as `read` does.
-    """
-    encoded = content(path)
-    opacity = transparency.opacity(encoded, path)
-    return None if opacity is None else turned(opacity, of(encoded))
+
+def _opacity(
+    encoded: NDArray[np.uint8], path: Path | str, chosen: Orientation | None
+) -> Picture | None:
+    stored = transparency.opacity(encoded, path)
+    if stored is None or chosen == "stored":
+        return stored
+    return turned(stored, of(encoded))
 
 
 def content(path: Path | str) -> NDArray[np.uint8]:
@@ -89,27 +100,30 @@ def content(path: Path | str) -> NDArray[np.uint8]:
         raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def size(path: Path | str) -> tuple[int, int]:
-    """Height and width of a picture as it is stored, from its header alone.
+def size(path: Path | str, orientation: Orientation | None = None) -> tuple[int, int]:
+    """Height and width of the picture that `read` gives, from its header alone.
 
     Raises DamagedFile for a file that is missing or not a picture.
     """
     try:
         with Image.open(path) as opened:
-            return opened.height, opened.width
+            height, width, turned_by_pillow = opened.height, opened.width, opened.format == "TIFF"
     except FileNotFoundError:
         raise DamagedFile(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise DamagedFile(f"{path}: is not a picture that can be read") from None
     except (OSError, ValueError) as error:
         raise DamagedFile(f"{path}: cannot be read ({error})") from None
+    if of_file(Path(path)) >= SIDEWAYS and turned_by_pillow != (orientation == "upright"):
+        return width, height
+    return height, width
 
 
 def decode(
     encoded: NDArray[np.uint8],
     name: Path | str,
     colour: Colour = "RGB",
-    rotate: bool = False,
+    orientation: Orientation | None = None,
     reduction: Reduction = 1,
 ) -> Picture:
     """Picture (H, W, 3) of a file's bytes (N,), as `read` gives it; `name` is for messages.
@@ -122,7 +136,7 @@ def decode(
     image = jpeg.decode(encoded, name, colour, reduction) if jpeg.is_jpeg(encoded) else None
     if image is None:
         image = _decode(encoded, name, colour, reduction)
-    return turned(image, of(encoded)) if rotate else image
+    return image if orientation != "upright" else turned(image, of(encoded))
 
 
 def _decode(

@@ -15,6 +15,7 @@ import numpy as np
 from common.errors import DamagedFile, UserError
 from common.reading import image
 from common.reading.annotations import read_json
+from common.reading.orientation import Orientation
 from common.reading.records import Category, Listed, Records, SplitFiles, fingerprint
 
 _OBJECTS = {"rectangle": 2, "polygon": 3}
@@ -28,6 +29,7 @@ def read(
     on_error: str,
     classes: Sequence[str] = (),
     joints: Sequence[str] = (),
+    orientation: Orientation | None = None,
 ) -> Records:
     """The records of the JSON files in a folder: the one that is named, or ROOT/SPLIT.
 
@@ -48,7 +50,7 @@ def read(
     for number, source in enumerate(sources, start=1):
         try:
             content = _content(source)
-            listed[number] = _picture(content, source, folder, root, split, files)
+            listed[number] = _picture(content, source, folder, root, split, files, orientation)
         except DamagedFile:
             if on_error == "stop":
                 raise
@@ -106,6 +108,7 @@ def _picture(
     root: Path,
     split: str,
     files: SplitFiles,
+    orientation: Orientation | None,
 ) -> Listed:
     """The picture that a file is of, by the path in it or by its name."""
     said = content.get("imagePath")
@@ -120,7 +123,7 @@ def _picture(
     height, width = content.get("imageHeight"), content.get("imageWidth")
     if type(height) is int and type(width) is int and min(height, width) > 0:
         return Listed(found, height, width)
-    return Listed(found, *image.size(found))
+    return Listed(found, *image.size(found, orientation))
 
 
 def _annotations(

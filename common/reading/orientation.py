@@ -1,5 +1,10 @@
 """The EXIF orientation of pictures: which of eight ways a viewer turns what is stored."""
 
+import mmap
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -8,6 +13,21 @@ from numpy.typing import NDArray
 
 from common.reading import jpeg, tiff
 from common.reading.jpeg import Bytes
+
+Orientation = Literal["stored", "upright"]
+"""How a picture is seen: with the pixels as they are stored, or turned as viewers turn it."""
+
+SIDEWAYS = 5
+"""Orientations from this one on exchange height and width."""
+
+_LOOKED_AT = 20_000
+_TAKEN: dict[Orientation | None, str] = {
+    None: "train and evaluate take pixels as stored and predict turns pictures upright; so that "
+    "all see them one way, say which way the annotations count: --data.orientation stored or "
+    "upright",
+    "stored": "pixels are taken as stored, as --data.orientation says",
+    "upright": "pictures are turned upright, as --data.orientation says",
+}
 
 _EXIF = b"Exif\0\0"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -67,3 +87,45 @@ def turned(image: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
         rotated = image if number == 5 else cv2.rotate(image, cv2.ROTATE_180)
         return np.asarray(cv2.transpose(rotated), np.uint8)
     return image
+
+
+def of_file(path: Path) -> int:
+    """The orientation 1..8 of a file, from its headers; 1 if it has none or cannot be read."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return of(data)
+    except (OSError, ValueError):  # no such file, or an empty one: who reads it says so
+        return 1
+
+
+def other_way(files: Sequence[Path], chosen: Orientation | None) -> str:
+    """What to say where height and width are exchanged: the flag, if an orientation explains it."""
+    for file in files:
+        number = of_file(file)
+        if number >= SIDEWAYS:
+            other = "stored" if chosen == "upright" else "upright"
+            return (
+                f"; {file.name} has the EXIF orientation {number}: say --data.orientation {other}"
+            )
+    return ""
+
+
+def report(files: Sequence[Path | str], chosen: Orientation | None) -> None:
+    """Say on stderr how many of a set's files have an orientation other than 1, if any.
+
+    Of large sets some files are looked at, evenly spaced.
+    """
+    count = min(len(files), _LOOKED_AT)
+    looked_at = [Path(files[place * len(files) // count]) for place in range(count)]
+    numbers = {path: number for path in looked_at if (number := of_file(path)) != 1}
+    if not numbers:
+        return
+    first = next(iter(numbers))
+    listed = ", ".join(f"{n:,} of {one}" for one, n in sorted(Counter(numbers.values()).items()))
+    among = f" ({count:,} of {len(files):,} were looked at)" if count < len(files) else ""
+    print(
+        f"note: {len(numbers):,} of {count:,} pictures have an EXIF orientation other than 1 "
+        f"({listed}; first: {first}){among}; {_TAKEN[chosen]}",
+        file=sys.stderr,
+        flush=True,
+    )

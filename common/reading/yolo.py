@@ -13,6 +13,7 @@ from typing import Any
 from common.errors import DamagedFile, UserError
 from common.reading import image
 from common.reading.annotations import read_text
+from common.reading.orientation import Orientation
 from common.reading.records import Category, Listed, Records, SplitFiles, fingerprint
 from common.reading.yolo_layout import DataSet, data_set, pictures_of
 
@@ -25,7 +26,12 @@ class _BadLine(ValueError):
 
 
 def read(
-    root: Path, split: str, files: SplitFiles, on_error: str, mirrored: Sequence[int] = ()
+    root: Path,
+    split: str,
+    files: SplitFiles,
+    on_error: str,
+    mirrored: Sequence[int] = (),
+    orientation: Orientation | None = None,
 ) -> Records:
     """The records of a split of a root with data.yaml (or classes.txt and `images/{split}`).
 
@@ -37,13 +43,14 @@ def read(
         files: another YAML file, and another folder of pictures.
         on_error: "skip" leaves out pictures that cannot be read.
         mirrored: order of the joints that are wanted after mirroring; none takes any joints.
+        orientation: which pixels the labels count, --data.orientation.
 
     Raises:
         UserError: the layout is another one, or the joints are others.
         DamagedFile: a picture cannot be read and on_error is "stop".
     """
     found = data_set(root, split, files, mirrored)
-    listed, dropped = _pictures(found, root, on_error)
+    listed, dropped = _pictures(found, root, on_error, orientation)
     texts = {number: label_file(one.file) for number, one in listed.items()}
     present = [path for path in texts.values() if path.is_file()]
     lacking = next((path for path in texts.values() if not path.is_file()), None)
@@ -89,7 +96,7 @@ def _lines(text: Path) -> list[str]:
 
 
 def _pictures(
-    found: DataSet, root: Path, on_error: str
+    found: DataSet, root: Path, on_error: str, orientation: Orientation | None
 ) -> tuple[dict[int, Listed], dict[str, int]]:
     paths = list(
         dict.fromkeys(path for source in found.sources for path in pictures_of(source, root))
@@ -100,7 +107,7 @@ def _pictures(
     damaged: list[DamagedFile] = []
     for number, path in enumerate(paths, start=1):
         try:
-            listed[number] = Listed(path, *image.size(path))
+            listed[number] = Listed(path, *image.size(path, orientation))
         except DamagedFile as error:
             if on_error == "stop":
                 raise

@@ -7,6 +7,7 @@ from typing import Literal
 
 from common.commands.settings import ClassesConfig, TrainedFlags
 from common.errors import UserError
+from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 
@@ -41,6 +42,8 @@ class DataConfig:
     """RandAugment's operations on each picture."""
     decoding: Literal["fast", "exact"] = "fast"
     """Scaling of training crops: exact gives torchvision's pixels, fast nearly them, sooner."""
+    orientation: Orientation | None = None
+    """Pictures as stored, or upright as their EXIF says; none: sets stored, predict's upright."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture: stop with its name, or skip, count and list it."""
 

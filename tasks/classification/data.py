@@ -10,9 +10,9 @@ from common.commands.classes import differences
 from common.commands.trained import Trained
 from common.errors import UserError
 from common.reading.image import planes
-from common.reading.left_out import LeftOut, OnError
+from common.reading.left_out import LeftOut
 from tasks.classification import checkpoints, folders, labels, official, sample, shards
-from tasks.classification.config import Config, DataConfig, ScoredConfig, ScoringConfig
+from tasks.classification.config import Config, DataConfig, ScoredConfig
 from tasks.classification.labels import Classes
 from tasks.classification.pictures import Pictures, renumbered
 from tasks.classification.transforms import TrainTransform, evaluation_image
@@ -133,13 +133,12 @@ class TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Centre crops for evaluation.
 
-    A sample that cannot be read is None when on_error is "skip", and reported on stderr.
+    A sample that cannot be read is None when --data.on_error is "skip", and reported on stderr.
     """
 
-    def __init__(self, pictures: Pictures, test: ScoringConfig, on_error: OnError) -> None:
+    def __init__(self, pictures: Pictures, config: Config) -> None:
         self.pictures = pictures
-        self.test = test
-        self.on_error = on_error
+        self.config = config
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -148,8 +147,9 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, S, S) bytes in RGB, label and index."""
         store = self.pictures.store
-        with LeftOut(self.on_error):
-            image = evaluation_image(store.read(index), store.name(index), self.test)
+        with LeftOut(self.config.data.on_error):
+            encoded, name = store.read(index), store.name(index)
+            image = evaluation_image(encoded, name, self.config.test, self.config.data.orientation)
             label = int(self.pictures.labels[index])
             return {"image": planes(image), "label": label, "index": index}
         return None

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from backbone import WEIGHTS
 from common.commands import command, seen, trained
 from common.errors import UserError
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
@@ -44,7 +45,7 @@ def evaluate(model: nn.Module, pictures: Pictures, config: Config, world: World)
 
     The metrics are the same on every rank.
     """
-    dataset = ScoringSet(pictures, config.test, config.data.on_error)
+    dataset = ScoringSet(pictures, config)
     answers: list[Answer] = infer(
         dataset,
         lambda batch: _answers(model, batch),
@@ -94,6 +95,7 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
         seen.report_of_run(
             config, Config, pictures.files, lambda own: read(own, own.data.train_split).files
         )
+        orientation.report(pictures.files, config.data.orientation)
     _compare_protocols(config)
     with model.running():
         evaluation = evaluate(model.network, pictures, config, world)

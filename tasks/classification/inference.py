@@ -114,7 +114,12 @@ class Predictor:
     def crop(self, picture: Picture | Path | str) -> Picture:
         """The part (S, S, 3) of a picture that the network is shown: its middle, scaled."""
         test = self.config.test
-        return center_crop(picture_of(picture), test.input_size, test.crop, test.interpolation)
+        return center_crop(
+            picture_of(picture, self.config.data.orientation),
+            test.input_size,
+            test.crop,
+            test.interpolation,
+        )
 
     def draw(self, picture: Picture, found: Classification, title: str = "") -> Picture:
         """The middle of a picture (H, W, 3) under a title, with its best classes below."""

@@ -183,6 +183,7 @@ def predict(config: PredictConfig, world: World) -> None:
             resume=config.resume,
             workers=config.loader.workers,
             on_error=config.data.on_error,
+            orientation=config.data.orientation,
             video_suffix=_CLIP,
         )
     if world.main:

@@ -118,7 +118,8 @@ def write_pictures(config: ScoredConfig, evaluation: Evaluation, pictures: Pictu
     titles: list[str] = []
     for row in chosen:
         index, store = int(evaluation.index[row]), pictures.store
-        shown.append(evaluation_image(store.read(index), store.name(index), config.test))
+        encoded, name = store.read(index), store.name(index)
+        shown.append(evaluation_image(encoded, name, config.test, config.data.orientation))
         guess = pictures.classes.titles[evaluation.guess[row]]
         verdict = "right" if evaluation.rank[row] == 0 else "WRONG"
         titles.append(f"{verdict}: {guess} {evaluation.confidence[row]:.0%}")

@@ -25,6 +25,7 @@ from PIL import Image
 from common.errors import DamagedFile
 from common.reading import image as pictures
 from common.reading.image import Picture, Reduction
+from common.reading.orientation import SIDEWAYS, Orientation, of
 from tasks.classification.augmentation import randaugment
 from tasks.classification.config import DataConfig, ScoringConfig
 
@@ -162,14 +163,18 @@ class TrainTransform:
     ) -> Picture:
         config, size = self.config, self.config.input_size
         known = jpeg_size(encoded) if config.decoding == "fast" else None
+        if known is not None and config.orientation == "upright" and of(encoded) >= SIDEWAYS:
+            known = known[::-1]
         if known is None:
-            image = pictures.decode(encoded, name)
+            image = pictures.decode(encoded, name, orientation=config.orientation)
             height, width = image.shape[:2]
             box = random_box(width, height, config.scale, config.ratio, generator)
         else:
             box = random_box(*known, config.scale, config.ratio, generator)
             reduction = reduction_for(box, size)
-            image = pictures.decode(encoded, name, reduction=reduction)
+            image = pictures.decode(
+                encoded, name, orientation=config.orientation, reduction=reduction
+            )
             if image.shape[:2] != tuple(-(-side // reduction) for side in known[::-1]):
                 raise DamagedFile(f"{name}: its header and its pixels have different sizes")
             # To whole pixels of what was decoded: the crop moves by half a reduction at most.
@@ -181,14 +186,17 @@ class TrainTransform:
 
 
 def evaluation_image(
-    encoded: NDArray[np.uint8], name: str, test: ScoringConfig, rotate: bool = False
+    encoded: NDArray[np.uint8],
+    name: str,
+    test: ScoringConfig,
+    orientation: Orientation | None = None,
 ) -> Picture:
     """The centre crop (size, size, 3) in RGB of a file's bytes, as published scores are taken.
 
-    The EXIF orientation is ignored, as in ImageNet's protocol; `rotate` obeys it.
+    The EXIF orientation is ignored, as in ImageNet's protocol, unless `orientation` says upright.
 
     Raises:
         DamagedFile: the bytes are not a whole picture.
     """
-    image = pictures.decode(encoded, name, rotate=rotate)
+    image = pictures.decode(encoded, name, orientation=orientation)
     return center_crop(image, test.input_size, test.crop, test.interpolation)

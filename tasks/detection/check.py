@@ -21,7 +21,7 @@ from common.commands.config import parse
 from common.reading import image
 from common.reading.left_out import OnError
 from tasks.detection.annotations import Annotations
-from tasks.detection.config import Config
+from tasks.detection.config import Config, DataConfig
 from tasks.detection.data import TrainSet, read, read_picture_of
 from tasks.detection.draw import draw_objects
 from tasks.detection.report import annotated
@@ -46,8 +46,10 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         classes=found.classes,
         content=lambda index: image.content(found.images[index]),
         header=header,
-        look=partial(_look, found),
-        draw=lambda index: draw_objects(image.read(found.images[index]), annotated(found, index)),
+        look=partial(_look, found, data),
+        draw=lambda index: draw_objects(
+            image.read(found.images[index], orientation=data.orientation), annotated(found, index)
+        ),
         samples=lambda: len(TrainSet(found, data)),
         advice=lambda sizes: [
             advice.short_side(sizes, "--data.short_sides", max(data.short_sides)),
@@ -57,9 +59,9 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
     )
 
 
-def _look(annotations: Annotations, index: int) -> Look:
+def _look(annotations: Annotations, data: DataConfig, index: int) -> Look:
     """Objects of each class, and boxes that reach beyond the picture."""
-    read_picture_of(annotations, index, "RGB")
+    read_picture_of(annotations, index, data)
     first, end = annotations.starts[index : index + 2]
     rows, (height, width) = slice(first, end), annotations.sizes[index]
     counts = Counter(

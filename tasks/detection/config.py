@@ -6,6 +6,7 @@ from typing import Literal
 
 from common.commands.settings import ClassesConfig, SplitFlags, TrainedFlags
 from common.errors import UserError
+from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 
@@ -48,6 +49,8 @@ class DataConfig(SplitFlags):
     """Each training batch holds only landscape or only portrait pictures, which pads less."""
     keep_empty: bool = False
     """Train on pictures without objects too, as negatives."""
+    orientation: Orientation | None = None
+    """Pictures as stored, or upright as their EXIF says; none: sets stored, predict's upright."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture or annotation: stop with its name, or skip, count and list it."""
 

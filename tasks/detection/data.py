@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from common.errors import UserError
 from common.reading import coco, labelme, voc, yolo
 from common.reading.annotations import read_picture
-from common.reading.image import Colour, planes
+from common.reading.image import planes
 from common.reading.left_out import LeftOut
 from common.reading.records import Category
 from common.training.distributed import note
@@ -70,14 +70,16 @@ def _annotations(data: DataConfig, root: Path, split: str) -> Annotations:
     files = data.files(split)
     match data.format:
         case "voc":
-            return read_voc(root, split, data.on_error)
+            return read_voc(root, split, data.on_error, data.orientation)
         case "coco":
             records = coco.read(root, "instances", split, files)
         case "yolo":
-            records = yolo.read(root, split, files, data.on_error)
+            records = yolo.read(root, split, files, data.on_error, orientation=data.orientation)
         case "labelme":
             classes = data.classes or voc.own_classes(root) or ()
-            records = labelme.read(root, split, files, data.on_error, classes)
+            records = labelme.read(
+                root, split, files, data.on_error, classes, orientation=data.orientation
+            )
     known = zip(data.category_ids, data.classes, strict=False)
     return from_records(records, data.on_error, [Category(*one) for one in known])
 
@@ -150,7 +152,7 @@ class TrainSet:
         annotations, config = self.annotations, self.config
         height, width = annotations.sizes[row].tolist()
         view = self._view((height, width), generator)
-        image = look(read_picture_of(annotations, row, config.colour), view, _padding(config))
+        image = look(read_picture_of(annotations, row, config), view, _padding(config))
         objects = annotations.objects(row)
         kept = ~objects.crowd & (generator.random(len(objects)) < share)
         boxes, masks = move_boxes(objects.boxes[kept], view), None
@@ -188,7 +190,7 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) bytes, image_id, original_size (2,): height and width as stored."""
         with LeftOut(self.config.on_error):
-            picture = read_picture_of(self.annotations, index, self.config.colour)
+            picture = read_picture_of(self.annotations, index, self.config)
             return {
                 "image": as_tested(picture, self.config),
                 "image_id": int(self.annotations.image_ids[index]),
@@ -230,10 +232,11 @@ def order(
     return None
 
 
-def read_picture_of(annotations: Annotations, row: int, colour: Colour) -> Picture:
+def read_picture_of(annotations: Annotations, row: int, config: DataConfig) -> Picture:
     """Picture (H, W, 3), in the size that its annotation says."""
     height, width = annotations.sizes[row].tolist()
-    return read_picture(annotations.images[row], height, width, annotations.file, colour)
+    path, file = annotations.images[row], annotations.file
+    return read_picture(path, height, width, file, config.colour, config.orientation)
 
 
 def _padding(config: DataConfig) -> tuple[int, ...]:

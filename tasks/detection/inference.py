@@ -133,7 +133,7 @@ class Predictor:
 
         Those that the network sees in equal size go through it together.
         """
-        read = [picture_of(picture) for picture in pictures]
+        read = [picture_of(picture, self.config.data.orientation) for picture in pictures]
         sizes = [tested_size(picture, self.config.data) for picture in read]
         found: dict[int, Detections] = {}
         for places in groups(sizes, self.config.engine.batch_size):
@@ -153,7 +153,7 @@ class Predictor:
                 found.boxes.tolist(), found.labels.tolist(), found.scores, masks, strict=True
             )
         ]
-        return draw_objects(picture_of(picture), drawn)
+        return draw_objects(picture_of(picture, self.config.data.orientation), drawn)
 
     def describe(self, found: Detections) -> list[dict[str, Any]]:
         """Each object's class, and what COCO's result form says of it, best first."""
@@ -179,7 +179,7 @@ class Predictor:
 
     def features(self, picture: Picture | Path | str) -> Features:
         """The first half of a call: what the trunk makes of a picture."""
-        shown = self._batch([picture_of(picture)])
+        shown = self._batch([picture_of(picture, self.config.data.orientation)])
         layers = self.opened.layers
         with self.opened.running():
             given = layers.prepare(shown.images, shown.sizes)

@@ -97,6 +97,7 @@ def predict(config: PredictConfig, world: World) -> None:
             resume=config.resume,
             workers=config.loader.workers,
             on_error=config.data.on_error,
+            orientation=config.data.orientation,
         )
     if world.main:
         print(

@@ -17,6 +17,7 @@ from common.commands.classes import tell_unscored, unscored
 from common.commands.opened import Opened
 from common.errors import UserError
 from common.reading import image
+from common.reading.orientation import Orientation
 from tasks.detection.annotations import Annotations
 from tasks.detection.config import ScoredConfig
 from tasks.detection.draw import Drawn, draw_objects
@@ -82,7 +83,8 @@ def write(
         outputs.write_text(config.out / "classes.json", json.dumps(rows, indent=1) + "\n")
         outputs.write_text(config.out / "detections.json", json.dumps(evaluation.results) + "\n")
         (config.out / "pictures").mkdir(exist_ok=True)
-        write_sheet(config.out / "pictures" / "detections.jpg", evaluation, annotations)
+        sheet = config.out / "pictures" / "detections.jpg"
+        write_sheet(sheet, evaluation, annotations, config.data.orientation)
     print(f"wrote {config.out}/metrics.json, classes.json, detections.json and pictures/")
 
 
@@ -194,7 +196,12 @@ def spread(length: int) -> list[int]:
     return sorted({place * length // ROWS for place in range(ROWS)})
 
 
-def write_sheet(path: Path, evaluation: Evaluation, annotations: Annotations) -> None:
+def write_sheet(
+    path: Path,
+    evaluation: Evaluation,
+    annotations: Annotations,
+    orientation: Orientation | None,
+) -> None:
     """Write pictures with what is annotated next to what was found."""
     labels = {category.id: label for label, category in enumerate(annotations.categories, 1)}
     cells: list[NDArray[np.uint8]] = []
@@ -202,7 +209,7 @@ def write_sheet(path: Path, evaluation: Evaluation, annotations: Annotations) ->
     for row in spread(len(annotations)):
         file = annotations.images[row]
         try:
-            picture = image.read(file)
+            picture = image.read(file, orientation=orientation)
         except UserError:
             continue  # it was skipped and counted
         found = [

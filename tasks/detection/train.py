@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from common.commands import command, training
 from common.commands.config import parse
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.task import Progress, TrainData
@@ -46,6 +47,8 @@ def train(config: Config, world: World) -> None:
     val_split = read(config, config.data.val_split)
     val_split.require_objects()
     training.announce(train_split, val_split, world)
+    if world.main:
+        orientation.report([*train_split.files, *val_split.files], config.data.orientation)
     train_split.tell_absent()
     val_split.tell_absent()
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted

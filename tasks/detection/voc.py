@@ -11,6 +11,7 @@ from common.errors import DamagedFile, UserError
 from common.reading import image, voc
 from common.reading.annotations import missing_files, require_once, require_pictures
 from common.reading.encoding import read_xml
+from common.reading.orientation import Orientation
 from common.reading.records import Category, fingerprint, require_sound
 from tasks.detection.annotations import Annotations
 from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault
@@ -28,7 +29,9 @@ class _Picture(NamedTuple):
     objects: list[ElementTree.Element]
 
 
-def read_voc(root: Path, split: str, on_error: str = "stop") -> Annotations:
+def read_voc(
+    root: Path, split: str, on_error: str = "stop", orientation: Orientation | None = None
+) -> Annotations:
     """Objects of the pictures in `ImageSets/Main/{split}.txt` under a root such as VOC2007.
 
     Annotations are `Annotations/{name}.xml`, pictures lie in `JPEGImages`. Classes are VOC's
@@ -49,7 +52,7 @@ def read_voc(root: Path, split: str, on_error: str = "stop") -> Annotations:
             f"{file}: names {len(names):,} pictures, {len(missing):,} of their annotations are "
             f"missing, first {min(missing)}; complete the folder"
         )
-    read, dropped = _read_all(sources, root / "JPEGImages", on_error)
+    read, dropped = _read_all(sources, root / "JPEGImages", on_error, orientation)
     categories = _categories(root)
     entries, faults = _entries(read, categories)
     if on_error == "stop":
@@ -70,14 +73,14 @@ def _categories(root: Path) -> list[Category]:
 
 
 def _read_all(
-    sources: list[Path], folder: Path, on_error: str
+    sources: list[Path], folder: Path, on_error: str, orientation: Orientation | None
 ) -> tuple[dict[Path, _Picture], dict[str, int]]:
     """The content of the XML files that can be read, and how many cannot."""
     read: dict[Path, _Picture] = {}
     damaged: list[DamagedFile] = []
     for source in sources:
         try:
-            read[source] = _read(source, folder)
+            read[source] = _read(source, folder, orientation)
         except DamagedFile as error:
             if on_error == "stop":
                 raise
@@ -88,7 +91,7 @@ def _read_all(
     return read, {reason: len(damaged)} if damaged else {}
 
 
-def _read(source: Path, folder: Path) -> _Picture:
+def _read(source: Path, folder: Path, orientation: Orientation | None) -> _Picture:
     tree = read_xml(source)
     # Sets of one's own have other kinds of pictures too.
     suffix = Path(tree.findtext("filename", "")).suffix or ".jpg"
@@ -96,7 +99,7 @@ def _read(source: Path, folder: Path) -> _Picture:
     sides = [tree.findtext(f"size/{side}", "").strip() for side in ("height", "width")]
     # Tools that do not know the size write 0 or nothing; what is not a number is damage.
     if "" in sides or "0" in sides:
-        return _Picture(picture, image.size(picture), tree.findall("object"))
+        return _Picture(picture, image.size(picture, orientation), tree.findall("object"))
     try:
         height, width = map(int, sides)
     except ValueError:

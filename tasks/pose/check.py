@@ -21,7 +21,7 @@ from common.commands.config import parse
 from common.reading import image
 from common.reading.left_out import OnError
 from tasks.pose.annotations import Annotations
-from tasks.pose.config import Config
+from tasks.pose.config import Config, DataConfig
 from tasks.pose.data import TrainSet, read, read_picture_of
 from tasks.pose.draw import draw_people
 
@@ -35,7 +35,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
     numbers = np.unique(found.image_ids).tolist()
 
     def draw(index: int) -> image.Picture:
-        picture = image.read(found.images[numbers[index]])
+        picture = image.read(found.images[numbers[index]], orientation=data.orientation)
         return draw_people(picture, _joints(found, numbers[index]), found.skeleton, 0.0)
 
     return Examined(
@@ -47,7 +47,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         classes=found.skeleton.names,
         content=lambda index: image.content(found.images[numbers[index]]),
         header=header,
-        look=lambda index: _look(found, numbers[index]),
+        look=lambda index: _look(found, data, numbers[index]),
         draw=draw,
         samples=lambda: len(TrainSet(found, data)),
         advice=lambda _: [advice.crops(found.boxes[:, 3], "--data.input_size", data.input_size[0])],
@@ -62,9 +62,9 @@ def _joints(annotations: Annotations, number: int) -> NDArray[np.float64]:
     return joints
 
 
-def _look(annotations: Annotations, number: int) -> Look:
+def _look(annotations: Annotations, data: DataConfig, number: int) -> Look:
     """Persons, and labelled joints by name."""
-    read_picture_of(annotations, number, "RGB")
+    read_picture_of(annotations, number, data)
     joints = _joints(annotations, number)
     labelled = np.count_nonzero(joints[:, :, 2], axis=0).tolist()
     counts = dict(zip(annotations.skeleton.names, labelled, strict=True))

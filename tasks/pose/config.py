@@ -6,6 +6,7 @@ from typing import Literal
 
 from common.commands.settings import RunConfig, SplitFlags, TrainedFlags
 from common.errors import UserError
+from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 
@@ -45,6 +46,8 @@ class DataConfig(SplitFlags):
     """Share of the samples that are mirrored."""
     half_body_probability: float = 0.0
     """Share of the samples that show the upper or lower body only."""
+    orientation: Orientation | None = None
+    """Pictures as stored, or upright as their EXIF says; none: sets stored, predict's upright."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture or annotation: stop with its name, or skip, count and list it."""
 

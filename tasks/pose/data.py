@@ -48,9 +48,13 @@ def read(config: Config, split: str) -> Annotations:
         case "coco":
             return read_coco(root, split, on_error, files)
         case "yolo":
-            reread = partial(yolo.read, root, split, files, on_error, COCO.mirrored)
+            reread = partial(
+                yolo.read, root, split, files, on_error, COCO.mirrored, data.orientation
+            )
         case "labelme":
-            reread = partial(labelme.read, root, split, files, on_error, (_PERSON,), COCO.names)
+            reread = partial(
+                labelme.read, root, split, files, on_error, (_PERSON,), COCO.names, data.orientation
+            )
     return from_records(reread, on_error)
 
 
@@ -79,7 +83,7 @@ class TrainSet:
         Raises DamagedFile when the picture cannot be read or is not the annotated one.
         """
         annotations, config = self.annotations, self.config
-        picture = read_picture_of(annotations, int(annotations.image_ids[index]), config.colour)
+        picture = read_picture_of(annotations, int(annotations.image_ids[index]), config)
         joints = annotations.joints[index]
         center, extent = box_to_crop(annotations.boxes[index], config.aspect, config.padding)
         pose = augment(
@@ -129,7 +133,7 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
 
     def _sample(self, index: int) -> dict[str, Any]:
         image_id = int(self.image_ids[index])
-        picture = read_picture_of(self.annotations, image_id, self.config.colour)
+        picture = read_picture_of(self.annotations, image_id, self.config)
         center, extent = box_to_crop(self.boxes[index], self.config.aspect, self.config.padding)
         nothing = np.empty((0, 2))
         pose = Pose(nothing, nothing[:, 0], center, extent)
@@ -146,11 +150,11 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
 
 
 def read_picture_of(
-    annotations: Annotations, image_id: int, colour: pictures.Colour
+    annotations: Annotations, image_id: int, config: DataConfig
 ) -> NDArray[np.uint8]:
     """Picture (H, W, 3), in the size that its annotation says."""
     path = annotations.images[image_id]
     if image_id not in annotations.sizes:
-        return pictures.read(path, colour)
+        return pictures.read(path, config.colour, config.orientation)
     width, height = annotations.sizes[image_id]
-    return read_picture(path, height, width, annotations.file, colour)
+    return read_picture(path, height, width, annotations.file, config.colour, config.orientation)

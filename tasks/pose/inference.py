@@ -156,7 +156,12 @@ class Predictor:
         """The picture (H, W, 3) with the skeletons of its people."""
         # The best person is drawn last, on top.
         threshold = self.config.test.joint_threshold
-        return draw_people(picture_of(picture), found.joints[::-1], self.skeleton, threshold)
+        return draw_people(
+            picture_of(picture, self.config.data.orientation),
+            found.joints[::-1],
+            self.skeleton,
+            threshold,
+        )
 
     def describe(self, found: People) -> list[dict[str, Any]]:
         """Of each person the box (x, y, width, height), the score and the joints (x, y, score)."""
@@ -205,7 +210,7 @@ class Predictor:
 
     def _cut(self, picture: Picture | Path | str, boxes: Sequence[Box | Row] | None) -> list[Crop]:
         """The boxes of a picture as crops."""
-        data, whole = self.config.data, picture_of(picture)
+        data, whole = self.config.data, picture_of(picture, self.config.data.orientation)
         chosen = [whole_picture(*whole.shape[:2])] if boxes is None else map(as_box, boxes)
         ordered = whole if data.colour == "RGB" else whole[:, :, ::-1].copy()
         crops = []

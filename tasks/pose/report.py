@@ -136,7 +136,7 @@ def write_pictures(
     pictures, titles = [], []
     for number in dict.fromkeys(chosen if len(numbers) > PICTURES else numbers):
         path = annotations.images[number]
-        picture = image.read(path)
+        picture = image.read(path, orientation=config.data.orientation)
         joints = np.stack(people[number])
         pictures.append(
             draw_people(picture, joints, annotations.skeleton, config.test.joint_threshold)

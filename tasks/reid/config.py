@@ -6,6 +6,7 @@ from typing import Literal
 
 from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
+from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 
@@ -34,6 +35,8 @@ class DataConfig:
     """Black pixels around a training picture, out of which its own size is cut at random."""
     erase_probability: float = 0.0
     """Share of the training pictures with a rectangle erased (random erasing)."""
+    orientation: Orientation | None = None
+    """Pictures as stored, or upright as their EXIF says; none: sets stored, predict's upright."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture or a name that says no person: stop, or skip, count and list it."""
 

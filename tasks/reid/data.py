@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -33,6 +34,19 @@ FORMATS: dict[str, Callable[[Path, Split, DataConfig], Pictures]] = {
 """Readers (root, split, config) by the name of --data.format."""
 
 _NAMED = 10
+
+Reader = Callable[[Path], pictures.Picture]
+"""Gives the picture (H, W, 3), RGB, of a file."""
+
+
+def annotated(config: DataConfig) -> Reader:
+    """What reads pictures of a data set: as stored, unless the config says upright."""
+    return partial(pictures.read, orientation=config.orientation)
+
+
+def photographs(config: DataConfig) -> Reader:
+    """What reads people's own pictures: upright, unless the config says stored."""
+    return partial(pictures.shown, orientation=config.orientation)
 
 
 @dataclass(frozen=True)
@@ -206,6 +220,7 @@ class TrainSet:
     def __init__(self, training: Training, config: DataConfig) -> None:
         self.training = training
         self.config = config
+        self.read = annotated(config)
         self.augmentation = Augmentation(
             config.flip_probability, config.padding, config.erase_probability
         )
@@ -220,7 +235,7 @@ class TrainSet:
         Raises DamagedFile when the picture cannot be read.
         """
         index %= len(self.training.pictures)
-        picture = pictures.read(self.training.pictures.paths[index])
+        picture = self.read(self.training.pictures.paths[index])
         image = scale(picture, self.config.input_size)
         image, erased = augment(image, self.augmentation, generator)
         label = int(self.training.labels[index])
@@ -228,15 +243,17 @@ class TrainSet:
 
 
 class ScoringSet(Dataset[dict[str, Any] | None]):
-    """Pictures, scaled and nothing else; upright ones are turned as their EXIF says.
+    """Pictures, scaled and nothing else; of the data set, unless `read` reads others.
 
     A sample that cannot be read is None when config.on_error is "skip", and reported on stderr.
     """
 
-    def __init__(self, paths: tuple[Path, ...], config: DataConfig, upright: bool = False) -> None:
+    def __init__(
+        self, paths: tuple[Path, ...], config: DataConfig, read: Reader | None = None
+    ) -> None:
         self.paths = paths
         self.config = config
-        self.upright = upright
+        self.read = read or annotated(config)
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -245,7 +262,6 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Image (3, H, W) bytes, and its index."""
         with LeftOut(self.config.on_error):
-            read = pictures.shown if self.upright else pictures.read
-            picture = read(self.paths[index])
+            picture = self.read(self.paths[index])
             return {"image": scale(picture, self.config.input_size), "index": index}
         return None

@@ -10,6 +10,7 @@ from common.commands import plot
 from common.errors import DamagedFile
 from common.reading import image
 from common.reading.image import Picture
+from tasks.reid.data import Reader
 from tasks.reid.market import NOBODY, person_and_camera
 
 Colour = tuple[int, int, int]
@@ -49,12 +50,11 @@ def _title(shown: Path | Picture, otherwise: str) -> str:
     return f"{known[0]} c{known[1]}" if known else otherwise
 
 
-def framed(shown: Path | Picture, colour: Colour, upright: bool = False) -> Picture:
+def framed(shown: Path | Picture, colour: Colour, read: Reader = image.read) -> Picture:
     """A picture in a cell with a frame of that colour; a damaged file is an empty cell, crossed."""
     height, width = CELL
     canvas = np.full((height, width, 3), 238, dtype=np.uint8)
     try:
-        read = image.shown if upright else image.read
         picture = read(shown) if isinstance(shown, Path) else shown
     except DamagedFile:
         cv2.line(canvas, (0, 0), (width, height), UNKNOWN, 2)
@@ -73,12 +73,12 @@ def framed(shown: Path | Picture, colour: Colour, upright: bool = False) -> Pict
     return canvas
 
 
-def sheet(rows: Sequence[Sequence[Cell]], upright: bool = False) -> Picture:
-    """Rows of cells, all of one length, as one sheet (H, W, 3), RGB.
+def sheet(rows: Sequence[Sequence[Cell]], read: Reader = image.read) -> Picture:
+    """Rows of cells, all of one length, as one sheet (H, W, 3), RGB; files are read by `read`.
 
     A single row is broken where it gets too long.
     """
     cells = [cell for row in rows for cell in row]
-    pictures = [framed(shown, colour, upright) for shown, colour, _ in cells]
+    pictures = [framed(shown, colour, read) for shown, colour, _ in cells]
     columns = min(len(rows[0]), _LONGEST) if len(rows) == 1 else len(rows[0])
     return plot.grid(pictures, columns, [title for _, _, title in cells], cell=CELL)

@@ -13,11 +13,12 @@ from torch import nn
 
 from common.commands import command, seen, trained
 from common.errors import UserError
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from tasks.reid import report
 from tasks.reid.config import Config, ScoredConfig
-from tasks.reid.data import Test, read
+from tasks.reid.data import Test, annotated, read
 from tasks.reid.inference import Embedded, compare, embed_files, open_model
 from tasks.reid.listing import Pictures
 from tasks.reid.metrics import Labels
@@ -30,7 +31,8 @@ def evaluate(model: nn.Module, test: Test, config: Config, world: World) -> Eval
 
     The metrics are the same on every rank.
     """
-    return scored(embed_files(model, test.files, config, world), test, config, world)
+    found = embed_files(model, test.files, config, world, annotated(config.data))
+    return scored(found, test, config, world)
 
 
 def scored(found: Embedded, test: Test, config: Config, world: World) -> Evaluation:
@@ -105,9 +107,10 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
     test = read(config, "test")
     if world.main:
         seen.report_of_run(config, Config, test.files, lambda own: read(own, "train").files)
+        orientation.report(test.files, config.data.orientation)
     model = open_model(config, world.device)
     with model.running():
-        found = embed_files(model.network, test.files, config, world)
+        found = embed_files(model.network, test.files, config, world, annotated(config.data))
     # Out of there, in float32: distances need more digits than bfloat16 has.
     evaluation = scored(found, test, config, world)
     if world.main:

@@ -26,7 +26,7 @@ from common.training.distributed import World, choose_device
 from common.training.evaluation import infer
 from tasks.reid import draw
 from tasks.reid.config import Config, ScoredConfig, ScoringConfig
-from tasks.reid.data import ScoringSet
+from tasks.reid.data import Reader, ScoringSet, photographs
 from tasks.reid.model import LAYOUT, MEAN, STD, Features, ReidModel, build, without_persons
 from tasks.reid.reranking import rerank
 from tasks.reid.retrieval import distances, expand, unit
@@ -153,7 +153,7 @@ class Predictor:
         red; all other frames are grey. A damaged file is an empty cell, crossed.
         """
         shown = [Path(one) if isinstance(one, str) else one for one in (query, *found)]
-        return draw.sheet([draw.ranked(shown[0], shown[1:])], upright=True)
+        return draw.sheet([draw.ranked(shown[0], shown[1:])], photographs(self.config.data))
 
     def describe(self, found: Embedding) -> dict[str, Any]:
         """The feature as a list of numbers."""
@@ -190,7 +190,9 @@ class Predictor:
 
     def _batch(self, pictures: Sequence[Shown]) -> Tensor:
         size = self.config.data.input_size
-        stacked = np.stack([scale(picture_of(picture), size) for picture in pictures])
+        stacked = np.stack(
+            [scale(picture_of(picture, self.config.data.orientation), size) for picture in pictures]
+        )
         return torch.from_numpy(stacked).to(self.opened.device)
 
     def _embedded(
@@ -246,11 +248,11 @@ def embed_files(
     paths: Sequence[Path],
     config: Config,
     world: World,
-    upright: bool = False,
+    read: Reader,
 ) -> Embedded:
     """The features of files, by all ranks; rank 0 gets them, the others nothing.
 
-    People's own photos are taken upright, as their EXIF says; those of a data set as stored.
+    `read` is `data.photographs` for people's own photos, `data.annotated` for those of a set.
     """
 
     def step(batch: dict[str, Tensor]) -> list[tuple[int, NDArray[np.float32]]]:
@@ -258,7 +260,7 @@ def embed_files(
         return list(zip(batch["index"].tolist(), features, strict=True))
 
     rows = infer(
-        ScoringSet(tuple(paths), config.data, upright),
+        ScoringSet(tuple(paths), config.data, read),
         step,
         batch_size=config.engine.batch_size,
         workers=config.loader.workers,

@@ -30,6 +30,7 @@ from common.training import distributed
 from common.training.distributed import World
 from tasks.reid import parts, sample
 from tasks.reid.config import ScoredConfig, ScoringConfig
+from tasks.reid.data import photographs
 from tasks.reid.inference import Predictor, compare, embed_files, open_model
 from tasks.reid.metrics import nearest
 
@@ -201,7 +202,7 @@ def _embed(
     for start in range(0, len(rest), step):
         part = rest[start : start + step]
         with model.running():
-            found = embed_files(model.network, part, config, world, upright=True)
+            found = embed_files(model.network, part, config, world, photographs(config.data))
         sound = [part[index] for index in found.indices.tolist()]
         distributed.from_main(partial(parts.add, folder, sound, found.features), world)
     known = parts.read(folder) if world.main else {}

@@ -11,7 +11,7 @@ from common.commands.opened import Opened
 from common.reading import image
 from tasks.reid import draw
 from tasks.reid.config import ScoredConfig
-from tasks.reid.data import Test
+from tasks.reid.data import Test, annotated
 from tasks.reid.listing import Pictures
 from tasks.reid.metrics import Scores
 from tasks.reid.model import ReidModel
@@ -125,7 +125,9 @@ def write_lists(scores: Scores, test: Test, config: ScoredConfig) -> None:
             cells.append(_cell(test.gallery, found, person) if found >= 0 else cells[0])
         rows.append(cells)
     if rows:
-        image.write(config.out / "pictures" / "ranked.jpg", draw.sheet(rows))
+        image.write(
+            config.out / "pictures" / "ranked.jpg", draw.sheet(rows, annotated(config.data))
+        )
 
 
 def _cell(gallery: Pictures, index: int, person: str) -> draw.Cell:

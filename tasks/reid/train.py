@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from common.commands import command, training
 from common.commands.config import parse
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.task import Progress, TrainData
@@ -48,6 +49,7 @@ def train(config: Config, world: World) -> None:
     training.announce(train_split, test, world)
     if world.main:
         warn_of_overlap(train_split, test, config.data)
+        orientation.report([*train_split.files, *test.files], config.data.orientation)
     order = person_batches(train_split.labels, config, world.size)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     centers = config.loss.center_weight > 0

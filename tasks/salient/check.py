@@ -62,10 +62,12 @@ def edges(config: Config, _: OnError) -> Examined:
 def _examined(found: PictureSet, data: DataConfig) -> Examined:
     def look(index: int) -> Look:
         image.read(found.pairs[index].image)
-        return _of_mask(read_mask(found.pairs[index].label, data.allow_empty))
+        return _of_mask(read_mask(found.pairs[index].label, data.allow_empty, data.orientation))
 
     def draw(index: int) -> image.Picture | None:
-        picture, mask = image.read(found.pairs[index].image), image.read(found.pairs[index].label)
+        picture, mask = (
+            image.read(path, orientation=data.orientation) for path in found.pairs[index]
+        )
         return overlay(picture, mask[:, :, 0]) if picture.shape == mask.shape else None
 
     return Examined(

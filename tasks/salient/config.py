@@ -6,6 +6,7 @@ from typing import Literal
 
 from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
+from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 from tasks.salient.model import Normalisation
@@ -42,6 +43,8 @@ class DataConfig:
     """Training pictures vary in brightness and contrast by at most this share."""
     allow_empty: bool = False
     """Whether a mask may be black all over; otherwise it is taken for damaged."""
+    orientation: Orientation | None = None
+    """Pictures as stored, or upright as their EXIF says; none: sets stored, predict's upright."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture or mask: stop with its name, or skip, count and list it."""
 

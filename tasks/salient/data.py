@@ -12,6 +12,7 @@ from common.errors import DamagedFile, UserError
 from common.reading import image as pictures
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
+from common.reading.orientation import Orientation, other_way
 from common.reading.pairs import Pair
 from tasks.salient import sample, sets
 from tasks.salient.config import Config, DataConfig
@@ -126,8 +127,9 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
         """
         config, pair = self.config, self.saliency.pairs[index]
         with LeftOut(config.on_error):
-            image = pictures.read(pair.image, config.colour)
-            mask = read_mask(pair.label, config.allow_empty)
+            image = pictures.read(pair.image, config.colour, config.orientation)
+            mask = read_mask(pair.label, config.allow_empty, config.orientation)
+            _require_unturned(pair, image, mask, config)
             fitted = fit(image, config.fit, config.input_size)
             return {
                 "image": planes(fitted.image),
@@ -143,28 +145,28 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
 
 def read_pair(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Picture (H, W, 3) in the config's colour order and its mask (H, W) of the same size."""
-    image = pictures.read(pair.image, config.colour)
-    mask = read_mask(pair.label, config.allow_empty)
-    _require_same_size(pair, image, mask)
+    image = pictures.read(pair.image, config.colour, config.orientation)
+    mask = read_mask(pair.label, config.allow_empty, config.orientation)
+    _require_same_size(pair, image, mask, config)
     return image, mask
 
 
 def read_edges(pair: Pair, config: DataConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Picture (H, W, 3) in the config's colour order and its edge map (H, W) of the same size."""
-    image = pictures.read(pair.image, config.colour)
-    edges = read_map(pair.label)
+    image = pictures.read(pair.image, config.colour, config.orientation)
+    edges = read_map(pair.label, config.orientation)
     _require_levels(pair.label, edges, 1)
-    _require_same_size(pair, image, edges)
+    _require_same_size(pair, image, edges, config)
     return image, edges
 
 
-def read_map(path: Path) -> NDArray[np.uint8]:
+def read_map(path: Path, orientation: Orientation | None = None) -> NDArray[np.uint8]:
     """Map (H, W), 0..255, from any file whose channels are equal.
 
     Raises:
         DamagedFile: it cannot be read, has colours (as a palette has), or levels of 8 bits in 16.
     """
-    picture = pictures.read(path)
+    picture = pictures.read(path, orientation=orientation)
     first = np.ascontiguousarray(picture[:, :, 0])
     for channel in (1, 2):
         difference = int(np.abs(first.astype(np.int16) - picture[:, :, channel]).max())
@@ -189,14 +191,16 @@ def _require_darkness(path: Path) -> None:
         )
 
 
-def read_mask(path: Path, allow_empty: bool = False) -> NDArray[np.uint8]:
+def read_mask(
+    path: Path, allow_empty: bool = False, orientation: Orientation | None = None
+) -> NDArray[np.uint8]:
     """Mask (H, W), 0..255, from any file whose channels are equal.
 
     Raises:
         DamagedFile: it cannot be read, has colours (as a palette has), is black all over, or is so
             dark that no level counts as an object.
     """
-    mask = read_map(path)
+    mask = read_map(path, orientation)
     _require_levels(path, mask, OBJECT)
     if not mask.any() and not allow_empty:
         raise DamagedFile(
@@ -220,12 +224,27 @@ def _require_levels(path: Path, levels: NDArray[np.uint8], dark: int) -> None:
         )
 
 
-def _require_same_size(pair: Pair, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+def _require_same_size(
+    pair: Pair, image: NDArray[np.uint8], mask: NDArray[np.uint8], config: DataConfig
+) -> None:
+    _require_unturned(pair, image, mask, config)
     if image.shape[:2] != mask.shape:
         (height, width), (rows, columns) = image.shape[:2], mask.shape
-        turned = "; one of them was turned" if (height, width) == (columns, rows) else ""
         raise DamagedFile(
             f"{pair.label}: has {columns}x{rows} pixels, its picture {pair.image.name} "
-            f"{width}x{height}{turned}; training needs equal sizes: replace one, or say "
+            f"{width}x{height}; training needs equal sizes: replace one, or say "
             "--data.on_error skip"
+        )
+
+
+def _require_unturned(
+    pair: Pair, image: NDArray[np.uint8], mask: NDArray[np.uint8], config: DataConfig
+) -> None:
+    """Refuse a mask that lies on its side as seen from the picture; another scale is no matter."""
+    (height, width), (rows, columns) = image.shape[:2], mask.shape
+    if (height, width) == (columns, rows) != (rows, columns):
+        way = other_way(pair, config.orientation)
+        raise DamagedFile(
+            f"{pair.label}: has {columns}x{rows} pixels, its picture {pair.image.name} "
+            f"{width}x{height}; one of them was turned" + (way or "; turn it back, or replace one")
         )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from common.commands import command, config, seen, trained
 from common.errors import UserError
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
@@ -147,12 +148,9 @@ def score(settings: ScoredConfig, world: World) -> list[Evaluation]:
     """Score the config's checkpoint and write cards, curves and pictures into its `out`."""
     pictures = read(settings)
     if world.main:
-        seen.report_of_run(
-            settings,
-            Config,
-            [file for one in pictures for file in one.files],
-            lambda own: read_training(own)[0].files,
-        )
+        files = [file for one in pictures for file in one.files]
+        seen.report_of_run(settings, Config, files, lambda own: read_training(own)[0].files)
+        orientation.report(files, settings.data.orientation)
     model = open_model(settings, world.device)
     with model.running():
         evaluations = [evaluate(model.network, one, settings, world) for one in pictures]

@@ -121,7 +121,7 @@ class Predictor:
 
     def many(self, pictures: Sequence[Picture | Path | str]) -> list[Saliency]:
         """The maps of several pictures; inputs of equal size go through the network together."""
-        read = [picture_of(picture) for picture in pictures]
+        read = [picture_of(picture, self.config.data.orientation) for picture in pictures]
         inputs = [_fitted(picture, self.config.data) for picture in read]
         found: dict[int, Saliency] = {}
         for places in groups([one.image.shape for one in inputs], self.config.engine.batch_size):
@@ -138,7 +138,7 @@ class Predictor:
 
         Cut-outs and more are in `tasks.salient.draw`.
         """
-        return overlay(picture_of(picture), found.map)
+        return overlay(picture_of(picture, self.config.data.orientation), found.map)
 
     def describe(self, found: Saliency) -> dict[str, Any]:
         """The share of the picture that stands out."""
@@ -169,7 +169,7 @@ class Predictor:
 
     def features(self, picture: Picture | Path | str) -> Features:
         """The first half of a call: what the trunk makes of a picture."""
-        whole = picture_of(picture)
+        whole = picture_of(picture, self.config.data.orientation)
         fitted = _fitted(whole, self.config.data)
         layers = self.opened.layers
         with self.opened.running():

@@ -33,8 +33,9 @@ class MapSet(Dataset[dict[str, Any] | None]):
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """One measured map, or None for one that cannot be read and may be skipped."""
         with LeftOut(self.config.on_error):
-            mask = read_mask(self.saliency.pairs[index].label, self.config.allow_empty)
-            predicted = read_map(self.maps[index])
+            config, label = self.config, self.saliency.pairs[index].label
+            mask = read_mask(label, config.allow_empty, config.orientation)
+            predicted = read_map(self.maps[index], config.orientation)
             _require_upright(self.maps[index], predicted.shape, mask.shape)
             measured = measure(scale(predicted, mask.shape), mask)
             same_size = predicted.shape == mask.shape

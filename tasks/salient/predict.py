@@ -70,9 +70,14 @@ class Prediction:
         for kind in self.config.outputs:
             suffix, draw = PICTURES[kind]
             files[kind] = f"{source.place}{suffix}"
-            saliency = _visible(source.path, found.map) if kind == "cutout" else found.map
+            saliency = self._visible(source, found) if kind == "cutout" else found.map
             image.write(self.config.out / files[kind], draw(picture, saliency))
         return [{"file_name": source.name, **files, **self.predictor.describe(found)}]
+
+    def _visible(self, source: Source, found: Saliency) -> Picture:
+        """The map (H, W) of a file, at most as high as the picture is opaque."""
+        opacity = image.shown_opacity(source.path, self.config.data.orientation)
+        return found.map if opacity is None else np.minimum(found.map, opacity)
 
     def frame(
         self, source: Source, picture: Picture, found: Saliency, frame: int
@@ -89,12 +94,6 @@ class Prediction:
         """Write saliency.json."""
         content = json.dumps({"files": list(entries)}, indent=1)
         outputs.write_text(self.config.out / "saliency.json", content + "\n")
-
-
-def _visible(path: Path, saliency: Picture) -> Picture:
-    """The map (H, W) of a file, at most as high as the picture is opaque."""
-    opacity = image.shown_opacity(path)
-    return saliency if opacity is None else np.minimum(saliency, opacity)
 
 
 def main() -> None:
@@ -120,6 +119,7 @@ def predict(config: PredictConfig, world: World) -> None:
             resume=config.resume,
             workers=config.loader.workers,
             on_error=config.data.on_error,
+            orientation=config.data.orientation,
             video_suffix=clip,
         )
     if world.main:

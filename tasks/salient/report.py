@@ -156,8 +156,8 @@ def write_pictures(config: Config, evaluations: Sequence[Evaluation], predictor:
         titles: list[str] = []
         for index in chosen:
             try:
-                picture = image.read(pairs[index].image)
-                mask = read_mask(pairs[index].label, allow_empty=True)
+                picture = image.read(pairs[index].image, orientation=config.data.orientation)
+                mask = read_mask(pairs[index].label, True, config.data.orientation)
             except DamagedFile:
                 continue  # It was counted and reported when it was to be scored.
             found = predictor(picture).map

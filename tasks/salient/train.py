@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from common.commands import command, training
 from common.commands.config import parse
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.task import Progress, TrainData
@@ -44,6 +45,8 @@ def train(config: Config, world: World) -> None:
     train_set, edges = read_training(config)
     test_set = read(config)[0]
     training.announce(train_set, test_set, world)
+    if world.main:
+        orientation.report([*train_set.files, *test_set.files], config.data.orientation)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = fresh(config)
     training.start_from(model, config, LAYOUT)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from common.commands.settings import ClassesConfig, TrainedFlags
 from common.errors import UserError
+from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 
@@ -59,6 +60,8 @@ class DataConfig:
     """Share of the samples that are mirrored."""
     blur_probability: float = 0.0
     """Share of the samples that are blurred, by a deviation of up to a pixel."""
+    orientation: Orientation | None = None
+    """Pictures as stored, or upright as their EXIF says; none: sets stored, predict's upright."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture or label: stop with its name, or skip, count and list it."""
 

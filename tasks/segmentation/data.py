@@ -13,6 +13,7 @@ from common.reading import image as pictures
 from common.reading import voc
 from common.reading.image import planes
 from common.reading.left_out import LeftOut, OnError
+from common.reading.orientation import Orientation, of_file, other_way, turned
 from common.reading.pairs import (
     Pair,
     base_of,
@@ -23,7 +24,7 @@ from common.reading.pairs import (
 )
 from tasks.segmentation import sample
 from tasks.segmentation.config import Config, DataConfig
-from tasks.segmentation.labels import LabelReader
+from tasks.segmentation.labels import LabelReader, Labels
 from tasks.segmentation.palette import VOC_CLASSES
 from tasks.segmentation.transforms import Sample, blur, flip, random_crop, random_scale
 from tasks.segmentation.voc import read_voc
@@ -39,6 +40,7 @@ class Split:
     pairs: list[Pair]
     classes: tuple[str, ...]
     reader: LabelReader
+    orientation: Orientation | None = None
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -57,14 +59,21 @@ class Split:
             UserError: the labels are of other classes.
         """
         pair = self.pairs[index]
-        image, label = pictures.read(pair.image), self.reader.read(pair.label)
+        image = pictures.read(pair.image, orientation=self.orientation)
+        label = self.reader.read(pair.label)
+        if self.orientation == "upright":
+            label = turned(label, of_file(pair.label))
         if image.shape[:2] != label.shape:
             raise DamagedFile(
                 f"{pair.label}: has {label.shape[1]}x{label.shape[0]} pixels, its picture "
-                f"{pair.image} has {image.shape[1]}x{image.shape[0]}; one of them was scaled or "
-                "turned"
+                f"{pair.image} has {image.shape[1]}x{image.shape[0]}"
+                + (self._turned(pair, image, label) or "; one of them was scaled or turned")
             )
         return Sample(image, label)
+
+    def _turned(self, pair: Pair, image: pictures.Picture, label: Labels) -> str:
+        sideways = image.shape[:2] == label.shape[::-1]
+        return other_way(pair, self.orientation) if sideways else ""
 
     def summary(self) -> str:
         """One line: what was read."""
@@ -125,7 +134,9 @@ def read(config: Config, split: str) -> Split:
             f"({', '.join(own)}) than the config ({', '.join(data.classes)}); bring the labels and "
             "the file into this order"
         )
-    found = Split(split, _pairs(root, split, data), data.classes, label_reader(data))
+    found = Split(
+        split, _pairs(root, split, data), data.classes, label_reader(data), data.orientation
+    )
     if data.on_error == "stop":
         found.read(0)
     return found

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from common.commands import command, seen, trained
 from common.errors import UserError
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
@@ -77,6 +78,7 @@ def score(config: ScoredConfig, world: World) -> Evaluation:
         seen.report_of_run(
             config, Config, split.files, lambda own: read(own, own.data.train_split).files
         )
+        orientation.report(split.files, config.data.orientation)
     model = open_model(config, world.device)
     with model.running():
         evaluation = evaluate(model.network, split, config, world)

@@ -127,7 +127,7 @@ class Predictor:
 
     def many(self, pictures: Sequence[Picture | Path | str]) -> list[Segmentation]:
         """The classes of several pictures; those of equal size go through the network together."""
-        read = [picture_of(picture) for picture in pictures]
+        read = [picture_of(picture, self.config.data.orientation) for picture in pictures]
         found: dict[int, Segmentation] = {}
         for places in groups([picture.shape for picture in read], self.config.engine.batch_size):
             images = self._batch([read[place] for place in places])
@@ -138,7 +138,12 @@ class Predictor:
 
     def draw(self, picture: Picture | Path | str, found: Segmentation) -> Picture:
         """The picture (H, W, 3) under the colours of its classes."""
-        return overlay(picture_of(picture), found.labels, self.classes, self.colours)
+        return overlay(
+            picture_of(picture, self.config.data.orientation),
+            found.labels,
+            self.classes,
+            self.colours,
+        )
 
     def describe(self, found: Segmentation) -> dict[str, Any]:
         """Share of the picture of each class that it shows, the largest first."""
@@ -177,7 +182,7 @@ class Predictor:
         """
         if self.config.test.window is not None:
             raise UserError("--test.window: windows have no features of the whole picture")
-        images = self._batch([picture_of(picture)])
+        images = self._batch([picture_of(picture, self.config.data.orientation)])
         layers = self.opened.layers
         with self.opened.running():
             shown = [(one, layers.prepare(one.images)) for one in views(images, self.config.test)]

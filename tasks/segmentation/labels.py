@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
+from common.reading import tiff
 from common.reading.image import content
 from common.reading.matlab import read_mat
 from tasks.segmentation.config import Colour
@@ -114,10 +115,10 @@ class LabelReader:
         return labels
 
     def _open(self, path: Path) -> NDArray[np.integer]:
-        """Values (H, W) or colours (H, W, 3), as the file and the palette decide."""
+        """Values (H, W) or colours (H, W, 3), as stored, as the file and the palette decide."""
         if not path.exists():
             raise DamagedFile(f"{path}: no such label map")
-        encoded = content(path)
+        encoded = tiff.unturned(content(path))
         try:
             with Image.open(io.BytesIO(encoded.tobytes())) as mask:
                 if len(self.codes) and mask.mode not in ("L", "1", "I", "I;16", "F"):

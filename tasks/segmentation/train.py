@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from common.commands import command, training
 from common.commands.config import parse
+from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
 from common.training.task import Progress, TrainData
@@ -44,6 +45,8 @@ def train(config: Config, world: World) -> None:
         read(config, config.data.val_split),
     )
     training.announce(train_split, val_split, world)
+    if world.main:
+        orientation.report([*train_split.files, *val_split.files], config.data.orientation)
     distributed.from_main(lambda: survey.require_classes(train_split, config.data), world)
     distributed.from_main(lambda: survey.tell_classes(val_split, config.data), world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted

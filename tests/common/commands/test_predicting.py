@@ -77,6 +77,7 @@ def work(out, *paths, task=None, workers=0, on_error="stop", settings="s", **cha
         done = predicting.each(
             given, task, out, World(),
             settings=settings, resume=flags.resume, workers=workers, on_error=on_error,
+            orientation=None,
         )  # fmt: skip
     return task, done
 
@@ -268,7 +269,7 @@ def main():
     with distributed.started("cpu") as world, inputs.given(flags, "", None) as found:
         given = inputs.placed(found, flags, out, (".png",))
         done = predicting.each(given, task, out, world, settings="s", resume=False, workers=0,
-                               on_error=on_error)
+                               on_error=on_error, orientation=None)
         (out / f"rank{world.rank}.txt").write_text(
             f"{len(task.found)} {done.pictures} {len(done.entries)} {task.lists}")
 

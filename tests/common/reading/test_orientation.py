@@ -8,6 +8,8 @@ from PIL import Image, ImageOps
 
 from common.reading import image as pictures
 from common.reading import orientation
+from common.reading.annotations import read_picture
+from tests.common.reading.refusal import refused
 
 FORMATS = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -43,7 +45,7 @@ def test_a_picture_is_seen_as_stored_or_as_viewers_turn_it(scene, format_, numbe
     stored = pictures.decode(data, "a")
     assert stored.shape == scene.shape
     assert np.abs(stored.astype(int) - scene).max() <= 12
-    found = pictures.decode(data, "a", rotate=True)
+    found = pictures.decode(data, "a", orientation="upright")
     assert found.shape == upright.shape
     assert np.abs(found.astype(int) - upright).max() <= 3
 
@@ -74,3 +76,59 @@ def test_damage_in_a_header_states_no_orientation_and_stops_nothing(scene, forma
         damaged = data.copy()
         damaged[rng.integers(0, min(len(data), 120), 4)] = rng.integers(0, 256, 4)
         assert orientation.of(damaged) in range(1, 9)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("format_", FORMATS)
+def test_sizes_are_those_of_the_picture_as_it_is_read(tmp_path, scene, format_, number):
+    path = tmp_path / "a"
+    encoded(scene, format_, number).tofile(path)
+    assert orientation.of_file(path) == number
+    for chosen in ("stored", "upright", None):
+        assert pictures.size(path, chosen) == pictures.read(path, orientation=chosen).shape[:2]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_what_people_give_is_seen_upright_unless_they_say_stored(tmp_path, scene, number):
+    path = tmp_path / "a.png"
+    encoded(scene, "PNG", number).tofile(path)
+    for chosen in ("upright", None):
+        expected = pictures.read(path, orientation="upright")
+        np.testing.assert_array_equal(pictures.shown(path, chosen), expected)
+    np.testing.assert_array_equal(pictures.shown(path, "stored"), scene)
+
+
+def test_an_annotated_picture_on_its_side_names_the_flag(tmp_path, scene):
+    path = tmp_path / "a.jpg"
+    encoded(scene, "JPEG", 6).tofile(path)
+    file = tmp_path / "instances.json"
+    assert read_picture(path, 14, 10, file, "RGB", "upright").shape == (14, 10, 3)
+    refused("say --data.orientation upright", read_picture, path, 14, 10, file, "RGB", None)
+    refused("say --data.orientation stored", read_picture, path, 10, 14, file, "RGB", "upright")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        (None, "say which way the annotations count: --data.orientation stored or upright"),
+        ("stored", "pixels are taken as stored"),
+        ("upright", "pictures are turned upright"),
+    ],
+)
+def test_a_set_with_orientations_is_told_in_one_line(tmp_path, scene, capsys, chosen, told):
+    for place, number in enumerate((1, 3, 3, 8, 1)):
+        encoded(scene, "JPEG", number).tofile(tmp_path / f"{place}.jpg")
+    files = sorted(tmp_path.iterdir())
+    orientation.report([*files, tmp_path / "missing.jpg"], chosen)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "3 of 6 pictures have an EXIF orientation other than 1 (2 of 3, 1 of 8; first: " in said
+    assert str(files[1]) in said
+    assert told in said
+
+
+def test_a_set_of_upright_pictures_is_read_in_silence(tmp_path, scene, capsys):
+    encoded(scene, "JPEG", 1).tofile(tmp_path / "a.jpg")
+    orientation.report([tmp_path / "a.jpg"], None)
+    orientation.report([], None)
+    assert capsys.readouterr() == ("", "")

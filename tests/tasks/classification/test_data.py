@@ -202,7 +202,8 @@ def test_a_test_sample_is_red_green_blue(tmp_path):
     for name in ("blue", "red"):
         (tmp_path / "val" / name).mkdir(parents=True)
         Image.new("RGB", (40, 40), name).save(tmp_path / "val" / name / "a.png")
-    dataset = ScoringSet(folders.read(tmp_path, "val", None), ScoringConfig(input_size=16), "stop")
+    config = Config(test=ScoringConfig(input_size=16))
+    dataset = ScoringSet(folders.read(tmp_path, "val", None), config)
     for index, plane in ((0, 2), (1, 0)):
         sample = dataset[index]
         assert sample["image"][plane].min() == 255
@@ -215,8 +216,8 @@ def test_a_damaged_picture_stops_or_is_left_out(root, capsys):
     path.write_bytes(path.read_bytes()[:-100])
     pictures = folders.read(root, "val", None)
     with pytest.raises(DamagedFile, match=r"cat_1\.jpg: the picture is cut short"):
-        ScoringSet(pictures, ScoringConfig(input_size=32), "stop")[3]
-    assert ScoringSet(pictures, ScoringConfig(input_size=32), "skip")[3] is None
+        ScoringSet(pictures, Config())[3]
+    assert ScoringSet(pictures, Config(data=DataConfig(on_error="skip")))[3] is None
     assert "skipped: " in capsys.readouterr().err
 
 

@@ -45,7 +45,7 @@ def test_scores_of_a_model_that_can_be_foreseen(root):
     config = small.tiny_config(root)
     expected = []
     for index in range(len(pictures)):
-        picture = evaluate.ScoringSet(pictures, config.test, "stop")[index]["image"]
+        picture = evaluate.ScoringSet(pictures, config)[index]["image"]
         expected.append(np.argsort(-picture.mean(axis=(1, 2)), kind="stable").tolist())
     found = evaluate.evaluate(Brightness(), pictures, config, WORLD)
     assert found.guess.tolist() == [order[0] for order in expected]

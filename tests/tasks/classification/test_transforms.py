@@ -94,7 +94,10 @@ def test_a_test_picture_obeys_the_orientation_only_if_asked():
     exif[0x0112] = 6
     data = small.jpeg(small.picture(0, 64, 64), exif=exif)
     test = ScoringConfig(input_size=64)
-    stored, seen = evaluation_image(data, "a", test), evaluation_image(data, "a", test, rotate=True)
+    stored, seen = (
+        evaluation_image(data, "a", test),
+        evaluation_image(data, "a", test, orientation="upright"),
+    )
     assert np.array_equal(np.rot90(stored, -1), seen)
 
 

@@ -312,4 +312,6 @@ def test_photos_are_seen_upright(run, tmp_path, monkeypatch):
     with np.load(tmp_path / "out" / "features.npz") as content:
         np.testing.assert_allclose(*content["features"], atol=1e-6)
     upright = draw.framed(tmp_path / "in" / "a.png", draw.HIT)
-    np.testing.assert_array_equal(draw.framed(tmp_path / "in" / "b.png", draw.HIT, True), upright)
+    np.testing.assert_array_equal(
+        draw.framed(tmp_path / "in" / "b.png", draw.HIT, image.shown), upright
+    )

@@ -100,12 +100,14 @@ def refusal(saliency, config=PLAIN, index=0):
 def test_picture_and_mask_of_different_size(saliency):
     replace_mask(saliency, small.mask(0, (50, 40)))
     assert "has 50x40 pixels, its picture p0.jpg 60x44; training needs" in refusal(saliency)
-    replace_mask(saliency, small.mask(0, (44, 60)))
-    assert "one of them was turned" in refusal(saliency)
     # Scoring resizes the map to the mask.
     sample = ScoringSet(saliency, PLAIN)[0]
-    assert sample["mask_size"].tolist() == [60, 44]
+    assert sample["mask_size"].tolist() == [40, 50]
     assert not sample["same_size"]
+    replace_mask(saliency, small.mask(0, (44, 60)))
+    assert "one of them was turned" in refusal(saliency)
+    with pytest.raises(DamagedFile, match="one of them was turned"):
+        ScoringSet(saliency, PLAIN)[0]
 
 
 def test_a_mask_with_three_equal_channels_is_grey(saliency):
