@@ -14,8 +14,8 @@ from common.check.examine import Examination
 from common.check.findings import Finding
 
 _TEMPLATE = Path(__file__).with_name("page.html")
-_MOST_FILES = 100
-"""Files of a finding on the page; check.json has all."""
+_MOST = 100
+"""Files of a finding, and classes, on the page; check.json has all."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def write(report: Report, folder: Path, sheets: Mapping[str, str]) -> None:
     outputs.write_text(folder / "check.json", json.dumps(content, indent=1) + "\n")
     text = _TEMPLATE.read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(text)
-    page = template.render(**content, sheets=sheets, most=_MOST_FILES)
+    page = template.render(**content, sheets=sheets, most=_MOST)
     outputs.write_text(folder / "index.html", page)
 
 
@@ -65,6 +65,7 @@ def _split(examination: Examination) -> dict[str, Any]:
         "files": len(split),
         "sound": sum(one.sound for one in examination.seen),
         "unit": split.unit,
+        "kinds": split.kinds,
         "counts": examination.counts(),
         "measures": {
             name: {

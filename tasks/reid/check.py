@@ -66,6 +66,7 @@ def _examined(found: Pictures, name: str, summary: str) -> Examined:
         look=look,
         draw=lambda index: image.read(found.paths[index]),
         samples=lambda: len(found),
+        kinds="persons",
         title=lambda index: f"{persons[index]}, camera {cameras[index]}",
         findings=unused(name, found.left_out),
     )

@@ -71,6 +71,7 @@ def _examined(
         look=lambda index: _look(files[index], speakers[index] if speakers else None, seconds),
         draw=lambda index: _spectrogram(audio.read(Path(files[index]), 0.0, _SHOWN_SECONDS)),
         samples=lambda: len(files),
+        kinds="speakers",
         title=lambda index: speakers[index] if speakers else Path(files[index]).name,
     )
 
