@@ -6,9 +6,9 @@ from PIL import Image, UnidentifiedImageError
 
 from common.check.examined import Content, Look
 from common.check.findings import Remark
+from common.reading import orientation
+from common.reading.orientation import Orientation
 
-_ORIENTATION = 0x0112
-"""EXIF tag."""
 _MODES = {
     "1": "1 bit", "L": "grey", "LA": "grey with opacity", "P": "palette", "PA": "palette",
     "RGB": "RGB", "RGBA": "RGB with opacity", "CMYK": "CMYK", "YCbCr": "YCbCr", "LAB": "Lab",
@@ -16,35 +16,42 @@ _MODES = {
 }  # fmt: skip
 
 
-def header(name: str, content: Content) -> Look:
-    """Size, format, colours and orientation of a picture; nothing where Pillow does not know it.
+def header(chosen: Orientation | None, name: str, content: Content) -> Look:
+    """Size, format, colours and orientation of a picture; no more where Pillow does not know it.
 
     Whether it is sound is found when it is decoded.
+
+    Args:
+        chosen: --data.orientation; None does not say it.
+        name: of the file.
+        content: its bytes.
     """
+    number = orientation.of(content)
+    turned, remarks = {"orientation": str(number)}, _remarks(number, chosen)
     try:
         with Image.open(io.BytesIO(content.tobytes())) as opened:
-            orientation = int(opened.getexif().get(_ORIENTATION, 1))
             width, height = opened.size
-            attributes = {
-                "format": opened.format or "unknown",
-                "colours": _MODES.get(opened.mode, opened.mode),
-                "orientation": str(orientation),
-            }
+            format, mode = opened.format or "unknown", opened.mode
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return Look()
-    measures = {"width": float(width), "height": float(height)}
-    return Look(measures, attributes, remarks=_turned(orientation))
+        return Look(attributes=turned, remarks=remarks)
+    if chosen == "upright" and number >= orientation.SIDEWAYS:
+        width, height = height, width
+    return Look(
+        {"width": float(width), "height": float(height)},
+        {"format": format, "colours": _MODES.get(mode, mode), **turned},
+        remarks=remarks,
+    )
 
 
-def _turned(orientation: int) -> tuple[Remark, ...]:
-    if orientation == 1:
+def _remarks(number: int, chosen: Orientation | None) -> tuple[Remark, ...]:
+    if number == 1 or chosen is not None:
         return ()
     return (
         Remark(
             "warning",
-            "pictures are to be turned by their EXIF orientation",
-            f"orientation {orientation}",
-            "look at the samples: annotations that a viewer showed upright need "
-            "--data.orientation upright",
+            "pictures have an EXIF orientation other than 1",
+            f"orientation {number}",
+            "look at the samples and say which way the annotations count: --data.orientation "
+            "stored or upright",
         ),
     )

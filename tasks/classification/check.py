@@ -35,9 +35,11 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         unit="pictures",
         classes=found.classes.names,
         content=store.read,
-        header=header,
+        header=partial(header, data.orientation),
         look=partial(_look, found),
-        draw=lambda index: image.decode(store.read(index), store.name(index)),
+        draw=lambda index: image.decode(
+            store.read(index), store.name(index), orientation=data.orientation
+        ),
         samples=lambda: len(TrainSet(found, data)),
         advice=lambda sizes: [advice.whole(sizes, "--data.input_size", square)],
         title=lambda index: found.classes.titles[int(found.labels[index])],

@@ -45,7 +45,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         unit="objects",
         classes=found.classes,
         content=lambda index: image.content(found.images[index]),
-        header=header,
+        header=partial(header, data.orientation),
         look=partial(_look, found, data),
         draw=lambda index: draw_objects(
             image.read(found.images[index], orientation=data.orientation), annotated(found, index)

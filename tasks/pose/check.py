@@ -46,7 +46,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         unit="labelled joints",
         classes=found.skeleton.names,
         content=lambda index: image.content(found.images[numbers[index]]),
-        header=header,
+        header=partial(header, data.orientation),
         look=lambda index: _look(found, data, numbers[index]),
         draw=draw,
         samples=lambda: len(TrainSet(found, data)),

@@ -19,7 +19,7 @@ from common.commands.config import parse
 from common.reading import image
 from common.reading.left_out import OnError
 from tasks.reid.batches import person_batches
-from tasks.reid.config import Config
+from tasks.reid.config import Config, DataConfig
 from tasks.reid.data import TrainSet, overlap, read
 from tasks.reid.listing import Pictures, join
 
@@ -34,7 +34,7 @@ def trained_on(config: Config, on_error: OnError) -> Examined:
         return len(TrainSet(found, data))
 
     return replace(
-        _examined(found.pictures, "train", found.summary()),
+        _examined(found.pictures, "train", found.summary(), data),
         samples=samples,
         advice=lambda sizes: [advice.whole(sizes, "--data.input_size", data.input_size)],
     )
@@ -44,14 +44,18 @@ def scored(config: Config, on_error: OnError) -> Examined:
     """Queries and gallery."""
     config = replace(config, data=replace(config.data, on_error=on_error))
     test = read(config, "test")
-    return _examined(join("test", [test.query, test.gallery]), "test", test.summary())
+    both = join("test", [test.query, test.gallery])
+    return _examined(both, "test", test.summary(), config.data)
 
 
-def _examined(found: Pictures, name: str, summary: str) -> Examined:
+def _examined(found: Pictures, name: str, summary: str, data: DataConfig) -> Examined:
     persons, cameras = found.persons.tolist(), found.cameras.tolist()
 
+    def draw(index: int) -> image.Picture:
+        return image.read(found.paths[index], orientation=data.orientation)
+
     def look(index: int) -> Look:
-        image.read(found.paths[index])
+        draw(index)
         return Look(attributes={"camera": cameras[index]}, counts={persons[index]: 1})
 
     return Examined(
@@ -62,9 +66,9 @@ def _examined(found: Pictures, name: str, summary: str) -> Examined:
         unit="pictures",
         classes=(),
         content=lambda index: image.content(found.paths[index]),
-        header=header,
+        header=partial(header, data.orientation),
         look=look,
-        draw=lambda index: image.read(found.paths[index]),
+        draw=draw,
         samples=lambda: len(found),
         kinds="persons",
         title=lambda index: f"{persons[index]}, camera {cameras[index]}",

@@ -78,7 +78,7 @@ def _examined(found: PictureSet, data: DataConfig) -> Examined:
         unit="pixels",
         classes=("object", "background"),
         content=lambda index: image.content(found.pairs[index].image),
-        header=header,
+        header=partial(header, data.orientation),
         look=look,
         draw=draw,
         samples=lambda: len(found),

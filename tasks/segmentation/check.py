@@ -51,7 +51,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         unit="pixels",
         classes=found.classes,
         content=lambda index: image.content(found.pairs[index].image),
-        header=header,
+        header=partial(header, data.orientation),
         look=partial(_look, found),
         draw=draw,
         samples=samples,

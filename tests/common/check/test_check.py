@@ -1,6 +1,7 @@
 """What a check finds in any task's splits, on splits that are made up here."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ class Folder:
     """Pictures of one class each, in a folder."""
 
     def __init__(self, path):
-        self.path, self.labels = path, {}
+        self.path, self.labels, self.orientation = path, {}, None
         path.mkdir()
 
     def add(self, name, label="cat", seed=None, **options):
@@ -40,7 +41,8 @@ class Folder:
             **{
                 "name": self.path.name, "summary": f"{len(files)} pictures", "files": files,
                 "noun": "pictures", "unit": "pictures", "classes": ("cat", "dog"),
-                "content": lambda index: image.content(files[index]), "header": header,
+                "content": lambda index: image.content(files[index]),
+                "header": partial(header, self.orientation),
                 "look": look, "draw": lambda index: image.read(files[index]),
                 "samples": lambda: len(files), **changes,
             }
@@ -151,6 +153,12 @@ def test_pictures_that_are_to_be_turned(folders, tmp_path, orientation):
         assert only(report).files == (
             f"{folders[0].path / 'phone.jpg'}: orientation {orientation}",
         )
+    for chosen, size in (("stored", [20, 30]), ("upright", [30, 20])):
+        folders[0].orientation = chosen
+        report = checked(folders, tmp_path)
+        assert report.findings == ()
+        sizes = report.examinations[0].sizes().tolist()
+        assert sizes[-1] == (size if orientation >= 5 else [20, 30])
 
 
 def test_too_few_samples_for_a_batch(folders, tmp_path):
