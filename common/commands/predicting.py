@@ -6,7 +6,7 @@ runs the network, and threads draw, encode and write what was found.
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,14 +19,13 @@ from tqdm import tqdm
 from common.commands import journal
 from common.commands.inputs import Inputs, Source
 from common.commands.journal import Entry, Finished, Journal
-from common.errors import UserError
+from common.errors import DamagedFile, UserError
 from common.reading import image, video
 from common.reading.image import Picture
 from common.reading.left_out import LeftOut, OnError
 from common.reading.orientation import Orientation
-from common.training import distributed
+from common.training import distributed, loading
 from common.training.distributed import World
-from common.training.sampling import end_workers, prepare_worker
 
 F = TypeVar("F")
 
@@ -126,6 +125,8 @@ def each(
                 loop.videos(_share(inputs.videos, done, world, first=len(inputs.pictures)))
                 if inputs.camera is not None and world.main:
                     loop.camera(inputs.camera)
+            except DamagedFile as error:
+                failure = _advised(error)
             except UserError as error:
                 failure = error
         distributed.raise_first(failure, world)
@@ -191,19 +192,19 @@ class _Loop:
         waiting: deque[tuple[_Job, Future[list[Entry]]]] = deque()
         pool = ThreadPoolExecutor(writers)
         try:
-            read = _read_ahead(jobs, self.workers, self.orientation)
-            for job, picture in zip(jobs, read, strict=True):
-                with self.left_pictures:
-                    if isinstance(picture, UserError):
-                        skips = self.left_pictures.on_error == "skip"
-                        raise picture if skips else _advised(picture)
-                    found = self.prediction.find(job.source, picture, None)
-                    (self.out / job.source.place).parent.mkdir(parents=True, exist_ok=True)
-                    write = partial(self.prediction.write, job.source, picture, found)
-                    waiting.append((job, pool.submit(write)))
-                while len(waiting) > 2 * writers:
-                    self._note(*waiting.popleft())
-                bar.update()
+            with loading.batches(_read_ahead(jobs, self.workers, self.orientation)) as pictures:
+                for job, read in zip(jobs, pictures, strict=True):
+                    with self.left_pictures:
+                        if isinstance(read, UserError):
+                            raise read
+                        picture = read.numpy()
+                        found = self.prediction.find(job.source, picture, None)
+                        (self.out / job.source.place).parent.mkdir(parents=True, exist_ok=True)
+                        write = partial(self.prediction.write, job.source, picture, found)
+                        waiting.append((job, pool.submit(write)))
+                    while len(waiting) > 2 * writers:
+                        self._note(*waiting.popleft())
+                    bar.update()
         finally:
             # What was found is kept also where something went wrong behind it.
             while waiting:
@@ -273,33 +274,23 @@ class _Pictures(Dataset[Any]):
 
 def _read_ahead(
     jobs: Sequence[_Job], workers: int, orientation: Orientation | None
-) -> Iterator[Picture | UserError]:
+) -> "DataLoader[Any]":
     """The jobs' pictures in order, read by worker processes while others are worked on."""
-    loader = DataLoader(
+    return DataLoader(
         _Pictures([job.source.path for job in jobs], orientation),
         batch_size=None,
         num_workers=min(workers, len(jobs)),
-        collate_fn=_as_it_is,
-        worker_init_fn=prepare_worker,
+        collate_fn=loading.share,
+        worker_init_fn=loading.prepare_worker,
         generator=torch.Generator(),
     )
-    pictures = iter(loader)
-    try:
-        for picture in pictures:
-            yield picture if isinstance(picture, UserError) else picture.numpy()
-    finally:
-        end_workers(pictures)
 
 
-def _as_it_is(picture: Any) -> Any:
-    return picture
-
-
-def _advised(error: UserError) -> UserError:
+def _advised(error: DamagedFile) -> DamagedFile:
     """The error with the way on."""
     if "--data.on_error" in str(error):
         return error
-    return type(error)(f"{error}; to go on without it, add --resume --data.on_error skip")
+    return DamagedFile(f"{error}; to go on without it, add --resume --data.on_error skip")
 
 
 def _shown(world: World) -> bool:

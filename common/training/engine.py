@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from common.errors import UserError
-from common.training import checkpoint, distributed, log, placement, sampling
+from common.training import checkpoint, distributed, loading, log, placement, sampling
 from common.training.checkpoint import RunDirectory
 from common.training.distributed import World
 from common.training.evaluation import to_device
@@ -77,8 +77,8 @@ class Engine:
         """Train to the last epoch, from the run's last checkpoint if `resume`.
 
         Raises:
-            UserError: the run directory, another run in it, a damaged sample, a full disk, a loss
-                or weights that are not finite.
+            UserError: the run directory, another run in it, a damaged sample, a full disk, workers
+                of the loader that died, a loss or weights that are not finite.
             Stopped: SIGTERM or Ctrl-C came; the run is saved.
         """
         self.run.open(resume)
@@ -101,14 +101,10 @@ class Engine:
         with self._open_log() as self.log, StopRequest(self.world.size > 1) as self.stop:
             if not resume:
                 self._save()  # a full disk is better found now than after an epoch
-            self.batches = iter(self._loader())
-            try:
+            with loading.batches(self._loader()) as self.batches:
                 while self.progress.epoch < self.config.epochs:
                     self._train_epoch()
                     self._finish_epoch()
-            finally:
-                sampling.end_workers(self.batches)
-                self.batches = iter(())
 
     def _train_epoch(self) -> None:
         """The steps of the epoch that are left, each with its log line and its checkpoint."""
@@ -324,7 +320,7 @@ class Engine:
             num_workers=self.data.workers,
             collate_fn=partial(sampling.collate, stack=self.data.collate),
             pin_memory=self.world.device.type == "cuda",
-            worker_init_fn=sampling.prepare_worker,
+            worker_init_fn=loading.prepare_worker,
             generator=torch.Generator(),
         )
 

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.training import distributed
+from common.training import distributed, loading
 from common.training.distributed import World
-from common.training.sampling import Collate, end_workers, prepare_worker
+from common.training.sampling import Collate
 
 
 class EvaluationSet(Protocol):
@@ -45,7 +45,8 @@ def infer(
     samples that do not stack.
 
     Raises:
-        UserError: the data set raised it for a sample of any rank; then all ranks raise it.
+        UserError: the data set raised it for a sample of any rank, or a worker of the loader died;
+            then all ranks raise it.
     """
     length = len(dataset)
     shard = range(length * world.rank // world.size, length * (world.rank + 1) // world.size)
@@ -55,21 +56,22 @@ def infer(
         num_workers=min(workers, len(shard)),
         collate_fn=partial(_batch, collate=collate),
         pin_memory=world.device.type == "cuda",
-        worker_init_fn=prepare_worker,
+        worker_init_fn=loading.prepare_worker,
         generator=torch.Generator(),
     )
     results: list[Any] = []
     failure: UserError | None = None
-    batches = iter(loader)
     try:
-        with torch.inference_mode(), _bar(len(shard), title, world) as bar:
+        with (
+            loading.batches(loader) as batches,
+            torch.inference_mode(),
+            _bar(len(shard), title, world) as bar,
+        ):
             for batch in batches:
                 results += _checked(step, batch, world)
                 bar.update(batch.read + batch.dropped)
     except UserError as error:
         failure = error
-    finally:
-        end_workers(batches)
     distributed.raise_first(failure, world)
     results = distributed.gather(results, world)
     if world.main and len(results) < length:
@@ -114,7 +116,7 @@ class _Batch(NamedTuple):
 def _batch(samples: list[dict[str, Any] | UserError | None], collate: Collate) -> _Batch:
     errors = [sample for sample in samples if isinstance(sample, UserError)]
     sound = [sample for sample in samples if isinstance(sample, dict)]
-    content = collate(sound) if sound and not errors else None
+    content = loading.share(collate(sound)) if sound and not errors else None
     return _Batch(content, next(iter(errors), None), len(sound), len(samples) - len(sound))
 
 

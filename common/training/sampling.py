@@ -5,12 +5,9 @@ dropout on (seed, epoch, micro-batch, rank). So no random state is ever saved, a
 nor the number of loader workers changes what a run sees.
 """
 
-import importlib.util
 import random
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,6 +15,7 @@ import torch
 from torch.utils.data import Dataset, Sampler, default_collate
 
 from common.errors import DamagedFile, UserError
+from common.training import loading
 
 Sample = dict[str, Any]
 Key = tuple[int, int]  # (epoch, index into the data set)
@@ -123,7 +121,7 @@ def collate(
         if isinstance(sample, UserError):
             return sample
         sound.append(sample)
-    return stack(sound)
+    return loading.share(stack(sound))
 
 
 @dataclass(frozen=True)
@@ -164,33 +162,3 @@ class Batches(Sampler[list[Key]]):
 def usable(length: int, batch_size: int) -> int:
     """Samples of an epoch that fill whole batches."""
     return length // batch_size * batch_size
-
-
-def prepare_worker(_: int) -> None:
-    """Set up a loader's worker process: one thread, and deaf to the signals that stop the run.
-
-    Ctrl-C and a cluster's SIGTERM reach the workers as well, and a run can only save in good order
-    while they live. A second SIGTERM ends a worker: so multiprocessing shuts down stragglers.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _survive_once)
-    torch.set_num_threads(1)
-    if importlib.util.find_spec("cv2"):
-        import cv2
-
-        cv2.setNumThreads(0)
-
-
-def end_workers(batches: Iterator[Any]) -> None:
-    """End a loader's worker processes, if `batches` is of such a loader.
-
-    Needed where an error is on its way: its traceback keeps the iterator alive, and Python's end
-    would wait for ever for workers that survive the one signal it sends them.
-    """
-    shut_down = getattr(batches, "_shutdown_workers", None)
-    if shut_down is not None:
-        shut_down()
-
-
-def _survive_once(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)

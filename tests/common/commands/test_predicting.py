@@ -19,6 +19,7 @@ from common.commands.inputs import InputFlags
 from common.errors import DamagedFile, UserError
 from common.reading import image, video
 from common.training.distributed import World
+from tests.common.training.test_loading import fail
 
 ROOT = Path(__file__).parents[3]
 
@@ -106,6 +107,24 @@ def test_a_damaged_picture_stops_with_the_way_on_and_keeps_what_was_found(tmp_pa
     reported = capsys.readouterr().err
     assert "2.png" in reported
     assert "--resume" not in reported, "what is skipped needs no way on"
+
+
+@pytest.mark.parametrize("lack", ["killed", "no shared memory"])
+def test_workers_that_die_are_one_line_and_what_was_found_is_kept(tmp_path, monkeypatch, lack):
+    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+    read = image.read
+
+    def failing(path, **flags):
+        if path.name == "3.png":
+            fail(lack)
+        return read(path, **flags)
+
+    monkeypatch.setattr(image, "read", failing)
+    with pytest.raises(UserError, match=r"--loader\.workers 0.*--shm-size"):
+        work(out, source, workers=1)
+    monkeypatch.undo()
+    work(out, source, resume=True)
+    assert len(Brightness(out).listed()) == 5
 
 
 class Interrupted(Brightness):
