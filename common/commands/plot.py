@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from common.commands import fonts, lettering
 from common.reading import image
-
-matplotlib.use("Agg")  # draw to files: a training machine has no screen
 
 _MARGIN = 6
 _TITLE_HEIGHT = 22
+_TITLE_SCALE = 0.45
 
 
 def curves(log: Path, path: Path) -> None:
@@ -28,11 +27,12 @@ def curves(log: Path, path: Path) -> None:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     steps = [line for line in lines if "step" in line and "loss" in line]
     epochs = [line for line in lines if "metrics" in line]
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    loss_axes, metric_axes = figure.subplots(1, 2)
-    _loss_curves(loss_axes, steps)
-    _metric_curves(metric_axes, epochs)
-    figure.savefig(path, dpi=110)
+    with fonts.having(list(epochs[0]["metrics"]) if epochs else []) as names:
+        figure = Figure(figsize=(10, 3.6), layout="constrained")
+        loss_axes, metric_axes = figure.subplots(1, 2)
+        _loss_curves(loss_axes, steps)
+        _metric_curves(metric_axes, epochs, names)
+        figure.savefig(path, dpi=110)
 
 
 def lines(
@@ -42,15 +42,16 @@ def lines(
     ylabel: str,
 ) -> None:
     """Draw named lines (x values, y values) into one square diagram with a grid and a legend."""
-    figure = Figure(figsize=(5.6, 5), layout="constrained")
-    axes = figure.subplots()
-    for name, (x, y) in series.items():
-        axes.plot(x, y, label=name)
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.grid(alpha=0.3)
-    if series:
-        axes.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    with fonts.having(list(series)) as names:
+        figure = Figure(figsize=(5.6, 5), layout="constrained")
+        axes = figure.subplots()
+        for name, (x, y) in zip(names, series.values(), strict=True):
+            axes.plot(x, y, label=name)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.grid(alpha=0.3)
+        if series:
+            axes.legend(fontsize="small")
+        figure.savefig(path, dpi=110)
 
 
 def sheet(
@@ -107,9 +108,9 @@ def _loss_curves(axes: Any, steps: list[dict[str, Any]]) -> None:
         axes.legend()
 
 
-def _metric_curves(axes: Any, epochs: list[dict[str, Any]]) -> None:
-    for name in epochs[0]["metrics"] if epochs else []:
-        values = [line["metrics"][name] for line in epochs]
+def _metric_curves(axes: Any, epochs: list[dict[str, Any]], names: Sequence[str]) -> None:
+    for metric, name in zip(epochs[0]["metrics"] if epochs else [], names, strict=True):
+        values = [line["metrics"][metric] for line in epochs]
         axes.plot([line["epoch"] + 1 for line in epochs], values, label=name, marker=".")
     axes.set(xlabel="epochs trained", ylabel="validation metrics")
     axes.grid(alpha=0.3)
@@ -118,11 +119,8 @@ def _metric_curves(axes: Any, epochs: list[dict[str, Any]]) -> None:
 
 
 def _write_title(canvas: np.ndarray, text: str, x: int, y: int, width: int) -> None:
-    characters = max(1, width // 8)  # the font's average advance at this scale is about 8 px
-    cv2.putText(
-        canvas, text[:characters], (x, y + 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1,
-        cv2.LINE_AA,
-    )  # fmt: skip
+    shown = lettering.fitted(text, _TITLE_SCALE, width)
+    lettering.write(canvas, shown, x, y + 15, _TITLE_SCALE, (40, 40, 40))
 
 
 def _paste_fitted(cell: np.ndarray, picture: np.ndarray) -> None:

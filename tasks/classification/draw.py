@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.commands import lettering
 from common.reading.image import Picture
 
 SIDE = 256
@@ -15,7 +16,8 @@ SIDE = 256
 _MARGIN = 8
 _LINE = 20
 _INK, _GREY, _BAR = (40, 40, 40), (120, 120, 120), (196, 216, 240)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SCALE = 0.42
+"""Of the letters."""
 
 
 class Guess(NamedTuple):
@@ -77,10 +79,6 @@ def _guess(canvas: Picture, guess: Guess, left: int, top: int) -> None:
 def _write(
     canvas: Picture, text: str, left: int, base: int, width: int, colour: tuple[int, int, int]
 ) -> None:
-    """Text that ends with dots where there is no more room; the font has ASCII letters only."""
-    plain = text.encode("ascii", "replace").decode()
-    shown = plain
-    while cv2.getTextSize(shown, _FONT, 0.42, 1)[0][0] > width and len(plain) > 1:
-        plain = plain[:-1]
-        shown = plain.rstrip() + ".."
-    cv2.putText(canvas, shown, (left, base), _FONT, 0.42, colour, 1, cv2.LINE_AA)
+    """Text that ends with dots where there is no more room."""
+    shown = lettering.fitted(text, _SCALE, width)
+    lettering.write(canvas, shown, left, base, _SCALE, colour)

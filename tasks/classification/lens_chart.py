@@ -4,12 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-
-matplotlib.use("Agg")  # draw to files: a training machine has no screen
 
 _COLOURS = ("#9ecae1", "#4292c6", "#2171b5", "#084594", "#6a51a3", "#807dba", "#9e9ac8", "#bcbddc")
 _PASSED = "#fdae6b"

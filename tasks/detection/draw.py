@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
+from common.commands import lettering
+
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 OPACITY = 0.45
 """Share of the colour over an object."""
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Steps around the colour circle by the golden ratio keep any number of colours apart.
 _STEP = 0.618034
 
@@ -72,13 +73,11 @@ def _write(canvas: Picture, one: Drawn, thickness: int) -> None:
         return
     height, width = canvas.shape[:2]
     scale = max(0.32, min(height, width) / 1200)
-    (across, up), below = cv2.getTextSize(one.text, _FONT, scale, 1)
+    across, up, below = lettering.extent(one.text, scale)
     left = int(np.clip(round(float(one.box[0])), 0, max(0, width - across - 2)))
     foot = int(np.clip(round(float(one.box[1])) - thickness, up + below, height - 1))
     colour = colour_of(one.label)
     cv2.rectangle(canvas, (left, foot - up - below), (left + across + 1, foot), colour, -1)
     dark = np.dot(colour, (0.299, 0.587, 0.114)) > 140
     ink = (0, 0, 0) if dark else (255, 255, 255)
-    cv2.putText(
-        canvas, one.text, (left + 1, foot - below // 2 - 1), _FONT, scale, ink, 1, cv2.LINE_AA
-    )
+    lettering.write(canvas, one.text, left + 1, foot - below // 2 - 1, scale, ink)

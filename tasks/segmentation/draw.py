@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.commands import lettering
 from tasks.segmentation.labels import IGNORED
 from tasks.segmentation.palette import Colours
 
@@ -20,6 +21,10 @@ BACKGROUND = "background"
 
 _ENTRY = (26, 190)
 """Height and width of a legend's entry in pixels."""
+_NAME = 25
+"""Pixels from the left of an entry to its name."""
+_SCALE = 0.47
+"""Of its letters."""
 
 
 def overlay(picture: Picture, labels: Labels, classes: Sequence[str], colours: Colours) -> Picture:
@@ -62,10 +67,8 @@ def legend(classes: Sequence[str], shown: Sequence[int], colours: Colours, width
         colour = colours[index].tolist()
         cv2.rectangle(strip, (x, y), (x + 17, y + 17), colour, -1)
         cv2.rectangle(strip, (x, y), (x + 17, y + 17), (90, 90, 90), 1)
-        cv2.putText(
-            strip, classes[index][:18], (x + 25, y + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.47,
-            (40, 40, 40), 1, cv2.LINE_AA,
-        )  # fmt: skip
+        name = lettering.fitted(classes[index], _SCALE, across - _NAME - 8)
+        lettering.write(strip, name, x + _NAME, y + 14, _SCALE, (40, 40, 40))
     return strip
 
 

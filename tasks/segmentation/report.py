@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from common import outputs
-from common.commands import card, plot
+from common.commands import card, fonts, plot
 from common.commands.classes import absent, tell_unscored, unscored
 from common.commands.opened import Opened
 from common.reading import image
@@ -184,23 +184,23 @@ def draw_confusion(path: Path, counts: Counts, classes: Sequence[str]) -> None:
     """Draw the confusion matrix in shares of the true classes, rows adding up to 1."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.0, 0.42 * len(classes) + 1.8)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.subplots()
-    drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    # Names are as they are, whatever a dollar means in formulas.
-    axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)
-    axes.set_yticks(range(len(classes)), classes, parse_math=False)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    if len(classes) <= _MOST_NUMBERS:
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                colour = "white" if share > 0.6 else "black"
-                axes.text(
-                    column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour,
-                    fontsize=7,
-                )  # fmt: skip
-    figure.colorbar(drawn, label="share of the true class's pixels", shrink=0.7)
-    figure.savefig(path, dpi=110)
+    with fonts.having(classes) as names:
+        figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+        axes = figure.subplots()
+        drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(classes)), names, rotation=90)
+        axes.set_yticks(range(len(classes)), names)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        if len(classes) <= _MOST_NUMBERS:
+            for (row, column), share in np.ndenumerate(shares):
+                if share >= 0.005:
+                    colour = "white" if share > 0.6 else "black"
+                    axes.text(
+                        column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour,
+                        fontsize=7,
+                    )  # fmt: skip
+        figure.colorbar(drawn, label="share of the true class's pixels", shrink=0.7)
+        figure.savefig(path, dpi=110)
 
 
 def write_sheet(path: Path, evaluation: Evaluation, split: Split, colours: Colours) -> None:
