@@ -36,7 +36,7 @@ def batches(loader: "DataLoader[Any]") -> Iterator[Iterator[Any]]:
     found: Iterator[Any] = iter(())
     try:
         found = _start(loader)
-        yield found
+        yield _received(found)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1:]
         if not reason or not _LOST.search(reason[0]):
@@ -77,6 +77,18 @@ def _start(loader: "DataLoader[Any]") -> Iterator[Any]:
         return iter(loader)
     except OSError as error:  # no process, no semaphore or no pipe is to be had
         raise _way_out(f"cannot be started ({error.strerror})") from error
+
+
+def _received(found: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        try:
+            batch = next(found)
+        except StopIteration:
+            return
+        except (ConnectionResetError, ConnectionRefusedError, EOFError) as error:
+            # A batch was on its way, of which the worker's end is heard before its death is.
+            raise _way_out("DataLoader worker exited unexpectedly") from error
+        yield batch
 
 
 def _way_out(reason: str) -> UserError:

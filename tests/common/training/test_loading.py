@@ -84,6 +84,24 @@ def test_a_batch_that_cannot_be_sent_is_an_error_and_no_endless_wait():
         list(batches)
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])
+def test_a_worker_that_dies_while_it_sends_a_batch(error):
+    class Dying:
+        def __iter__(self):
+            yield 1
+            raise error
+
+    told = pytest.raises(UserError, match=r"exited unexpectedly.*workers 0")
+    with told, loading.batches(Dying()) as batches:
+        list(batches)
+
+
+def test_a_reader_of_the_output_that_is_gone_is_no_matter_of_workers():
+    with pytest.raises(BrokenPipeError), loading.batches(DataLoader(toy.ToySet(4))) as batches:
+        next(batches)
+        raise BrokenPipeError
+
+
 def test_workers_that_cannot_be_started_are_one_line(monkeypatch):
     def refused(_):
         raise OSError(12, "Cannot allocate memory")
