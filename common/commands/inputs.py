@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 from common import outputs
 from common.errors import UserError
-from common.reading import image, video
+from common.reading import folders, image, video
+from common.reading.folders import Kind
+
+EITHER = Kind("picture or video", image.SUFFIXES | video.SUFFIXES)
 
 SAMPLE_SEED = 1
 """Seed of the pictures of --sample; it differs from that of the default sets."""
@@ -20,7 +23,7 @@ class InputFlags:
     """What predict takes in every task that works picture by picture."""
 
     inputs: tuple[Path, ...] = ()
-    """Pictures, folders of pictures and videos: the words that belong to no flag."""
+    """Pictures, videos and folders of them: the words that belong to no flag."""
     recursive: bool = False
     """Take the folders within folders, too; results keep their places in them."""
     camera: str | None = None
@@ -79,23 +82,21 @@ def given(
     yield listed(flags.inputs, flags.recursive) if flags.inputs else {}
 
 
-def listed(paths: Sequence[Path], recursive: bool) -> dict[Path, Path]:
-    """Pictures and videos among files and in folders, each with its folder under --out.
+def listed(paths: Sequence[Path], recursive: bool, kind: Kind = EITHER) -> dict[Path, Path]:
+    """Files that are named, and those of the kind in folders, each with its folder under --out.
 
     Raises:
-        UserError: a path does not exist, or a folder has no picture.
+        UserError: a path does not exist, or a folder has no such file.
     """
     found: dict[Path, Path] = {}
     for path in paths:
         if recursive and path.is_dir():
-            inside = image.pictures_below(path)
+            inside = folders.below(path, kind)
             if not inside:
-                raise UserError(f"{path}: no picture in this folder or in those within it")
+                raise UserError(f"{path}: no {kind.name} in this folder or in those within it")
             found |= {one: one.parent.relative_to(path) for one in inside if one not in found}
-        elif video.is_video(path) and not path.is_dir():
-            found.setdefault(path, Path())
         else:
-            found |= {one: Path() for one in image.list_images([path]) if one not in found}
+            found |= {one: Path() for one in image.list_images([path], kind) if one not in found}
     return found
 
 

@@ -8,7 +8,6 @@ and inside a PNG, which has sums of its data. Changed bytes inside a BMP, PPM, T
 be known: the formats have no sums, or their decoders do not look.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
-from common.reading import jpeg, tiff, transparency
+from common.reading import folders, jpeg, tiff, transparency
+from common.reading.folders import Kind
 from common.reading.orientation import SIDEWAYS, Orientation, of, of_file, turned
 
 Picture = NDArray[np.uint8]
@@ -29,7 +29,14 @@ Reduction = Literal[1, 2, 4, 8]
 # What is wrong with a file is said in one line here, and not by OpenCV before it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".hdr", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
+    ".jpg", ".pam", ".pbm", ".pfm", ".pgm", ".pic", ".png", ".pnm", ".ppm", ".ras", ".sr",
+    ".tif", ".tiff", ".webp",
+})  # fmt: skip
+"""What OpenCV decodes, of an animation the first picture; every listing takes these."""
+
+PICTURES = Kind("picture", SUFFIXES)
 _OPAQUE = frozenset({".bmp", ".jpeg", ".jpg"})
 
 # A person's own aerial picture has any size; Pillow takes it for an attack.
@@ -101,7 +108,7 @@ def content(path: Path | str) -> NDArray[np.uint8]:
 
 
 def size(path: Path | str, orientation: Orientation | None = None) -> tuple[int, int]:
-    """Height and width of the picture that `read` gives, from its header alone.
+    """Height and width of the picture that `read` gives, from its header where Pillow knows it.
 
     Raises DamagedFile for a file that is missing or not a picture.
     """
@@ -111,7 +118,9 @@ def size(path: Path | str, orientation: Orientation | None = None) -> tuple[int,
     except FileNotFoundError:
         raise DamagedFile(f"{path}: no such file") from None
     except UnidentifiedImageError:
-        raise DamagedFile(f"{path}: is not a picture that can be read") from None
+        # Of a format that OpenCV alone knows, such as PFM.
+        height, width = read(path, orientation=orientation).shape[:2]
+        return height, width
     except (OSError, ValueError) as error:
         raise DamagedFile(f"{path}: cannot be read ({error})") from None
     if of_file(Path(path)) >= SIDEWAYS and turned_by_pillow != (orientation == "upright"):
@@ -197,38 +206,31 @@ def planes(image: Picture) -> Picture:
 
 def is_picture(name: str) -> bool:
     """Whether a file name is a picture's; hidden ones, as macOS leaves next to each, are not."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+    return PICTURES.has(name)
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, sorted by name."""
-    with os.scandir(folder) as entries:
-        names = sorted(one.name for one in entries if is_picture(one.name) and one.is_file())
-    return [folder / name for name in names]
+    """The pictures directly in a folder, sorted by name; other files are told."""
+    return folders.inside(folder, PICTURES)
 
 
 def pictures_below(folder: Path) -> list[Path]:
     """The pictures in a folder and in the folders within it, sorted folder by folder."""
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in sorted(names) if is_picture(name)]
-    return found
+    return folders.below(folder, PICTURES)
 
 
-def list_images(paths: Iterable[Path | str]) -> list[Path]:
-    """Pictures among files and directly in folders, each once, a folder's sorted by name.
+def list_images(paths: Iterable[Path | str], kind: Kind = PICTURES) -> list[Path]:
+    """Files that are named, and those of the kind directly in folders, each once, sorted by name.
 
-    Raises UserError for a path that does not exist or a folder without pictures.
+    Raises UserError for a path that does not exist or a folder without such files.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            inside = pictures_in(path)
+            inside = folders.inside(path, kind)
             if not inside:
-                raise UserError(
-                    f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})"
-                )
+                suffixes = ", ".join(sorted(kind.suffixes))
+                raise UserError(f"{path}: no {kind.name}s in this folder ({suffixes})")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None

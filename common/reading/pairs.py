@@ -115,12 +115,12 @@ def _without(stem: str, words: tuple[str, str]) -> str:
 
 
 def _from_one_folder(folder: Path) -> list[Pair]:
-    """Pairs of one folder: .jpg and .png of equal stems, or `a.png` and `a_mask.png`."""
+    """Pairs of one folder: `a.jpg` and `a.png`, or `a.png` and `a_mask.png`."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     files = pictures_in(folder)
     masks = {path.stem: path for path in files if path.suffix.lower() == ".png"}
-    images = [path for path in files if path.suffix.lower() in (".jpg", ".jpeg")]
+    images = [path for path in files if path.suffix.lower() != ".png"]
     missing = [path.name for path in images if path.stem not in masks]
     if images and not missing:
         return [Pair(path, masks[path.stem]) for path in images]
@@ -132,7 +132,7 @@ def _from_one_folder(folder: Path) -> list[Pair]:
             return [Pair(stems[stem], stems[stem + end]) for stem in rest]
     raise UserError(
         f"{folder}: no mask (.png of the same name, or a name and a word such as _mask) for "
-        f"{len(missing)} of the {len(images)} pictures (.jpg)"
+        f"{len(missing)} of the {len(images)} pictures"
         + (f", such as {missing[0]}" if missing else "")
     )
 

@@ -12,8 +12,10 @@ from tqdm import tqdm
 from common.errors import DamagedFile, UserError
 from common.reading.image import Picture
 
-SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
-
+SUFFIXES = frozenset({
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".ts", ".webm", ".wmv",
+})  # fmt: skip
 
 _MEASURED = 10
 """Frames by which the rate of a recording is measured."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.reading.image import SUFFIXES, is_picture
+from common.reading.folders import tell_rest
+from common.reading.image import PICTURES, SUFFIXES, is_picture
 from tasks.classification.labels import WORDNET_ID, Classes
 from tasks.classification.pictures import Files, Pictures
 
@@ -30,12 +31,16 @@ def read(root: Path, split: str, titles: Classes | None) -> Pictures:
     files: list[str] = []
     numbers: list[int] = []
     empty: list[str] = []
+    rest: list[str] = []
     for number, name in enumerate(names):
-        found = [os.path.join(name, path) for path in _pictures_in(folder / name)]
+        every = list(_files_in(folder / name))
+        found = [os.path.join(name, path) for path in every if is_picture(os.path.basename(path))]
+        rest += [os.path.basename(path) for path in every]
         files += found
         numbers += [number] * len(found)
         if not found:
             empty.append(name)
+    tell_rest(folder, rest, PICTURES)
     if empty:
         packed = _has_archive(folder / empty[0])
         advice = "unpack the archives in them" if packed else "fill or remove them"
@@ -76,12 +81,11 @@ def class_folders(root: Path, split: str) -> list[str]:
     raise UserError(f"{folder}: holds no folder; needed is a folder a class{archives}")
 
 
-def _pictures_in(folder: Path) -> Iterator[str]:
+def _files_in(folder: Path) -> Iterator[str]:
     """Paths below a class folder, in the order in which torchvision's make_dataset walks."""
     for place, _, names in sorted(os.walk(folder, followlinks=True)):
         for name in sorted(names):
-            if is_picture(name):
-                yield os.path.relpath(os.path.join(place, name), folder)
+            yield os.path.relpath(os.path.join(place, name), folder)
 
 
 def _has_archive(folder: Path) -> bool:

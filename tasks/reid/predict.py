@@ -26,6 +26,7 @@ from common.commands import command, inputs, journal, trained
 from common.commands.inputs import SAMPLE_SEED, InputFlags
 from common.errors import UserError
 from common.reading import image, video
+from common.reading.image import PICTURES
 from common.training import distributed
 from common.training.distributed import World
 from tasks.reid import parts, sample
@@ -94,13 +95,13 @@ def _given(config: PredictConfig) -> Iterator[tuple[dict[Path, Path], list[Path]
         raise UserError(
             "no input given: name pictures or folders, such as predict --run runs/reid photos/"
         )
-    pictures = inputs.listed(config.inputs, config.recursive)
+    pictures = inputs.listed(config.inputs, config.recursive, PICTURES)
     if config.gallery is None:
         yield pictures, None
     elif not config.gallery.is_dir():
         raise UserError(f"--gallery {config.gallery}: no such folder")
     else:
-        yield pictures, list(inputs.listed([config.gallery], config.recursive))
+        yield pictures, list(inputs.listed([config.gallery], config.recursive, PICTURES))
 
 
 def _sample(folder: Path, count: int) -> tuple[list[Path], list[Path]]:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly
 
 from common.errors import DamagedFile, UserError
+from common.reading import folders
+from common.reading.folders import Kind
 from tasks.speaker.features import RATE
 from tasks.speaker.headers import START, require_whole, to_the_end
 from tasks.speaker.ogg import ogg_fault
@@ -30,6 +32,7 @@ SUFFIXES = (
     ".wav", ".flac", ".m4a", ".ogg", ".opus", ".mp3", ".sph", ".aiff", ".aif", ".w64", ".au",
     ".caf", ".voc",
 )  # fmt: skip
+RECORDINGS = Kind("recording", frozenset(SUFFIXES))
 
 _MPEG4 = frozenset({".m4a", ".mp4", ".aac"})
 _UNKNOWN = 2**62  # libsndfile's number of frames where a FLAC states none is beyond this
@@ -155,7 +158,7 @@ def change_speed(wave: Wave, speed: float) -> Wave:
 
 def is_recording(name: str) -> bool:
     """Whether a file name is a recording's; hidden ones, as macOS leaves beside each, are not."""
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    return RECORDINGS.has(name)
 
 
 def list_recordings(paths: Iterable[Path]) -> list[Path]:
@@ -167,9 +170,7 @@ def list_recordings(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                entry for entry in path.rglob("*") if is_recording(entry.name) and entry.is_file()
-            )
+            inside = sorted(folders.below(path, RECORDINGS))
             if not inside:
                 raise UserError(f"{path}: no recordings in this folder ({', '.join(SUFFIXES)})")
             found.update(dict.fromkeys(inside))

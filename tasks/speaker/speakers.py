@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.reading.annotations import read_text
-from tasks.speaker.audio import SUFFIXES, is_recording
+from common.reading.folders import tell_rest
+from tasks.speaker.audio import RECORDINGS, SUFFIXES, is_recording
 from tasks.speaker.kaldi import FILES, directory_at, training_pairs
 from tasks.speaker.voxceleb import hint
 
@@ -144,9 +145,12 @@ def _walk(folder: Path) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     with os.scandir(folder) as entries:
         speakers = sorted(entry.name for entry in entries if entry.is_dir())
+    every: list[str] = []
     for speaker in speakers:
         for place, _, names in os.walk(folder / speaker):
             pairs += [(speaker, os.path.join(place, name)) for name in names if is_recording(name)]
+            every += names
+    tell_rest(folder, every, RECORDINGS)
     return pairs
 
 

@@ -195,7 +195,7 @@ def test_folders_within_folders_keep_their_places(tmp_path):
     assert task.listed() == ["a/0.png", "a/b/0.png"]
     assert (out / "a" / "b" / "0.png").is_file()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no picture in this folder"):
+    with pytest.raises(UserError, match="no picture or video in this folder"):
         work(out, tmp_path / "empty", recursive=True)
 
 

@@ -48,7 +48,7 @@ def test_pictures_and_masks_in_one_folder(tmp_path):
     assert [pair.label.suffix for pair in found.pairs] == [".png"] * 3
     assert find(f"mine={images}:{images}", tmp_path).pairs == found.pairs
     (images / "p1.png").unlink()
-    assert "for 1 of the 3 pictures (.jpg), such as p1.jpg" in refusal("SOD", tmp_path)
+    assert "for 1 of the 3 pictures, such as p1.jpg" in refusal("SOD", tmp_path)
 
 
 def test_pictures_and_masks_right_in_the_sets_folder(tmp_path):
