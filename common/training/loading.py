@@ -33,17 +33,17 @@ def batches(loader: "DataLoader[Any]") -> Iterator[Iterator[Any]]:
     Raises:
         UserError: a worker cannot be started, was killed, or finds no shared memory.
     """
-    found: Iterator[Any] = iter(())
     try:
         found = _start(loader)
-        yield _received(found)
+        try:
+            yield _received(found)
+        finally:
+            _end(found)  # in which a death may be told as well
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1:]
         if not reason or not _LOST.search(reason[0]):
             raise
         raise _way_out(reason[0].removeprefix("RuntimeError: ")) from error
-    finally:
-        _end(found)
 
 
 def share(batch: Batch) -> Batch:
