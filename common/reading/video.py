@@ -1,5 +1,7 @@
 """Video files: frames in, frames out."""
 
+import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,15 @@ SUFFIXES = frozenset({
 
 _MEASURED = 10
 """Frames by which the rate of a recording is measured."""
+
+_LOOKED_AT = 300
+"""Frames by which a file's own rate is judged."""
+
+_FASTEST = 60
+"""Frames a second of a video whose file tells no rate that can be believed."""
+
+# What is wrong with a file is said in one line here, and not by FFmpeg before it.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def is_video(path: Path) -> bool:
@@ -41,41 +52,34 @@ def transform(
 ) -> int:
     """Write a video of the changed frames, with a progress bar if `shown`; returns their number.
 
-    The target is an MP4 file with the source's frame rate and no sound. Changed frames all have one
-    size, which may differ from the source's.
+    The target is an MP4 file without sound in which each frame is seen when the source shows it:
+    at the source's rate, or, where that varies or makes no sense, at that of its quickest frames,
+    with slower ones repeated. Changed frames all have one size, which may differ from the source's.
 
     Raises:
         DamagedFile: the source is missing, or not a video that OpenCV can decode.
         UserError: the target cannot be written.
     """
-    writer: cv2.VideoWriter | None = None
-    count = 0
-    with _Opened(source) as capture:
-        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
-        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
+    rate, count = _steady_rate(source), 0
+    with _Opened(source) as capture, _Held(target, rate) as held:
+        said = _said_seconds(capture)
         bar = tqdm(
-            _decoded(capture),
+            _timed(capture, rate),
             source.name,
-            total,
+            round(said * rate) or None,
             unit="frame",
             disable=not (shown and sys.stderr.isatty()),
         )
-        try:
-            for frame in bar:
-                changed = change(frame)
-                writer = writer or _writer(target, rate, changed)
-                writer.write(cv2.cvtColor(changed, cv2.COLOR_RGB2BGR))
-                count += 1
-        finally:
-            if writer is not None:
-                writer.release()
+        for moment, frame in bar:
+            held.show(change(frame), moment)
+            count += 1
     if count == 0:
         raise DamagedFile(f"{source}: no frame of this video can be decoded")
-    # Some formats only estimate their frames.
-    if total is not None and count < 0.95 * total:
+    seconds = held.written / rate
+    if seconds < 0.95 * said:  # some formats only estimate their length
         print(
-            f"{source}: of the {total:,} frames that it speaks of {count:,} could be decoded; is "
-            "it cut short?",
+            f"{source}: of the {said:.1f} seconds that it speaks of {seconds:.1f} could be "
+            "decoded; is it cut short?",
             file=sys.stderr,
         )
     return count
@@ -129,6 +133,77 @@ def record(
     if count == 0:
         raise UserError(f"--camera {address}: gives no frame")
     return count
+
+
+class _Held:
+    """A video of one rate, in which pictures are held until the next one's moment."""
+
+    def __init__(self, target: Path, rate: float) -> None:
+        self.target, self.rate = target, rate
+        self.written = 0
+        self._writer: cv2.VideoWriter | None = None
+        self._picture: Picture | None = None
+
+    def show(self, picture: Picture, moment: float) -> None:
+        """The picture that is seen from a moment on, in seconds since the first."""
+        place = moment * self.rate
+        # Nearest to its moment, or a frame late where the one before it would not be seen.
+        self._hold(max(round(place), min(self.written + 1, math.floor(place) + 1)))
+        self._picture = picture
+
+    def _hold(self, until: int) -> None:
+        """Write the picture until so many are written."""
+        if self._picture is None or until <= self.written:
+            return
+        self._writer = self._writer or _writer(self.target, self.rate, self._picture)
+        ordered = cv2.cvtColor(self._picture, cv2.COLOR_RGB2BGR)
+        for _ in range(until - self.written):
+            self._writer.write(ordered)
+        self.written = until
+
+    def __enter__(self) -> "_Held":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hold(self.written + 1)
+        if self._writer is not None:
+            self._writer.release()
+
+
+def _steady_rate(source: Path) -> float:
+    """Frames a second: what the file says if its first frames agree, else that of the quickest.
+
+    A recording of a browser says 1000, the unit of its time; one of a phone, the mean.
+    """
+    with _Opened(source) as capture:
+        said = capture.get(cv2.CAP_PROP_FPS)
+        times = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(_LOOKED_AT) if capture.grab()]
+    steps = np.diff(times) / 1000
+    if not (steps > 0).any():
+        return said if 1 <= said <= _FASTEST else 25.0
+    quick = float(np.percentile(steps[steps > 0], 10))
+    if abs(said * quick - 1) < 0.1:
+        return float(said)
+    return float(np.clip(round(1 / quick), 1, _FASTEST))
+
+
+def _said_seconds(capture: cv2.VideoCapture) -> float:
+    """The length that the file speaks of; 0 if it does not."""
+    frames, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+    return max(0.0, frames / rate) if rate > 0 else 0.0
+
+
+def _timed(capture: cv2.VideoCapture, rate: float) -> Iterator[tuple[float, Picture]]:
+    """The frames, each with the seconds since the first; without times, one follows at the rate."""
+    first = last = None
+    for frame in _decoded(capture):
+        now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        first = now if first is None else first
+        moment = now - first
+        if last is not None and moment <= last:
+            moment = last + 1 / rate
+        last = moment
+        yield moment, frame
 
 
 def _rate(frames: int, begun: float) -> float:

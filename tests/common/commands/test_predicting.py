@@ -219,6 +219,21 @@ def test_a_video_has_its_frames_and_its_own_entry(tmp_path):
     assert task.found == []
 
 
+@pytest.mark.parametrize("content", [b"", b"no video at all", None])
+def test_a_damaged_video_stops_with_the_way_on_or_is_skipped(tmp_path, capsys, content):
+    source, out = write_pictures(tmp_path / "in", 2), tmp_path / "out"
+    write_clip(source / "clip.avi")
+    whole = (source / "clip.avi").read_bytes()
+    (source / "a.avi").write_bytes(whole[:500] if content is None else content)
+    with pytest.raises(DamagedFile, match=r"a\.avi.*--resume --data\.on_error skip"):
+        work(out, source)
+    task, done = work(out, source, on_error="skip", resume=True)
+    assert done.left_out == {"pictures": 0, "videos": 1}
+    assert task.listed() == ["0.png", "1.png", *["clip.avi"] * 5]
+    assert "skipped:" in capsys.readouterr().err
+    assert not (out / "a.mp4").exists()
+
+
 @pytest.fixture
 def stream(tmp_path):
     """The address of a clip that a server on this machine sends."""

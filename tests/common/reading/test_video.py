@@ -1,6 +1,8 @@
 """Videos are read and written frame by frame."""
 
+import io
 import itertools
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -63,4 +65,84 @@ def test_a_video_that_ends_early_is_told(clip, tmp_path, monkeypatch, capsys):
     decoded = video._decoded
     monkeypatch.setattr(video, "_decoded", lambda capture: itertools.islice(decoded(capture), 3))
     assert video.transform(clip, tmp_path / "out.mp4", lambda frame: frame) == 3
-    assert "of the 6 frames that it speaks of 3 could be decoded" in capsys.readouterr().err
+    assert "of the 0.5 seconds that it speaks of 0.2 could be decoded" in capsys.readouterr().err
+
+
+def write_timed(path, milliseconds, live=False):
+    """A video as browsers and phones record it: frames of rising brightness at these times."""
+    av = pytest.importorskip("av")
+    content = io.BytesIO()
+    # A stream of a browser cannot be gone back in, to write how long it has become.
+    target = _Forward(content) if live else content
+    codec, form = ("mpeg4", "mp4") if path.suffix == ".mp4" else ("libvpx", "webm")
+    with av.open(target, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=1000)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, moment in enumerate(milliseconds):
+            picture = np.full((48, 64, 3), level(number), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = moment, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    path.write_bytes(content.getvalue())
+
+
+class _Forward:
+    def __init__(self, content):
+        self.content = content
+
+    def write(self, part):
+        return self.content.write(part)
+
+
+def level(number):
+    """Brightness of a frame: neighbours differ by much."""
+    return 25 + 40 * (number * 2 % 5)
+
+
+EVEN = [round(1000 * number / 30) for number in range(40)]
+# Like a screen's: nothing for a second, then bursts.
+VARIED = [0, 1000, *np.cumsum([1200, *[33, 34, 150, 33, 400] * 6]).tolist()]
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mp4"])
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("times", [EVEN, VARIED], ids=["even", "varied"])
+def test_each_frame_is_seen_when_the_source_shows_it(tmp_path, capsys, name, live, times):
+    if live and name == "a.mp4":
+        pytest.skip("an MP4 file is not written so")
+    write_timed(tmp_path / name, times, live)
+    target = tmp_path / "out.mp4"
+    assert video.transform(tmp_path / name, target, lambda frame: frame) == len(times)
+    assert capsys.readouterr().err == ""
+    capture = cv2.VideoCapture(str(target))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    assert 29 <= rate <= 31
+    seen = [round((frame.mean() - 25) / 40) for frame in video.frames(target)]
+    assert len(seen) / rate == pytest.approx(times[-1] / 1000 + 1 / 30, abs=1 / rate)
+    runs = [
+        [index for index, _ in run]
+        for _, run in itertools.groupby(enumerate(seen), lambda one: one[1])
+    ]
+    assert [seen[run[0]] for run in runs] == [level(number) // 40 for number in range(len(times))]
+    begins = np.array([run[0] for run in runs]) / rate
+    assert np.abs(begins - np.array(times) / 1000).max() <= 1 / rate
+
+
+def test_a_video_without_times_has_one_frame_after_the_other(clip, tmp_path, monkeypatch):
+    opened = cv2.VideoCapture
+
+    class Timeless:
+        def __init__(self, path):
+            self.capture = opened(path)
+            self.isOpened, self.release = self.capture.isOpened, self.capture.release
+            self.grab, self.read = self.capture.grab, self.capture.read
+
+        def get(self, name):
+            return 0.0
+
+    monkeypatch.setattr(video.cv2, "VideoCapture", Timeless)
+    assert video.transform(clip, tmp_path / "out.mp4", lambda frame: frame) == 6
+    monkeypatch.undo()
+    assert len(list(video.frames(tmp_path / "out.mp4"))) == 6
