@@ -15,6 +15,7 @@ from tasks.classification.labels import numbered
 from tasks.segmentation.config import ModelConfig
 from tasks.segmentation.decoder import DECODERS
 from tasks.segmentation.model import build as segmentation_model
+from tests.common.commands.test_export import require_portable
 from tests.test_deployed_tasks import CASES, randomise
 
 TINY = (1, 1, 1, 1)
@@ -49,7 +50,7 @@ def test_a_trunk_of_every_family(family, tmp_path):
         module=trunk,
         entry="images",
         results=("c1", "c2", "c3", "c4", "c5"),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=pictures,
         description={},
     )
@@ -65,7 +66,7 @@ def test_every_variant(variant, tmp_path):
         module=trunk,
         entry="images",
         results=("c1", "c2", "c3", "c4", "c5"),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=[torch.randn(2, 3, 64, 96), torch.randn(1, 3, 97, 65)],
         description={},
     )
@@ -129,3 +130,6 @@ def test_every_task(task, tmp_path):
     content = export.write(graph, tmp_path / f"{task}.onnx", weights_in(tmp_path))
     assert content["largest_difference"] < 1e-3
     assert content["task"] == task
+    pictures = ["batch", 3, "height", "width"]
+    entry = ["batch", "samples"] if task == "speaker" else pictures
+    require_portable(tmp_path / f"{task}.onnx", entry)

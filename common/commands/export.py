@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 
 from common import outputs
 from common.commands import card
@@ -22,6 +21,13 @@ from common.errors import UserError
 
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest value, that passes as rounding."""
+
+PICTURES = {0: "batch", 2: "height", 3: "width"}
+"""Axes of pictures (B, 3, H, W) that may have any size."""
+
+OPSET, IR_VERSION = 18, 9
+LEAST_RUNTIME = "1.17"
+"""The oldest onnxruntime that is known to open files of these versions."""
 
 Outputs = tuple[Tensor, ...]
 
@@ -61,7 +67,7 @@ class Graph:
         module: in eval mode, of public PyTorch operators only.
         entry: name of the input.
         results: names of the outputs.
-        dynamic: axes of the input that may have any size.
+        dynamic: names of those axes of the input that may have any size, by their number.
         examples: inputs of several sizes; the first is traced, all are checked.
         description: for people and programs: task, classes, what is to be done with pictures before
             and with outputs afterwards. It is written into the file.
@@ -73,7 +79,7 @@ class Graph:
     module: nn.Module
     entry: str
     results: tuple[str, ...]
-    dynamic: tuple[int, ...]
+    dynamic: Mapping[int, str]
     examples: Sequence[Tensor]
     description: dict[str, Any]
     translations: Mapping[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
@@ -124,6 +130,7 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
         "largest_difference": max(differences.values()),
         "differences": differences,
         "tolerance": TOLERANCE,
+        "least_onnxruntime": LEAST_RUNTIME,
         "versions": card.versions(_PACKAGES),
     }
     outputs.write_text(beside, json.dumps(content, indent=2) + "\n")
@@ -146,20 +153,21 @@ def _require_card(path: Path) -> None:
 
 
 def _export(graph: Graph, path: Path, description: dict[str, Any]) -> None:
-    # Axes of any size without a range: ranges cannot be proved where pools round up.
-    sizes = dict.fromkeys(graph.dynamic, Dim.DYNAMIC)
     with torch.no_grad():
         program = torch.onnx.export(
             graph.module.eval(),
             (graph.examples[0],),
             input_names=[graph.entry],
             output_names=list(graph.results),
-            dynamic_shapes=(sizes,),
+            # Names and no ranges: these cannot be proved where pools round up.
+            dynamic_shapes=(dict(graph.dynamic),),
             dynamo=True,
+            opset_version=OPSET,
             custom_translation_table=dict(graph.translations),
             verbose=False,
         )
     assert program is not None
+    program.model.ir_version = IR_VERSION
     program.model.metadata_props["description"] = json.dumps(description)
     program.save(path)
 

@@ -39,7 +39,7 @@ def graph(config: ScoredConfig, model: Classifier, classes: Classes) -> Graph:
         module=deploy(model, portable=True),
         entry="images",
         results=("logits",),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=export.pictures((side, side), (side + 33, side + 18), (2 * side, side)),
         description={
             "task": "classification",

@@ -70,7 +70,7 @@ def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
         module=BatchedDetector(deploy(model, portable=True), test),
         entry="images",
         results=tuple(results),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=export.pictures((160, 192), (97, 130), (256, 129)),
         description={
             "task": "detection",

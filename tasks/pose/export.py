@@ -40,7 +40,7 @@ def graph(config: Config, model: PoseModel) -> Graph:
         module=deploy(model, portable=True),
         entry="images",
         results=("heatmaps",),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=export.pictures((height, width), (2 * height, width), (height, width + 32)),
         description={
             "task": "pose",

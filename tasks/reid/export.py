@@ -53,7 +53,7 @@ def graph(config: Config, model: ReidModel) -> Graph:
         module=Embedder(deploy(model, portable=True), config.test),
         entry="images",
         results=("features",),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=export.pictures((height, width), (height + 64, width), (height, width + 32)),
         description={
             "task": "reid",

@@ -59,7 +59,7 @@ def graph(config: Config, model: PoolNet) -> Graph:
         module=Saliency(deploy(model, portable=True)),
         entry="images",
         results=("saliency",),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=export.pictures((least + 64, least + 96), (least - 47, least + 50), (241, 187)),
         description={
             "task": "salient",

@@ -80,7 +80,7 @@ def graph(config: ScoredConfig, model: SegmentationModel) -> Graph:
         module=Logits(exportable(deploy(model, portable=True))),
         entry="images",
         results=("logits",),
-        dynamic=(0, 2, 3),
+        dynamic=export.PICTURES,
         examples=export.pictures((160, 192), (97, 130), (256, 129)),
         description={
             "task": "segmentation",

@@ -40,7 +40,7 @@ def graph(config: ScoredConfig, model: SpeakerModel) -> Graph:
         module=deploy(model, portable=True),
         entry="waves",
         results=("embeddings",),
-        dynamic=(0, 1),
+        dynamic={0: "batch", 1: "samples"},
         examples=[0.1 * torch.randn(size, generator=generator) for size in sizes],
         description={
             "task": "speaker",

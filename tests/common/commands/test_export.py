@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 
 import onnx
 import onnxruntime
@@ -41,7 +42,7 @@ def graph(module, **changes):
         "module": module,
         "entry": "images",
         "results": ("features", "pooled"),
-        "dynamic": (0, 2, 3),
+        "dynamic": export.PICTURES,
         "examples": export.pictures((32, 48), (17, 33), (64, 21)),
         "description": {"task": "toy", "images": "bytes, RGB"},
     }
@@ -66,6 +67,25 @@ def test_the_file_takes_any_size_and_describes_itself(tmp_path, weights):
     inside = {one.key: one.value for one in onnx.load(target).metadata_props}
     assert json.loads(inside["description"])["images"] == "bytes, RGB"
     assert not list(target.parent.glob("*.tmp"))
+
+
+def require_portable(file, entry):
+    """What onnxruntime 1.17 opens (its table of versions: IR 9, operators 20), and axes' names."""
+    stored = onnx.load(file)
+    assert stored.ir_version <= 9
+    assert {one.domain: one.version <= 20 for one in stored.opset_import} == {"": True}
+    (image,) = stored.graph.input
+    assert [one.dim_param or one.dim_value for one in image.type.tensor_type.shape.dim] == entry
+    for result in stored.graph.output:
+        axes = [one.dim_param for one in result.type.tensor_type.shape.dim]
+        assert axes[0] == "batch"
+        assert not any(re.search(r"\bs\d+\b", axis) for axis in axes), axes
+
+
+def test_the_file_has_an_old_form_and_names_its_axes(tmp_path, weights):
+    content = export.write(graph(Tiny()), tmp_path / "tiny.onnx", weights)
+    require_portable(tmp_path / "tiny.onnx", ["batch", 3, "height", "width"])
+    assert content["least_onnxruntime"] == "1.17"
 
 
 def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights, monkeypatch):

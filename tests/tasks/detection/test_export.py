@@ -20,6 +20,7 @@ from tasks.detection.config import DetectorName, ScoringConfig
 from tasks.detection.export import ExportConfig, aligned, graph, main
 from tasks.detection.model import build
 from tasks.detection.suppression import suppress
+from tests.common.commands.test_export import require_portable
 from tests.tasks.detection import runs
 from tests.tasks.detection.test_model import tiny
 from tests.test_deployed_tasks import SLIM, randomise
@@ -132,6 +133,7 @@ def test_every_detector_becomes_a_file_of_any_size(name, tmp_path):
         Trained(tmp_path / "best.pt", {}, 1),
     )
     assert len(content["differences"]) == 3 and content["largest_difference"] < 1e-4
+    require_portable(tmp_path / "d.onnx", ["batch", 3, "height", "width"])
     assert content["outputs"][:3] == ["boxes", "scores", "labels"]
     assert json.loads((tmp_path / "d.json").read_text())["classes"] == ["ant", "bee", "cat"]
 
