@@ -7,6 +7,7 @@ writes a file of its own, so that none waits for another.
 import contextlib
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 from common import outputs
 from common.commands.settings import TrainedFlags
-from common.errors import UserError
+from common.errors import DamagedFile, UserError
 
 Entry = dict[str, Any]
 
@@ -24,6 +25,10 @@ _FREE = {
     "engine",
 }  # fmt: skip
 """Settings that decide nothing of what is found in a picture, or that the weights' hash covers."""
+
+
+_END = {"end": True}
+"""The line behind the last input."""
 
 
 class Finished(NamedTuple):
@@ -96,10 +101,13 @@ def begin(out: Path, settings: str, resume: bool) -> set[str]:
     """Make the folder ready; returns the inputs that are finished in it. On one rank only.
 
     Raises:
-        UserError: what is there was found under other settings or by another model.
+        UserError: what is there was found under other settings or by another model, or by a
+            command that was stopped, and resume is not set.
     """
     outputs.make_folder(out)
     if not resume:
+        content = [line for path in _files(out) for line in _lines(path)]
+        require_finished(out, any("input" in line for line in content), _END in content)
         for path in _files(out):
             path.unlink()
         return set()
@@ -117,6 +125,53 @@ def begin(out: Path, settings: str, resume: bool) -> set[str]:
         if path.name != "progress.jsonl":
             path.unlink()
     return {one.input for one in finished}
+
+
+def require_finished(folder: Path, begun: bool, finished: bool) -> None:
+    """Refuse to delete what a stopped command has found.
+
+    Raises:
+        UserError: something is begun and not finished.
+    """
+    if begun and not finished:
+        raise UserError(
+            f"{folder}: holds what a command has found that was stopped before its end; go on with "
+            "--resume, or name another --out"
+        )
+
+
+def end(out: Path) -> None:
+    """Note that all inputs are finished: a new start may then replace the results."""
+    with (out / "progress.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(_END) + "\n")
+
+
+def advised(error: DamagedFile) -> DamagedFile:
+    """The error with the way on."""
+    if "--data.on_error" in str(error):
+        return error
+    return DamagedFile(f"{error}; to go on without it, add --resume --data.on_error skip")
+
+
+@contextlib.contextmanager
+def stoppable(out: Path, main: bool) -> Iterator[None]:
+    """Say, on the main rank, where the results are and how to go on when Ctrl-C comes.
+
+    Raises:
+        DamagedFile: with the way on, where one comes.
+    """
+    try:
+        yield
+    except DamagedFile as error:
+        raise advised(error) from error
+    except KeyboardInterrupt:
+        if main:
+            print(
+                f"stopped; what was found until now is in {out}, and the same command with "
+                "--resume goes on from there",
+                file=sys.stderr,
+            )
+        raise
 
 
 def _files(out: Path) -> list[Path]:

@@ -113,20 +113,21 @@ def each(
         video_suffix: of the file that is written for a video.
 
     Raises:
-        UserError: an input cannot be read, or a result cannot be written.
+        UserError: an input cannot be read, a result cannot be written, or the folder holds what a
+            stopped command has found and resume is not set.
     """
     done = distributed.from_main(lambda: journal.begin(out, settings, resume), world)
     loop = _Loop(prediction, out, workers, on_error, orientation, video_suffix, _shown(world))
     failure: UserError | None = None
     try:
-        with Journal(out, world.rank, settings) as loop.journal:
+        with journal.stoppable(out, world.main), Journal(out, world.rank, settings) as loop.journal:
             try:
                 loop.pictures(_share(inputs.pictures, done, world))
                 loop.videos(_share(inputs.videos, done, world, first=len(inputs.pictures)))
                 if inputs.camera is not None and world.main:
                     loop.camera(inputs.camera)
             except DamagedFile as error:
-                failure = _advised(error)
+                failure = journal.advised(error)
             except UserError as error:
                 failure = error
         distributed.raise_first(failure, world)
@@ -135,6 +136,8 @@ def each(
         finished = journal.read(out)
         if world.main:
             prediction.finish(journal.entries(finished))
+    if world.main:
+        journal.end(out)
     counts = distributed.share(distributed.gather([loop.counts()], world), world)
     pictures, videos, frames, *left = (sum(column) for column in zip(*counts, strict=True))
     left_out = dict(zip(("pictures", "videos"), left, strict=True))
@@ -284,13 +287,6 @@ def _read_ahead(
         worker_init_fn=loading.prepare_worker,
         generator=torch.Generator(),
     )
-
-
-def _advised(error: DamagedFile) -> DamagedFile:
-    """The error with the way on."""
-    if "--data.on_error" in str(error):
-        return error
-    return DamagedFile(f"{error}; to go on without it, add --resume --data.on_error skip")
 
 
 def _shown(world: World) -> bool:

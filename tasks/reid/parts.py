@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import outputs
+from common.commands.journal import require_finished
 from common.errors import UserError
 
 Feature = NDArray[np.float32]
 """(C,)"""
 
-_SETTINGS = "settings.txt"
+_SETTINGS, _FINISHED = "settings.txt", "finished.txt"
 
 
 def begin(folder: Path, settings: str, resume: bool) -> set[str]:
@@ -28,11 +29,13 @@ def begin(folder: Path, settings: str, resume: bool) -> set[str]:
         resume: whether to go on with the parts that are there; else they are deleted.
 
     Raises:
-        UserError: they are of another model or of other settings, or are damaged.
+        UserError: they are of another model or of other settings, or damaged; or of a command that
+            was stopped, and resume is not set.
     """
     outputs.make_folder(folder)
     file = folder / _SETTINGS
     if not resume:
+        require_finished(folder, bool(_files(folder)), (folder / _FINISHED).is_file())
         for path in _files(folder):
             path.unlink()
     elif _files(folder) and not (file.is_file() and file.read_text() == settings):
@@ -41,7 +44,14 @@ def begin(folder: Path, settings: str, resume: bool) -> set[str]:
             "settings; repeat those, or name another --out"
         )
     outputs.write_text(file, settings)
-    return set(read(folder))
+    found = set(read(folder))
+    (folder / _FINISHED).unlink(missing_ok=True)
+    return found
+
+
+def end(folder: Path) -> None:
+    """Note that nothing is left to be found: a new start may then delete the parts."""
+    outputs.write_text(folder / _FINISHED, "")
 
 
 def add(folder: Path, paths: Sequence[Path], features: NDArray[np.float32]) -> None:

@@ -128,6 +128,7 @@ def write_features(
         raise UserError(f"not one of the {len(pictures)} pictures can be read")
     file = config.out / "features.npz"
     parts.write(file, [str(path) for path in found.paths], found.features)
+    parts.end(config.out / "parts" / "inputs")
     count, size = found.features.shape
     print(f"wrote {file}: {count} features of {size} numbers{_left_out(pictures, found)}")
 
@@ -167,6 +168,8 @@ def search(
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     outputs.write_text(config.out / "ranked.csv", text.getvalue())
+    for kind in ("inputs", "gallery"):
+        parts.end(config.out / "parts" / kind)
     skipped = _left_out([*queries, *gallery], asked, among)
     print(
         f"searched {len(among.paths):,} pictures for {len(asked.paths)} queries{skipped}; sheets "
@@ -200,12 +203,13 @@ def _embed(
     rest = [path for path in pictures if parts.key(path) not in done]
     batch = config.engine.batch_size * world.size
     step = -(-_PART // batch) * batch
-    for start in range(0, len(rest), step):
-        part = rest[start : start + step]
-        with model.running():
-            found = embed_files(model.network, part, config, world, photographs(config.data))
-        sound = [part[index] for index in found.indices.tolist()]
-        distributed.from_main(partial(parts.add, folder, sound, found.features), world)
+    with journal.stoppable(config.out, world.main):
+        for start in range(0, len(rest), step):
+            part = rest[start : start + step]
+            with model.running():
+                found = embed_files(model.network, part, config, world, photographs(config.data))
+            sound = [part[index] for index in found.indices.tolist()]
+            distributed.from_main(partial(parts.add, folder, sound, found.features), world)
     known = parts.read(folder) if world.main else {}
     paths = [path for path in pictures if parts.key(path) in known]
     return _Found(paths, np.array([known[parts.key(path)] for path in paths], dtype=np.float32))

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import outputs
+from common.commands.journal import require_finished
 from common.errors import UserError
 from tasks.speaker.scoring import Embeddings
+
+_FINISHED = "finished.txt"
 
 SIZE = 500
 """Recordings of a part at most."""
@@ -37,16 +40,17 @@ def begin(folder: Path, settings: str, resume: bool) -> set[str]:
         resume: keep the parts that are there.
 
     Raises:
-        UserError: they are of another model or of other settings, or damaged.
+        UserError: they are of another model or of other settings, or damaged; or of a command that
+            was stopped, and resume is not set.
     """
     outputs.make_folder(folder)
     files = _files(folder)
     if not resume:
+        require_finished(folder, bool(files), (folder / _FINISHED).is_file())
         for file in files:
             file.unlink()
-        return set()
     names: set[str] = set()
-    for file in files:
+    for file in _files(folder):
         part, own = _read(file)
         if own != settings:
             raise UserError(
@@ -54,6 +58,7 @@ def begin(folder: Path, settings: str, resume: bool) -> set[str]:
                 "repeat those, or name another --out"
             )
         names.update(part.names.tolist())
+    (folder / _FINISHED).unlink(missing_ok=True)
     return names
 
 
@@ -66,6 +71,11 @@ def add(folder: Path, settings: str, part: Part) -> None:
     files = _files(folder)
     number = int(files[-1].stem) + 1 if files else 0
     _save(folder / f"{number:06d}.npz", **part._asdict(), settings=np.array(settings))
+
+
+def end(folder: Path) -> None:
+    """Note that nothing is left to be embedded: a new start may then delete the parts."""
+    outputs.write_text(folder / _FINISHED, "")
 
 
 def join(folder: Path, target: Path) -> Part | None:

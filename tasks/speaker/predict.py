@@ -102,19 +102,21 @@ def embed_all(
     settings = journal.digest(config, model.weights.file)
     done = distributed.from_main(lambda: parts.begin(folder, settings, config.resume), world)
     left = [file for file in files if str(file) not in done]
-    for start in range(0, len(left), parts.SIZE):
-        some = left[start : start + parts.SIZE]
-        with model.running():
-            found = embed_some(model.network, some, config, world)
-        if found:
-            names = [str(some[place]) for place, _ in found]
-            part = parts.Part(np.array(names), np.stack([vector for _, vector in found]))
-            distributed.from_main(partial(parts.add, folder, settings, part), world)
+    with journal.stoppable(config.out, world.main):
+        for start in range(0, len(left), parts.SIZE):
+            some = left[start : start + parts.SIZE]
+            with model.running():
+                found = embed_some(model.network, some, config, world)
+            if found:
+                names = [str(some[place]) for place, _ in found]
+                part = parts.Part(np.array(names), np.stack([vector for _, vector in found]))
+                distributed.from_main(partial(parts.add, folder, settings, part), world)
     if world.main:
         path = config.out / "embeddings.npz"
         whole = parts.join(folder, path)
         if whole is None:
             raise UserError(f"embedding: not one of the {len(files)} recordings can be read")
+        parts.end(folder)
         shape = whole.embeddings.shape
         print(f"wrote {path}: names ({len(whole.names)},) and embeddings {shape}")
 

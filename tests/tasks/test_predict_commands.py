@@ -235,7 +235,7 @@ def test_a_damaged_picture_stops_or_is_skipped(row, runs, pictures, tmp_path, ca
     words = (pictures, "--run", runs(row), "--out", tmp_path / "out")
     with pytest.raises(DamagedFile, match=r"aa\.jpg: the picture is cut short"):
         predict(row, *words)
-    predict(row, *words, "--data.on_error", "skip")
+    predict(row, *words, "--resume", "--data.on_error", "skip")
     assert row.files(tmp_path / "out") == ["a.png", "b.jpg"]
     assert not (tmp_path / "out" / row.drawn.format("aa")).exists()
     printed = capsys.readouterr()

@@ -136,10 +136,16 @@ class Interrupted(Brightness):
         return super().find(source, picture, frame)
 
 
-def test_ctrl_c_leaves_a_whole_list_and_resume_goes_on(tmp_path):
+def test_ctrl_c_leaves_a_whole_list_and_resume_goes_on(tmp_path, capsys):
     source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         work(out, source, task=Interrupted(out), workers=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("stopped;") and str(out) in line and "--resume" in line
+    kept = (out / "progress.jsonl").read_bytes()
+    with pytest.raises(UserError, match=r"was stopped before its end; go on with --resume"):
+        work(out, source)
+    assert (out / "progress.jsonl").read_bytes() == kept
     assert Brightness(out).listed() == ["0.png", "1.png"]
     before = (out / "0.png").stat().st_mtime_ns
     task, _ = work(out, source, resume=True)

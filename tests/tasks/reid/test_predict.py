@@ -198,14 +198,14 @@ def test_a_damaged_picture_stops_or_is_left_out(run, market, tmp_path, monkeypat
     words = (market / "query", "--run", run, "--out", tmp_path / "out", "--gallery", folder)
     with pytest.raises(DamagedFile, match="0011_c1s1_000001_00"):
         run_command(monkeypatch, *words)
-    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    run_command(monkeypatch, *words, "--resume", "--data.on_error", "skip")
     assert "1 pictures could not be read" in capsys.readouterr().out
     assert str(damaged) not in [row["picture"] for row in ranked(tmp_path / "out")]
     for path in folder.iterdir():
         path.write_bytes(b"")
     assert "can be read" in refusal(monkeypatch, *words, "--data.on_error", "skip")
     assert "not one of the 6 pictures can be read" in refusal(
-        monkeypatch, folder, *words[1:5], "--data.on_error", "skip"
+        monkeypatch, folder, "--run", run, "--out", tmp_path / "other", "--data.on_error", "skip"
     )
 
 
@@ -233,8 +233,9 @@ def test_a_command_that_was_stopped_goes_on(run, market, tmp_path, monkeypatch):
     words = (folder, "--run", run, "--out", out, "--engine.batch_size", 2)
     damaged = pictures[3].read_bytes()
     pictures[3].write_bytes(damaged[:90])
-    with pytest.raises(DamagedFile):
+    with pytest.raises(DamagedFile, match=r"--resume --data\.on_error skip"):
         run_command(monkeypatch, *words)
+    assert "go on with --resume" in refusal(monkeypatch, *words)
     (first,) = (out / "parts" / "inputs").glob("*.npz")
     before = first.stat().st_mtime_ns, first.read_bytes()
     pictures[3].write_bytes(damaged)
