@@ -112,14 +112,14 @@ def test_a_damaged_picture_stops_with_the_way_on_and_keeps_what_was_found(tmp_pa
 @pytest.mark.parametrize("lack", ["killed", "no shared memory"])
 def test_workers_that_die_are_one_line_and_what_was_found_is_kept(tmp_path, monkeypatch, lack):
     source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
-    read = image.read
+    content = image.content
 
-    def failing(path, **flags):
+    def failing(path):
         if path.name == "3.png":
             fail(lack)
-        return read(path, **flags)
+        return content(path)
 
-    monkeypatch.setattr(image, "read", failing)
+    monkeypatch.setattr(image, "content", failing)
     with pytest.raises(UserError, match=r"--loader\.workers 0.*--shm-size"):
         work(out, source, workers=1)
     monkeypatch.undo()
