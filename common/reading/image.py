@@ -230,7 +230,7 @@ def list_images(paths: Iterable[Path | str], kind: Kind = PICTURES) -> list[Path
             inside = folders.inside(path, kind)
             if not inside:
                 suffixes = ", ".join(sorted(kind.suffixes))
-                raise UserError(f"{path}: no {kind.name}s in this folder ({suffixes})")
+                raise UserError(f"{path}: no {kind.name} in this folder ({suffixes})")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None

@@ -33,7 +33,7 @@ class Row:
     save: Callable[[Path, int], object]
     """Writes an input: to a path, by a seed."""
     input: str = "a.png"
-    empty: str = "no pictures in this folder"
+    empty: str = "no picture or video in this folder"
     """What is said of a folder without inputs."""
 
 
@@ -114,7 +114,7 @@ DRAWING = (
 
 ROWS = (
     *DRAWING,
-    Row(name="reid", write_run=reid.write_run, save=reid.save),
+    Row(name="reid", write_run=reid.write_run, save=reid.save, empty="no picture in this folder"),
     Row(
         name="speaker",
         write_run=speaker.write_run,

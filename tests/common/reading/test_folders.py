@@ -120,7 +120,7 @@ def test_a_folders_videos_are_inputs_too(tmp_path, capsys, recursive):
 
 def test_a_folder_of_videos_alone(tmp_path):
     assert len(inputs.listed([touch(tmp_path, "a.mp4")], recursive=False)) == 1
-    with pytest.raises(UserError, match=r"no picture or videos in this folder \(.*\.mp4"):
+    with pytest.raises(UserError, match=r"no picture or video in this folder \(.*\.mp4"):
         inputs.listed([touch(tmp_path / "empty", "a.txt")], recursive=False)
 
 

@@ -185,7 +185,7 @@ def test_list_images(tmp_path):
 
 
 def test_list_images_says_what_is_missing(tmp_path):
-    with pytest.raises(UserError, match="no pictures in this folder"):
+    with pytest.raises(UserError, match="no picture in this folder"):
         pictures.list_images([tmp_path])
     with pytest.raises(UserError, match="nowhere: no such file or folder"):
         pictures.list_images([tmp_path / "nowhere"])

@@ -182,7 +182,7 @@ def test_what_is_missing_is_told_in_one_line(run, market, tmp_path, monkeypatch)
     empty.mkdir()
     query = market / "query"
     words = ("--run", run, "--out", tmp_path / "out")
-    assert "no pictures in this folder" in refusal(monkeypatch, query, *words, "--gallery", empty)
+    assert "no picture in this folder" in refusal(monkeypatch, query, *words, "--gallery", empty)
     assert "--gallery" in refusal(monkeypatch, query, *words, "--gallery", tmp_path / "none")
     assert "--top" in refusal(monkeypatch, query, *words, "--top", 0)
     only = "pictures of one person each; name such, or folders of them"
