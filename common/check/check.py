@@ -69,6 +69,7 @@ def check(
         examination = examine(split, part.role, on_error)
         findings += [*split.findings, *examination.findings()]
         findings += [*compare.absent(examination), *compare.twice(examination)]
+        findings += compare.left_out(examination)
         if part.role == "scoring":
             trained = (one for one in examinations if one.role == "training")
             findings += [found for one in trained for found in compare.in_both(one, examination)]

@@ -1,14 +1,18 @@
 """Findings about splits as a whole: classes, and files that occur twice."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from common.check.examine import Examination, Seen
 from common.check.findings import Finding
+from common.reading import folders
 
 ABSENT = "classes that never occur"
 TWICE = "equal files"
 CONTRADICTING = "equal files with other labels"
 IN_BOTH = "files in both splits"
+LEFT_OUT = "files of other formats"
 
 
 def absent(examination: Examination) -> list[Finding]:
@@ -25,6 +29,23 @@ def absent(examination: Examination) -> list[Finding]:
     )
     text = f"no {split.unit} of {len(missing):,} of {len(split.classes):,} {split.kinds} ({shown})"
     return [Finding("warning", split.name, ABSENT, text, mend)]
+
+
+def left_out(examination: Examination) -> list[Finding]:
+    """Files beside those of a split that no reader takes; lists and labels do not count."""
+    split = examination.split
+    places = sorted({Path(file).parent for file in split.files})
+    files = {
+        str(place / name): name for place in places if place.is_dir() for name in os.listdir(place)
+    }
+    rest = {file: name for file, name in files.items() if folders.left_out([name], split.kind)}
+    if not rest:
+        return []
+    counts = folders.left_out(rest.values(), split.kind)
+    listed = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(counts.items()))
+    text = f"{len(rest):,} files ({listed}) are no {split.kind.name} format that is read here"
+    mend = f"convert them, if they are {split.noun} that belong to the split"
+    return [Finding("note", split.name, LEFT_OUT, text, mend, tuple(sorted(rest)))]
 
 
 def twice(examination: Examination) -> list[Finding]:

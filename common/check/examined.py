@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.check.findings import Finding, Remark
+from common.reading.folders import Kind
 from common.reading.image import Picture
 
 Content = NDArray[np.uint8]
@@ -46,8 +47,8 @@ class Examined:
     """One line: what was read, and in which layout."""
     files: Sequence[str]
     """(N,) names of its pictures or recordings."""
-    noun: str
-    """What they are: "pictures" or "recordings"."""
+    kind: Kind
+    """What they are: pictures or recordings."""
     unit: str
     """What is counted for each class: "pixels", "objects"."""
     classes: Sequence[str]
@@ -70,6 +71,11 @@ class Examined:
     """What stands above a drawn sample; None for the name of its file."""
     findings: tuple[Finding, ...] = ()
     """What was found while the split was read."""
+
+    @property
+    def noun(self) -> str:
+        """What the files are, in the plural."""
+        return f"{self.kind.name}s"
 
     def __len__(self) -> int:
         """Number of files."""

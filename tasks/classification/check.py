@@ -31,7 +31,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         name=split,
         summary=found.summary(),
         files=[store.name(index) for index in range(len(found))],
-        noun="pictures",
+        kind=image.PICTURES,
         unit="pictures",
         classes=found.classes.names,
         content=store.read,

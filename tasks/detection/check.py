@@ -41,7 +41,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         name=split,
         summary=found.summary(),
         files=[str(path) for path in found.images],
-        noun="pictures",
+        kind=image.PICTURES,
         unit="objects",
         classes=found.classes,
         content=lambda index: image.content(found.images[index]),

@@ -42,7 +42,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         name=split,
         summary=found.summary(),
         files=[str(found.images[number]) for number in numbers],
-        noun="pictures",
+        kind=image.PICTURES,
         unit="labelled joints",
         classes=found.skeleton.names,
         content=lambda index: image.content(found.images[numbers[index]]),

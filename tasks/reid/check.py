@@ -62,7 +62,7 @@ def _examined(found: Pictures, name: str, summary: str, data: DataConfig) -> Exa
         name=name,
         summary=summary,
         files=[str(path) for path in found.paths],
-        noun="pictures",
+        kind=image.PICTURES,
         unit="pictures",
         classes=(),
         content=lambda index: image.content(found.paths[index]),

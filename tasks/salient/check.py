@@ -74,7 +74,7 @@ def _examined(found: PictureSet, data: DataConfig) -> Examined:
         name=found.name,
         summary=found.summary(),
         files=[str(pair.image) for pair in found.pairs],
-        noun="pictures",
+        kind=image.PICTURES,
         unit="pixels",
         classes=("object", "background"),
         content=lambda index: image.content(found.pairs[index].image),

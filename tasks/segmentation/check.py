@@ -47,7 +47,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
         name=split,
         summary=found.summary(),
         files=[str(pair.image) for pair in found.pairs],
-        noun="pictures",
+        kind=image.PICTURES,
         unit="pixels",
         classes=found.classes,
         content=lambda index: image.content(found.pairs[index].image),

@@ -63,7 +63,7 @@ def _examined(
         name=name,
         summary=summary,
         files=files,
-        noun="recordings",
+        kind=audio.RECORDINGS,
         unit="recordings",
         classes=(),
         content=lambda index: image.content(files[index]),

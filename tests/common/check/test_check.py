@@ -40,7 +40,7 @@ class Folder:
         return Examined(
             **{
                 "name": self.path.name, "summary": f"{len(files)} pictures", "files": files,
-                "noun": "pictures", "unit": "pictures", "classes": ("cat", "dog"),
+                "kind": image.PICTURES, "unit": "pictures", "classes": ("cat", "dog"),
                 "content": lambda index: image.content(files[index]),
                 "header": partial(header, self.orientation),
                 "look": look, "draw": lambda index: image.read(files[index]),
@@ -139,6 +139,15 @@ def test_files_in_both_splits(folders, tmp_path):
 def test_a_class_that_never_occurs(folders, tmp_path):
     finding = only(checked(folders, tmp_path, changes={"classes": ("cat", "dog", "emu")}))
     assert finding.text == "no pictures of 1 of 3 classes (emu)"
+
+
+def test_files_that_no_reader_takes(folders, tmp_path):
+    for name in ("a.heic", "b.heic", "c.psd", "labels.txt", ".hidden", "README"):
+        (folders[0].path / name).write_bytes(b"x")
+    finding = only(checked(folders, tmp_path))
+    assert (finding.severity, finding.split) == ("note", "train")
+    assert finding.text.startswith("3 files (.heic 2, .psd 1) are no picture format")
+    assert finding.files[0] == str(folders[0].path / "a.heic")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
