@@ -1,6 +1,7 @@
 """What every check command does with the splits that its task has built."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,6 +71,7 @@ def check(
         findings += [*split.findings, *examination.findings()]
         findings += [*compare.absent(examination), *compare.twice(examination)]
         findings += compare.left_out(examination)
+        findings += _nothing_sound(examination, on_error)
         if part.role == "scoring":
             trained = (one for one in examinations if one.role == "training")
             findings += [found for one in trained for found in compare.in_both(one, examination)]
@@ -78,7 +80,7 @@ def check(
             found, advised = _training(examination, batch_size)
             findings, tips = findings + found, advised
     findings += _refused(task, together)
-    if not any(finding.severity == "error" for finding in findings):
+    with suppress(UserError):  # what cannot be read is told already
         findings += between()
     report = Report(task, tuple(examinations), _told_once(findings), tuple(tips))
     _write(report, out / "check")
@@ -106,6 +108,15 @@ def _refused(split: str, ask: Callable[[], object]) -> list[Finding]:
     return []
 
 
+def _nothing_sound(examination: Examination, on_error: OnError) -> list[Finding]:
+    """Training and scoring stop where skipping leaves nothing."""
+    split = examination.split
+    if on_error == "stop" or not len(split) or any(one.sound for one in examination.seen):
+        return []
+    text = f"none of {len(split):,} {split.noun} can be read, so --data.on_error skip leaves none"
+    return [Finding("error", split.name, "nothing can be read", text, "correct the files")]
+
+
 def _training(examination: Examination, batch_size: int) -> tuple[list[Finding], list[str]]:
     """What training refuses of its split, and what to set."""
     split, sizes = examination.split, examination.sizes()
@@ -126,12 +137,14 @@ def _training(examination: Examination, batch_size: int) -> tuple[list[Finding],
 
 def _told_once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Errors first; without refusals because of a file, or a split, that another finding names."""
-    named = {file for finding in findings for file in finding.files}
+    named = [file for one in findings if one.severity == "error" for file in one.files]
     kept: dict[tuple[str, str, str], Finding] = {}
     for finding in sorted(findings, key=lambda one: ORDER.index(one.severity)):
-        messages = {finding.text, f"{finding.text}; {finding.mend}"}
-        if finding.kind != REFUSED or not messages & named:
-            kept.setdefault((finding.split, finding.kind, finding.text), finding)
+        refusal = finding.kind == REFUSED
+        if refusal and any(file.endswith(finding.message) for file in named):
+            continue
+        split = "" if refusal else finding.split  # several splits may stop at one fault
+        kept.setdefault((split, finding.kind, finding.text), finding)
     return tuple(kept.values())
 
 

@@ -16,8 +16,10 @@ LEFT_OUT = "files of other formats"
 
 
 def absent(examination: Examination) -> list[Finding]:
-    """Classes of which a split has nothing."""
+    """Classes of which a split has nothing; unknown where none of its files can be read."""
     split, counts = examination.split, examination.counts()
+    if not any(one.sound for one in examination.seen):
+        return []
     missing = [name for name in split.classes if not counts[name]]
     if not missing:
         return []
@@ -70,8 +72,8 @@ def twice(examination: Examination) -> list[Finding]:
 
 def in_both(training: Examination, scoring: Examination) -> list[Finding]:
     """Files that are trained on and scored."""
-    known = {one.digest: one.file for one in training.seen if one.digest}
-    both = [(one, known[one.digest]) for one in scoring.seen if one.digest in known]
+    known = {one.digest: one.file for one in training.seen if one.sound}
+    both = [(one, known[one.digest]) for one in scoring.seen if one.sound and one.digest in known]
     if not both:
         return []
     split = scoring.split
@@ -84,7 +86,7 @@ def in_both(training: Examination, scoring: Examination) -> list[Finding]:
 def _by_content(seen: Sequence[Seen]) -> dict[str, list[Seen]]:
     groups: dict[str, list[Seen]] = {}
     for one in seen:
-        if one.digest:
+        if one.sound:  # empty files are no copies
             groups.setdefault(one.digest, []).append(one)
     return groups
 

@@ -40,14 +40,20 @@ class Finding:
     text: str
     """What was found, with numbers."""
     mend: str
-    """The flag or step that mends it."""
+    """The flag or step that mends it; empty where the text says it."""
     files: tuple[str, ...] = ()
     """Files, each with what was found in it."""
+
+    @property
+    def message(self) -> str:
+        """What was found, and the way to mend it."""
+        return f"{self.text}; {self.mend}" if self.mend else self.text
 
     def line(self) -> str:
         """All in one line, with the first file."""
         first = f" (first {self.files[0]})" if self.files else ""
-        return f"{self.severity}: {self.split}: {self.text}{first}; {self.mend}"
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{self.severity}: {self.split}: {self.text}{first}{mend}"
 
 
 def gathered(split: str, of: int, remarks: Iterable[tuple[str, Remark]]) -> list[Finding]:
@@ -81,7 +87,7 @@ def unused(split: str, reasons: Mapping[str, int]) -> tuple[Finding, ...]:
     """Entries of an annotation file that are not used, by reason."""
     mend = "they are neither trained on nor scored; correct them if they should be"
     return tuple(
-        Finding("note", split, "entries that are not used", f"{count:,} {reason}", mend)
+        Finding("note", split, "entries that are not used", f"not used: {count:,} {reason}", mend)
         for reason, count in reasons.items()
         if count
     )
@@ -90,4 +96,4 @@ def unused(split: str, reasons: Mapping[str, int]) -> tuple[Finding, ...]:
 def refused(split: str, error: UserError) -> Finding:
     """What training would stop with; the last part of a message says what to do."""
     text, _, mend = str(error).rpartition("; ")
-    return Finding("error", split, REFUSED, text or mend, mend if text else "correct it")
+    return Finding("error", split, REFUSED, text or mend, mend if text else "")

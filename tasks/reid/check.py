@@ -77,7 +77,8 @@ def _examined(found: Pictures, name: str, summary: str, data: DataConfig) -> Exa
 
 
 def in_both(config: Config) -> Sequence[Finding]:
-    """Persons who are trained on and sought."""
+    """Persons who are trained on and sought, as far as their pictures can be listed."""
+    config = replace(config, data=replace(config.data, on_error="skip"))
     both = overlap(read(config, "train"), read(config, "test"), config.data)
     if not both:
         return ()

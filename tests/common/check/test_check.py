@@ -10,7 +10,7 @@ from PIL import Image
 from common.check import advice
 from common.check.check import Part, check
 from common.check.examined import Examined, Look
-from common.check.findings import Remark
+from common.check.findings import Finding, Remark
 from common.check.pictures import header
 from common.errors import DamagedFile, UserError
 from common.reading import image
@@ -182,6 +182,51 @@ def test_what_training_refuses_is_an_error_once(folders, tmp_path):
     report = checked(folders, tmp_path, changes={"samples": refuse}, together=refuse)
     assert {one.text for one in report.findings} == {"train: has crowds only"}
     assert report.findings[0].mend == "annotate objects" and report.status == 1
+
+
+def test_one_fault_that_several_splits_stop_at_is_told_once(tmp_path):
+    def refuse(_=None):
+        raise UserError("--data.root none: no such folder")
+
+    parts = [Part("training", "train", refuse), Part("scoring", "val", refuse)]
+    finding = only(check("task", tmp_path / "out", parts, "stop", 2, together=refuse))
+    assert finding.line() == "error: train: --data.root none: no such folder"
+
+
+def test_labels_that_stop_reading_are_told_once(folders, tmp_path):
+    """The refusal names the labels alone, the finding the picture before them."""
+    files = [folders[0].path / name for name in folders[0].labels]
+
+    def refuse(index=0):
+        raise UserError(f"labels/{files[index].stem}.png: holds 77; name it")
+
+    def read(on_error):
+        if on_error == "stop":
+            refuse()
+        return folders[0].examined(look=refuse)
+
+    finding = only(check("task", tmp_path / "out", [Part("training", "train", read)], "stop", 2))
+    assert finding.text == "4 of 4 pictures have labels that the settings do not explain"
+
+
+@pytest.mark.parametrize("split", [0, 1])
+def test_skipping_everything_leaves_nothing(folders, tmp_path, split):
+    for name in folders[split].labels:
+        (folders[split].path / name).write_bytes(b"")
+    errors = [one for one in checked(folders, tmp_path, "skip").findings if one.severity == "error"]
+    assert [(one.split, one.kind) for one in errors] == [
+        (folders[split].path.name, "nothing can be read")
+    ]
+    finding = only(checked(folders, tmp_path))  # and no class is said to be missing
+    assert finding.text == "4 of 4 pictures cannot be read" and finding.severity == "error"
+
+
+def test_what_is_between_splits_is_told_beside_errors(folders, tmp_path):
+    file = folders[0].add("t9.png", "cat", seed=99)
+    file.write_bytes(b"")
+    shared = Finding("warning", "val", "shared", "2 persons are in both", "part them")
+    report = checked(folders, tmp_path, between=lambda: [shared])
+    assert [one.severity for one in report.findings] == ["error", "warning"]
 
 
 def test_a_split_that_cannot_be_read_leaves_the_others(folders, tmp_path):

@@ -67,7 +67,7 @@ def test_a_damaged_entry_stops_or_is_left_out(found, change):
     status, lines = found()
     assert status == 1 and lines[0].startswith("error: train2017") and "annotation 100" in lines[0]
     status, lines = found("--data.on_error", "skip")
-    assert status == 0 and "note: train2017: 1 damaged" in lines[0]
+    assert status == 0 and "note: train2017: not used: 1 damaged" in lines[0]
 
 
 def test_a_picture_of_another_size(found, coco, tmp_path):
