@@ -93,7 +93,10 @@ class DataConfig(SplitFlags):
                 "--data.masks true"
             )
         if self.format == "voc" and self.masks:
-            raise UserError("--data.format voc has boxes only; say --data.masks false")
+            raise UserError(
+                "--data.format voc has boxes only; say --data.masks false, with a detector without "
+                "masks, such as --model.detector faster_rcnn"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,12 @@ class ModelConfig:
     def masks(self) -> bool:
         """Whether the detector draws masks."""
         return "mask" in self.detector
+
+    @property
+    def boxes_only(self) -> str:
+        """The name of the same detector without masks."""
+        with_masks = {"mask_rcnn": "faster_rcnn", "cascade_mask_rcnn": "cascade_rcnn"}
+        return with_masks.get(self.detector, self.detector)
 
     @property
     def cascade(self) -> bool:
@@ -190,8 +199,8 @@ class Config(ClassesConfig):
         super().__post_init__()
         if self.model.masks and not self.data.masks:
             raise UserError(
-                f"--model.detector {self.model.detector} learns masks; say --data.masks true, or "
-                "choose a detector without masks"
+                f"--data.masks false: --model.detector {self.model.detector} learns masks; say "
+                f"--model.detector {self.model.boxes_only}, or --data.masks true"
             )
 
 

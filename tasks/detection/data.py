@@ -59,8 +59,8 @@ def read(config: Config, split: str) -> Annotations:
         if len(without):
             raise UserError(
                 f"{annotations.file}: {len(without):,} of {len(annotations.ids):,} objects have no "
-                f"'segmentation', first annotation {annotations.ids[without[0]]}; say --data.masks "
-                "false to use boxes alone"
+                f"'segmentation', first annotation {annotations.ids[without[0]]}; to use boxes "
+                f"alone, say --data.masks false --model.detector {config.model.boxes_only}"
             )
     return annotations
 

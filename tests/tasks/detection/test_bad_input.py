@@ -1,5 +1,6 @@
 """Every kind of bad data: what is said, and that one line says it, with the file and the id."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from common.errors import DamagedFile, UserError
 from common.training.sampling import generator_for
-from tasks.detection.config import DataConfig
+from tasks.detection.config import Config, DataConfig, ModelConfig
 from tasks.detection.data import ScoringSet, TrainSet
 from tests.tasks.detection import small
 from tests.tasks.detection.small import read_split
@@ -340,3 +341,13 @@ def test_an_unknown_voc_class(root):
 )
 def test_flags_that_make_no_sense(changes, words):
     refused(lambda: DataConfig(**changes), words)
+
+
+@pytest.mark.parametrize("detector", ["mask_rcnn", "cascade_mask_rcnn"])
+def test_what_a_refusal_of_boxes_alone_says_is_taken(detector):
+    boxes = DataConfig(masks=False)
+    with pytest.raises(UserError) as refusal:
+        Config(data=boxes, model=ModelConfig(detector=detector))
+    named = re.findall(r"--model.detector (\w+)", str(refusal.value))
+    assert named[0] == detector and not ModelConfig(detector=named[1]).masks
+    assert Config(data=boxes, model=ModelConfig(detector=named[1])).model.detector == named[1]
