@@ -66,7 +66,7 @@ def find(flag: str, source: str, root: Path) -> PictureSet:
         UserError: there is no such set, or its files do not pair.
     """
     if "=" in source:
-        return _named_folders(flag, source)
+        return _named_folders(flag, source, root)
     if source.lower().endswith(LISTS):
         return _listed(flag, at_home(Path(source)), root)
     folder = root / source
@@ -84,7 +84,7 @@ def find(flag: str, source: str, root: Path) -> PictureSet:
     )
 
 
-def _named_folders(flag: str, source: str) -> PictureSet:
+def _named_folders(flag: str, source: str, root: Path) -> PictureSet:
     name, _, places = source.partition("=")
     images, _, masks = places.partition(":")
     if not (name and images and masks):
@@ -94,7 +94,13 @@ def _named_folders(flag: str, source: str) -> PictureSet:
             f"{flag} {source}: the name {name} becomes part of the results' file names; give one "
             "without slashes"
         )
-    return PictureSet(name, pairs.from_folders(at_home(Path(images)), at_home(Path(masks))))
+    return PictureSet(name, pairs.from_folders(_placed(images, root), _placed(masks, root)))
+
+
+def _placed(folder: str, root: Path) -> Path:
+    """A folder as it is named, or else under the root."""
+    path = at_home(Path(folder))
+    return path if path.is_dir() else root / path
 
 
 def _listed(flag: str, file: Path, root: Path) -> PictureSet:

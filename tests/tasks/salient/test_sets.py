@@ -65,6 +65,7 @@ def test_a_pair_of_folders_with_a_name(tmp_path):
     found = find(f"mine={images}:{masks}", tmp_path / "unused")
     assert found.name == "mine"
     assert len(found) == 3
+    assert find("mine=x/photos:x/truth", tmp_path).pairs == found.pairs  # under the root
     assert "give a name and two folders" in refusal(f"mine={images}", tmp_path)
     assert "without slashes" in refusal(f"my/own={images}:{masks}", tmp_path)
     assert "say --data.test_sets x=PICTURES:MASKS" in refusal("x", tmp_path)
