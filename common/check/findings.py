@@ -53,7 +53,8 @@ class Finding:
         """All in one line, with the first file."""
         first = f" (first {self.files[0]})" if self.files else ""
         mend = f"; {self.mend}" if self.mend else ""
-        return f"{self.severity}: {self.split}: {self.text}{first}{mend}"
+        line = f"{self.severity}: {self.split}: {self.text}{first}{mend}"
+        return " ".join(line.splitlines())  # names of files may have line breaks
 
 
 def gathered(split: str, of: int, remarks: Iterable[tuple[str, Remark]]) -> list[Finding]:

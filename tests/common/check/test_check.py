@@ -271,6 +271,11 @@ def test_remarks_of_a_kind_are_one_finding_with_all_files(folders, tmp_path):
     assert [file.rpartition(": ")[2] for file in finding.files] == ["0 px", "1 px", "2 px", "3 px"]
 
 
+def test_a_finding_is_one_line_whatever_its_files_are_called(folders, tmp_path):
+    (folders[0].add("two\nlines.png", "cat", seed=70)).write_bytes(b"")
+    assert "two lines.png" in only(checked(folders, tmp_path)).line()
+
+
 def test_a_missing_file_is_named_once(folders, tmp_path):
     folders[0].labels["none.png"] = "cat"
     finding = only(checked(folders, tmp_path))
