@@ -41,14 +41,13 @@ def from_folders(images: Path, labels: Path, names: Collection[str] | None = Non
         return _named(_from_one_folder(images), names, images)
     pictures, maps = _by_stem(images), _by_stem(labels)
     pictures = {pair.image.stem: pair.image for pair in _named(_alone(pictures), names, images)}
-    found = _matched(pictures, maps)
-    if found is not None:
+    found, missing = _matched(pictures, maps)
+    if not missing:
         return found
-    missing = [path.name for stem, path in pictures.items() if stem not in maps]
-    hint = _case_hint((Path(name).stem for name in missing), maps)
+    hint = _case_hint((path.stem for path in missing), maps)
     raise UserError(
         f"{labels}: no label for {len(missing)} of the {len(pictures)} pictures in {images} "
-        f"({_some(missing)}){hint}"
+        f"({_some([path.name for path in missing])}){hint}"
     )
 
 
@@ -76,18 +75,25 @@ def _named(pairs: list[Pair], names: Collection[str] | None, folder: Path) -> li
     return [known[name] for name in names]
 
 
-def _matched(pictures: Mapping[str, Path], maps: Mapping[str, Path]) -> list[Pair] | None:
-    """Pairs by what the stems have beside their common words; None if a picture has no label."""
-    for image_words in _common_words(pictures):
-        for label_words in _common_words(maps):
-            labels = {_without(stem, label_words): path for stem, path in maps.items()}
-            keys = [_without(stem, image_words) for stem in pictures]
-            if len(labels) < len(maps) or len(set(keys)) < len(keys):
-                continue
-            if all(key in labels for key in keys):
-                images = pictures.values()
-                return [Pair(path, labels[key]) for key, path in zip(keys, images, strict=True)]
-    return None
+def _matched(
+    pictures: Mapping[str, Path], maps: Mapping[str, Path]
+) -> tuple[list[Pair], list[Path]]:
+    """Pairs by what the stems have beside their common words, and the pictures without a label.
+
+    The words are those that leave the fewest pictures without one.
+    """
+    found: list[Pair] = []
+    missing = list(pictures.values())
+    for image_words, label_words in product(_common_words(pictures), _common_words(maps)):
+        labels = {_without(stem, label_words): path for stem, path in maps.items()}
+        keyed = {_without(stem, image_words): path for stem, path in pictures.items()}
+        if len(labels) < len(maps) or len(keyed) < len(pictures):
+            continue
+        rest = [path for key, path in keyed.items() if key not in labels]
+        if len(rest) < len(missing):
+            found = [Pair(path, labels[key]) for key, path in keyed.items() if key in labels]
+            missing = rest
+    return found, missing
 
 
 def _common_words(stems: Collection[str]) -> list[tuple[str, str]]:

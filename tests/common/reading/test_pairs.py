@@ -78,6 +78,14 @@ def test_names_that_differ_by_more_than_a_word(tmp_path, image_names, label_name
         pairs.from_folders(images, labels)
 
 
+def test_only_the_picture_without_a_label_is_named(tmp_path):
+    """Though the others are paired by the word that their labels have more."""
+    images = touch(tmp_path / "i", "a.jpg", "b.jpg", "new.jpg")
+    labels = touch(tmp_path / "l", "a_mask.png", "b_mask.png")
+    with pytest.raises(UserError, match=r"no label for 1 of the 3 pictures .*\(new\.jpg\)"):
+        pairs.from_folders(images, labels)
+
+
 @pytest.mark.parametrize(
     "names",
     [
