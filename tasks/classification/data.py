@@ -22,7 +22,8 @@ def read_splits(config: Config) -> tuple[Pictures, Pictures]:
     """The pictures to train on and those to score.
 
     Raises:
-        UserError: a split cannot be read, or the two have other classes or a class no picture.
+        UserError: a split cannot be read, the two have other classes or one alone, or a class has
+            no picture.
     """
     data = config.data
     training = read(config, data.train_split)
@@ -31,6 +32,11 @@ def read_splits(config: Config) -> tuple[Pictures, Pictures]:
         raise UserError(
             f"{training.split}: {len(empty)} of its {len(training.classes)} classes have no "
             f"picture, first {training.classes.names[empty[0]]}: they cannot be trained on"
+        )
+    if len(training.classes) < 2:
+        raise UserError(
+            f"--data.train_split {training.split}: has the one class {training.classes.names[0]}, "
+            "so there is nothing to tell apart; two classes or more are needed"
         )
     validation = read(config, data.val_split, training.classes)
     val, train = f"--data.val_split {data.val_split}", f"--data.train_split {data.train_split}"

@@ -71,6 +71,11 @@ def test_a_missing_class_in_validation(root):
     refused(root, r"2 classes instead of 3, 1 missing \(bee\)")
 
 
+def test_one_class_is_nothing_to_tell_apart(tmp_path):
+    root = small.write_tree(tmp_path, classes=small.CLASSES[:1])
+    refused(root, f"has the one class {small.CLASSES[0]}, so there is nothing to tell apart")
+
+
 def test_the_wrong_level_of_the_root(root):
     refused(root / "nowhere", "there is no such root")
     refused(root.parent, "has no folder train; found cache, data|has no folder train; found data")
