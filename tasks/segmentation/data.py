@@ -104,6 +104,8 @@ def with_classes(config: AnyConfig) -> AnyConfig:
     names = config.data.named_classes or voc.own_classes(root)
     if names is None and config.data.format == "voc":
         names = VOC_CLASSES
+    if names is None and not root.is_dir():
+        raise UserError(f"--data.root {root}: no such folder")
     if names is None:
         raise UserError(
             "--data.classes is missing: name the classes in the order of their labels, such as "

@@ -34,6 +34,7 @@ UNKNOWN = 254
 """Mark of values that belong to no class, until it is decided what becomes of them."""
 
 _SHOWN = 3
+_LOSSY = "a JPEG changes values: take label maps that were saved as PNG"
 
 
 def _spread(encoded: NDArray[np.uint8]) -> int:
@@ -156,19 +157,22 @@ class LabelReader:
         shown = ", ".join(str(value) for value in found[:_SHOWN].tolist())
         more = ", ..." if len(found) > _SHOWN else ""
         share = 100 * outside.mean()
+        lossy = path.suffix.lower() in (".jpg", ".jpeg")
         if stored.ndim == 3:
+            advice = _LOSSY if lossy else "add them"
             return (
                 f"{path}: {len(found)} colours that --data.palette does not have ({shown}{more}; "
-                f"{share:.2g} % of the pixels); add them, or say --data.unknown ignore"
+                f"{share:.2g} % of the pixels); {advice}, or say --data.unknown ignore"
             )
         allowed = np.flatnonzero(self.table < UNKNOWN).tolist()
         listed = (
             f"0 to {self.classes - 1}" if allowed == list(range(self.classes)) else "--data.values"
         )
+        advice = _LOSSY if lossy else "correct --data.classes, --data.values or --data.ignore_index"
         return (
             f"{path}: label value {shown}{more} ({share:.2g} % of the pixels), but the "
-            f"{self.classes} classes have {listed} and {self.ignore_index} is ignored; correct "
-            "--data.classes, --data.values or --data.ignore_index, or say --data.unknown ignore"
+            f"{self.classes} classes have {listed} and {self.ignore_index} is ignored; {advice}, "
+            "or say --data.unknown ignore"
         )
 
 

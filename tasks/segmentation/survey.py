@@ -106,7 +106,8 @@ def _absence(found: Survey, split: Split, data: DataConfig) -> str:
     if found.pixels[IGNORED]:
         text += f"; {data.ignore_index} is ignored in {found.share(IGNORED):.2g} % of the pixels"
     if found.pixels[UNKNOWN]:
-        text += f"; no class's are {found.share(UNKNOWN):.2g} %, ignored by --data.unknown ignore"
+        share = f"{found.share(UNKNOWN):.2g} % of the pixels"
+        text += f"; --data.unknown ignore leaves out {share}, of no class"
     return text
 
 

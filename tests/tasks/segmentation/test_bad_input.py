@@ -44,6 +44,8 @@ def refused_split(root, *words, split="train", **changes):
 
 def test_a_missing_root(tmp_path):
     refused_split(tmp_path / "none", f"--data.root {tmp_path / 'none'}", "no such folder")
+    config = Config(data=DataConfig(root=tmp_path / "none", format="list"))
+    refused(lambda: with_classes(config), f"--data.root {tmp_path / 'none'}", "no such folder")
 
 
 def test_a_root_one_level_too_high_or_too_deep(voc):

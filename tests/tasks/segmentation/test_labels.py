@@ -219,6 +219,21 @@ def test_a_label_beyond_the_classes(tmp_path, dtype):
     assert reader.read(path).tolist() == [[0, IGNORED], [20, IGNORED]]
 
 
+@pytest.mark.parametrize(
+    "reader",
+    [
+        LabelReader(2, 254, values=[[0], [255]]),
+        LabelReader(2, palette=[[(0, 0, 0)], [(255, 0, 0)]]),
+    ],
+)
+def test_a_jpeg_is_blamed_for_values_of_no_class(tmp_path, reader):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[5:41, 9:50] = 255
+    colours = np.dstack([mask, np.zeros((64, 64, 2), np.uint8)])
+    Image.fromarray(colours if len(reader.codes) else mask).save(tmp_path / "a.JPG", "jpeg")
+    refused(reader, tmp_path / "a.JPG", "a JPEG changes values: take label maps that were saved as")
+
+
 def test_values_that_do_not_fit_in_a_byte(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.array([[0, 300], [256, 1]], dtype=np.uint16)).save(path)

@@ -64,7 +64,8 @@ def test_one_class_and_values_of_none(tmp_path):
     data = replace(DATA, unknown="ignore")
     split = small.read_split(write(tmp_path, [[[0, 0, 0, 128]]]), "train", data)
     words = refusal(split, data)
-    assert "class road has no pixel in 1 label maps; no class's are 25 %, ignored by --d" in words
+    assert "class road has no pixel in 1 label maps; --data.unknown ignore leaves" in words
+    assert "leaves out 25 % of the pixels, of no class" in words
     assert words.endswith("correct --data.values, --data.palette or --data.ignore_index")
 
 
