@@ -69,10 +69,11 @@ def survey(split: Split, on_error: OnError, most: int = MOST) -> Survey:
     return Survey(pixels, looked, len(split))
 
 
-def require_classes(split: Split, data: DataConfig) -> None:
+def require_classes(split: Split, data: DataConfig) -> Survey:
     """Refuse a training split of which one class at most is seen, as the others are ignored.
 
-    Where a class merely does not occur, a line says so.
+    Returns:
+        what its label maps hold, which `tell_classes` says in a line.
 
     Raises:
         UserError: training would be on nothing; names the setting that reads the ignored value.
@@ -86,7 +87,7 @@ def require_classes(split: Split, data: DataConfig) -> None:
             f"{_absence(found, split, data)}, so there is nothing to tell apart; "
             f"{_advice(found, data)}"
         )
-    tell_classes(split, data, found)
+    return found
 
 
 def tell_classes(split: Split, data: DataConfig, found: Survey | None = None) -> None:

@@ -47,7 +47,8 @@ def train(config: Config, world: World) -> None:
     training.announce(train_split, val_split, world)
     if world.main:
         orientation.report([*train_split.files, *val_split.files], config.data.orientation)
-    distributed.from_main(lambda: survey.require_classes(train_split, config.data), world)
+    held = distributed.from_main(lambda: survey.require_classes(train_split, config.data), world)
+    distributed.from_main(lambda: survey.tell_classes(train_split, config.data, held), world)
     distributed.from_main(lambda: survey.tell_classes(val_split, config.data), world)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config.backbone, len(config.data.classes), config.model)

@@ -62,6 +62,18 @@ def test_a_value_that_was_never_named(found, voc):
     assert "1 pixels" in lines[0]
 
 
+def test_a_class_without_a_pixel_is_told_by_its_finding_alone(found, voc, capsys):
+    for path in (voc / "SegmentationClass").iterdir():
+        labels = np.array(Image.open(path))
+        Image.fromarray(np.where(labels == 1, 0, labels).astype(np.uint8)).save(path)
+    status, lines = found()
+    assert status == 0 and [line.split()[1] for line in lines] == ["train:", "val:"]
+    assert all("no pixels of 1 of" in line for line in lines)
+    config = Config(data=replace(DataConfig(root=voc), classes=small.CLASSES))
+    check.examined(config, "train", "stop").samples()
+    assert capsys.readouterr().err == ""
+
+
 def test_masks_of_0_and_255(found, voc):
     for path in (voc / "SegmentationClass").iterdir():
         labels = np.array(Image.open(path))
