@@ -18,7 +18,8 @@ LEFT_OUT = "files of other formats"
 def absent(examination: Examination) -> list[Finding]:
     """Classes of which a split has nothing; unknown where none of its files can be read."""
     split, counts = examination.split, examination.counts()
-    if not any(one.sound for one in examination.seen):
+    sound = sum(one.sound for one in examination.seen)
+    if not sound:
         return []
     missing = [name for name in split.classes if not counts[name]]
     if not missing:
@@ -30,6 +31,8 @@ def absent(examination: Examination) -> list[Finding]:
         else "they are not scored: divide the samples in another way if they should be"
     )
     text = f"no {split.unit} of {len(missing):,} of {len(split.classes):,} {split.kinds} ({shown})"
+    if sound < len(split):
+        text += f" in the {sound:,} {split.noun} that can be read"
     return [Finding("warning", split.name, ABSENT, text, mend)]
 
 

@@ -107,9 +107,9 @@ def _see(split: Examined, index: int, on_error: OnError) -> Seen:
 
 def _unreadable(noun: str, error: DamagedFile, on_error: OnError) -> Remark:
     if on_error == "skip":
-        mend = "replace them; --data.on_error skip leaves them out of training and score"
+        mend = "correct or replace them; --data.on_error skip leaves them out of training and score"
         return Remark("warning", f"{noun} {UNREADABLE}", str(error), mend)
-    mend = "replace them, or say --data.on_error skip to go on without them"
+    mend = "correct or replace them, or say --data.on_error skip to go on without them"
     return Remark("error", f"{noun} {UNREADABLE}", str(error), mend)
 
 

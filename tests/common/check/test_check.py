@@ -141,6 +141,14 @@ def test_a_class_that_never_occurs(folders, tmp_path):
     assert finding.text == "no pictures of 1 of 3 classes (emu)"
 
 
+def test_a_class_that_may_be_in_what_cannot_be_read(folders, tmp_path):
+    for name, label in folders[0].labels.items():
+        if label == "dog":
+            (folders[0].path / name).write_bytes(b"")
+    found = [one.text for one in checked(folders, tmp_path).findings]
+    assert found[1] == "no pictures of 1 of 2 classes (dog) in the 2 pictures that can be read"
+
+
 def test_files_that_no_reader_takes(folders, tmp_path):
     for name in ("a.heic", "b.heic", "c.psd", "labels.txt", ".hidden", "README"):
         (folders[0].path / name).write_bytes(b"x")
