@@ -120,13 +120,20 @@ def _entries(file: Path) -> list[_Entry]:
     if isinstance(content, dict) and all(isinstance(value, list) for value in content.values()):
         return [_Entry(name, box, 1.0) for name, listed in content.items() for box in listed]
     if isinstance(content, list) and all(isinstance(one, dict) for one in content):
-        persons = [one for one in content if one.get("category_id", PERSON) == PERSON]
+        persons = _persons(content)
         if all(_name(one) != "" and "bbox" in one for one in persons):
             return [
                 _Entry(_name(one), one["bbox"], one.get("score", 1.0), one.get("frame"))
                 for one in persons
             ]
     raise UserError(f"--boxes {file}: is not in a known form; needed: {FORMS}")
+
+
+def _persons(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the class person where entries name several classes, else those of its number."""
+    if len({str(one["class"]) for one in entries if "class" in one}) > 1:
+        return [one for one in entries if one.get("class") == "person"]
+    return [one for one in entries if one.get("category_id", PERSON) == PERSON]
 
 
 def _name(entry: dict[str, Any]) -> str | int:

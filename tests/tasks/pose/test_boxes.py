@@ -158,3 +158,14 @@ def test_rows_as_boxes():
     for row in ((1, 2, 3), (1, 2, 0, 4), (1, 2, np.nan, 4)):
         with pytest.raises(ValueError, match="a box is"):
             as_box(row)
+
+
+def test_where_classes_are_named_the_name_tells_persons(tmp_path):
+    """Other detectors count other classes first."""
+    box = {"bbox": [1, 2, 30, 40], "score": 0.9}
+    cat = {"file_name": "a.jpg", "class": "cat", "category_id": 1, **box}
+    person = {"image_id": 42, "class": "person", "category_id": 2, **box}
+    file = write(tmp_path, [cat, person])
+    assert read_picture_boxes(file, PICTURES, 0) == {PICTURES[1]: [FIRST]}
+    file = write(tmp_path, [cat | {"class": "worker"}, person | {"class": "worker"}])
+    assert read_picture_boxes(file, PICTURES, 0) == {PICTURES[0]: [FIRST]}, "by number"
