@@ -71,8 +71,11 @@ def assemble(
         raise UserError(f"{file}: has no object with a box among {len(entries):,} entries")
     left_out = dict(dropped)
     if not inside.all():
-        first = entries[int(np.argmin(inside))].id
-        reason = f"with a box of no area or outside the picture, first annotation {first}"
+        first = entries[int(np.argmin(inside))]
+        reason = (
+            f"with a box of no area or outside the picture, first annotation {first.id} "
+            f"of {pictures.files[first.picture].name}"
+        )
         left_out[reason] = int(np.count_nonzero(~inside))
     kept = np.flatnonzero(inside)
     kept = kept[np.argsort(rows[kept], kind="stable")]

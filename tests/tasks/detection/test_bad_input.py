@@ -312,7 +312,7 @@ def test_damaged_voc_objects(root):
     refused(lambda: voc(root), *words, kind=DamagedFile)
     found = voc(root, on_error="skip")
     assert found.ids.tolist() == [2]
-    assert "1 with a box of no area or outside the picture, first annotation 3" in found.summary()
+    assert "outside the picture, first annotation 3 of a.jpg" in found.summary()
 
 
 def test_an_unknown_voc_class(root):
