@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from common.errors import UserError
+from common.reading.image import is_picture
 from common.reading.records import NOT_NAMED, SplitFiles
 
 _EXPORTS = {
@@ -82,7 +83,14 @@ def _hint(root: Path, kind: str, name: str) -> str:
     archives = sorted({*root.glob("*annotations*.zip"), *root.glob("annotations/*.zip")})
     if archives:
         return f"{archives[0]} is there but not unpacked: unzip it in {root}"
+    if (root / "data.yaml").is_file():
+        return "data.yaml is there, which is YOLO's: say --data.format yolo"
     others = sorted([*root.glob("*.json"), *root.glob("*/*.json")])
+    if len(others) > 1 and all(map(_beside_picture, others[:2])):
+        return (
+            f"{others[0].relative_to(root)} lies beside its picture: where LabelMe wrote it, say "
+            "--data.format labelme"
+        )
     if others:
         some = ", ".join(str(path.relative_to(root)) for path in others[:5])
         more = ", ..." if len(others) > 5 else ""
@@ -92,6 +100,10 @@ def _hint(root: Path, kind: str, name: str) -> str:
         )
     found = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
     return f"the folder of a COCO data set has annotations/ and images/, this one has {found}"
+
+
+def _beside_picture(file: Path) -> bool:
+    return any(is_picture(one.name) and one.stem == file.stem for one in file.parent.iterdir())
 
 
 def picture_folder(

@@ -120,3 +120,15 @@ def test_pictures_that_are_not_there(tmp_path):
     assert picture_folder(tmp_path, "val", file, ["a.jpg"]).folder == tmp_path / "val"
     (tmp_path / "images" / "val").mkdir(parents=True)
     assert picture_folder(tmp_path, "val", file, []).folder == tmp_path / "images" / "val"
+
+
+def test_sets_of_other_tools_name_their_format(tmp_path):
+    for tool, names in {
+        "yolo": ("data.yaml", "images/train/a.jpg", "labels/train/a.txt"),
+        "labelme": ("train/a.jpg", "train/a.json", "train/b.png", "train/b.json"),
+    }.items():
+        for name in names:
+            (tmp_path / tool / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / tool / name).touch()
+        wanted = f"say --data.format {tool}"
+        refused(wanted, annotation_file, tmp_path / tool, "instances", "train2017")
