@@ -58,8 +58,11 @@ def read(
             continue
         shapes += [(number, source, shape) for shape in content["shapes"]]
     known = {one.file for one in listed.values()}
-    beside = {source.parent for source in sources}
-    alone = [path for place in beside for path in image.pictures_in(place) if path not in known]
+    named = {source.with_suffix("") for source in sources}  # also by files that are damaged
+    beside = [
+        path for place in {one.parent for one in sources} for path in image.pictures_in(place)
+    ]
+    alone = [path for path in beside if path not in known and path.with_suffix("") not in named]
     dropped["pictures without a JSON file"] += len(alone)
     annotations, faults = _annotations(shapes, joints, dropped)
     labels = sorted({one["label"] for one in annotations} - set(classes))

@@ -116,3 +116,4 @@ def test_files_that_are_wrong(tmp_path, changes, words):
     found = read(root, on_error="skip")
     assert list(found.pictures) == [2]
     assert found.dropped["pictures with a damaged annotation"] == 1
+    assert found.dropped["pictures without a JSON file"] == 0
