@@ -172,7 +172,7 @@ def test_a_damaged_video_stops_or_is_skipped(run, clip, pictures, tmp_path, monk
     damaged.write_text("no video")
     words = (damaged, clip, pictures, "--run", run, "--out", tmp_path / "out")
     assert "is not a video" in refusal(monkeypatch, *words)
-    run_command(monkeypatch, *words, "--data.on_error", "skip")
+    run_command(monkeypatch, *words[:-1], tmp_path / "other", "--data.on_error", "skip")
     printed = capsys.readouterr()
     assert "2 pictures and 1 videos (5 frames) in " in printed.out
     assert printed.out.endswith("\n1 videos could not be read and were left out\n")
