@@ -58,6 +58,7 @@ def check(
     Returns:
         what was found; `stops` says whether training would stop.
     """
+    outputs.make_folder(out / "check")
     findings: list[Finding] = []
     examinations: list[Examination] = []
     tips: list[str] = []
