@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -35,9 +35,12 @@ def batches(loader: "DataLoader[Any]") -> Iterator[Iterator[Any]]:
     """
     try:
         found = _start(loader)
+        received = _received(found)
         try:
-            yield _received(found)
+            yield received
         finally:
+            # Who keeps the batches keeps the loader no longer, and what its data set refers to.
+            received.close()
             _end(found)  # in which a death may be told as well
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1:]
@@ -79,7 +82,7 @@ def _start(loader: "DataLoader[Any]") -> Iterator[Any]:
         raise _way_out(f"cannot be started ({error.strerror})") from error
 
 
-def _received(found: Iterator[Any]) -> Iterator[Any]:
+def _received(found: Iterator[Any]) -> Generator[Any]:
     while True:
         try:
             batch = next(found)
