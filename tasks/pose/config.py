@@ -148,7 +148,7 @@ class Config(RunConfig):
         name="adam", learning_rate=0.01, weight_decay=0.0, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=8, batch_size=16, evaluate_every=8)
+    engine: EngineConfig = EngineConfig(epochs=10, batch_size=16, evaluate_every=10)
     test: ScoringConfig = ScoringConfig()
 
 
