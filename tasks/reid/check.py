@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from common.check import advice
 from common.check.check import Part, check
@@ -21,7 +22,7 @@ from common.reading.left_out import OnError
 from tasks.reid.batches import person_batches
 from tasks.reid.config import Config, DataConfig
 from tasks.reid.data import TrainSet, overlap, read
-from tasks.reid.listing import Pictures, join
+from tasks.reid.listing import Pictures
 
 
 def trained_on(config: Config, on_error: OnError) -> Examined:
@@ -40,12 +41,12 @@ def trained_on(config: Config, on_error: OnError) -> Examined:
     )
 
 
-def scored(config: Config, on_error: OnError) -> Examined:
-    """Queries and gallery."""
+def scored(config: Config, split: Literal["query", "gallery"], on_error: OnError) -> Examined:
+    """Who is sought, or where; apart, as a score needs some of both."""
     config = replace(config, data=replace(config.data, on_error=on_error))
     test = read(config, "test")
-    both = join("test", [test.query, test.gallery])
-    return _examined(both, "test", test.summary(), config.data)
+    found = test.query if split == "query" else test.gallery
+    return _examined(found, split, f"{split}: {found.summary()}", config.data)
 
 
 def _examined(found: Pictures, name: str, summary: str, data: DataConfig) -> Examined:
@@ -95,7 +96,8 @@ def main() -> None:
         config.out,
         [
             Part("training", "train", partial(trained_on, config)),
-            Part("scoring", "test", partial(scored, config)),
+            Part("scoring", "query", partial(scored, config, "query")),
+            Part("scoring", "gallery", partial(scored, config, "gallery")),
         ],
         config.data.on_error,
         config.engine.batch_size,

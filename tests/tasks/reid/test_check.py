@@ -45,3 +45,10 @@ def test_junk_is_a_note(found, market):
     small.save(market / "bounding_box_test" / "-1_c1s1_000001_00.jpg", 6)
     status, lines = found()
     assert status == 0 and len(lines) == 1 and "1 junk (-1)" in lines[0]
+
+
+def test_a_gallery_alone_answers_nobody(found, market):
+    for file in (market / "query").iterdir():
+        file.write_bytes(b"")
+    status, lines = found("--data.on_error", "skip")
+    assert status == 1 and any(line.startswith("error: query: none of 6") for line in lines)
