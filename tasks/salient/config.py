@@ -118,7 +118,7 @@ class Config(RunConfig):
         name="adam", learning_rate=0.003, weight_decay=0.0, schedule="cosine", warmup_epochs=0.3
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=6, batch_size=16, evaluate_every=6)
+    engine: EngineConfig = EngineConfig(epochs=8, batch_size=16, evaluate_every=8)
 
     def check(self, ranks: int) -> None:
         """Refuse batches that cannot be: pictures of different sizes do not stack.
