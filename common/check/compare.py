@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.check.examine import Examination, Seen
 from common.check.findings import Finding
+from common.commands import classes
 from common.reading import folders
 
 ABSENT = "classes that never occur"
@@ -14,6 +15,8 @@ CONTRADICTING = "equal files with other labels"
 IN_BOTH = "files in both splits"
 LEFT_OUT = "files of other formats"
 
+_NAMED = 10
+
 
 def absent(examination: Examination) -> list[Finding]:
     """Classes of which a split has nothing; unknown where none of its files can be read."""
@@ -21,10 +24,10 @@ def absent(examination: Examination) -> list[Finding]:
     sound = sum(one.sound for one in examination.seen)
     if not sound:
         return []
-    missing = [name for name in split.classes if not counts[name]]
+    missing = classes.absent([counts[name] for name in split.classes], split.classes)
     if not missing:
         return []
-    shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+    shown = classes.shortened(missing, _NAMED)
     mend = (
         "they cannot be learnt: add samples that have them, or do without them"
         if examination.role == "training"
@@ -57,8 +60,8 @@ def twice(examination: Examination) -> list[Finding]:
     """Files of equal content within a split, and those of them with other labels."""
     split, groups = examination.split, _by_content(examination.seen)
     copies = [group for group in groups.values() if len(group) > 1]
-    apart = [group for group in copies if len({_labels(one) for one in group}) > 1]
-    agreeing = [group for group in copies if group not in apart]
+    apart = [group for group in copies if not _agree(group)]
+    agreeing = [group for group in copies if _agree(group)]
     findings = []
     for kind, chosen, mend in (
         (TWICE, agreeing, "keep one of each: the others count twice"),
@@ -94,5 +97,6 @@ def _by_content(seen: Sequence[Seen]) -> dict[str, list[Seen]]:
     return groups
 
 
-def _labels(one: Seen) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(one.look.counts.items()))
+def _agree(group: Sequence[Seen]) -> bool:
+    """Whether all have the same labels."""
+    return all(one.look.counts == group[0].look.counts for one in group)

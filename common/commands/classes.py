@@ -128,9 +128,9 @@ def tell_unscored(names: Sequence[str], what: str, where: str) -> None:
         print(f"note: {where}: {without(names, what)}, so no score tells how well it is found")
 
 
-def shortened(names: Sequence[str]) -> str:
+def shortened(names: Sequence[str], most: int = _SHOWN) -> str:
     """The first names of a list, for a message."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _kept(found: Sequence[str], wanted: Sequence[str]) -> str:
