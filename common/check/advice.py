@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 _FEW_STEPS = 10
 """Steps an epoch below which a smaller batch is advised."""
-_SHRUNK = 2.0
-_ENLARGED = 2.0
+_FAR = 2.0
+"""Factor between the size of pictures and that of the input from which a line says so."""
 
 
 def batch(samples: int, size: int) -> str:
@@ -31,9 +31,9 @@ def short_side(sizes: NDArray[np.int64], flag: str, wanted: int) -> str:
     if not wanted:
         return f"{flag} 0: pictures keep their size, with a median short side of {own} pixels"
     text = f"{flag} {wanted}: the median of the pictures' short sides is {own} pixels"
-    if own / wanted >= _SHRUNK:
+    if own / wanted >= _FAR:
         text += f"; {own / wanted:.1f} times smaller loses small things: try {_rounded(own)}"
-    elif wanted / own >= _ENLARGED:
+    elif wanted / own >= _FAR:
         text += f"; {wanted / own:.1f} times larger costs time for nothing: try {_rounded(own)}"
     return text
 
@@ -45,7 +45,7 @@ def whole(sizes: NDArray[np.int64], flag: str, wanted: tuple[int, int]) -> str:
     own, target = height / width, wanted[0] / wanted[1]
     if max(own / target, target / own) > 1.5:
         text += f"; their shape differs by a factor of {max(own / target, target / own):.1f}"
-    if min(height / wanted[0], width / wanted[1]) >= _SHRUNK:
+    if min(height / wanted[0], width / wanted[1]) >= _FAR:
         text += "; they are shrunk to half or less: small things are lost"
     return text
 
@@ -54,7 +54,7 @@ def crops(heights: NDArray[np.float64], flag: str, wanted: int) -> str:
     """What cutting out and scaling boxes of these heights (N,) in pixels does to them."""
     own = float(np.median(heights)) if len(heights) else 0.0
     text = f"{flag} has a height of {wanted}: the median height of the boxes is {own:.0f} pixels"
-    if own / wanted >= _SHRUNK:
+    if own / wanted >= _FAR:
         text += f"; {own / wanted:.1f} times smaller: a larger input finds joints more exactly"
     return text
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from common.check.examined import Examined
 from common.check.findings import ORDER, REFUSED, Finding, refused
 from common.check.page import Report
 from common.commands import plot
+from common.commands.settings import RunConfig
 from common.errors import UserError
 from common.reading.image import Picture
 from common.reading.left_out import OnError
@@ -35,12 +37,19 @@ class Part:
     """As train and evaluate read it; raises UserError."""
 
 
+def two_splits(training: str, scoring: str, read: Callable[[str, OnError], Examined]) -> list[Part]:
+    """The parts of a data set whose two splits are read alike, by their names."""
+    return [
+        Part("training", training, partial(read, training)),
+        Part("scoring", scoring, partial(read, scoring)),
+    ]
+
+
 def check(
     task: str,
-    out: Path,
-    parts: Sequence[Part],
+    config: RunConfig,
     on_error: OnError,
-    batch_size: int,
+    parts: Sequence[Part],
     together: Callable[[], object] = tuple,
     between: Callable[[], Sequence[Finding]] = tuple,
 ) -> Report:
@@ -48,17 +57,17 @@ def check(
 
     Args:
         task: its name.
-        out: the folder of the run that is to be.
+        config: of the run that is to be.
+        on_error: its --data.on_error.
         parts: the splits; the first is trained on.
-        on_error: the run's --data.on_error.
-        batch_size: of training.
         together: what training does with all of them besides; raises UserError.
         between: further findings about several splits.
 
     Returns:
         what was found; `stops` says whether training would stop.
     """
-    outputs.make_folder(out / "check")
+    folder = config.out / "check"
+    outputs.make_folder(folder)
     findings: list[Finding] = []
     examinations: list[Examination] = []
     tips: list[str] = []
@@ -78,13 +87,13 @@ def check(
             findings += [found for one in trained for found in compare.in_both(one, examination)]
         examinations.append(examination)
         if part is parts[0]:
-            found, advised = _training(examination, batch_size)
+            found, advised = _training(examination, config.engine.batch_size)
             findings, tips = findings + found, advised
     findings += _refused(task, together)
     with suppress(UserError):  # what cannot be read is told already
         findings += between()
     report = Report(task, tuple(examinations), _told_once(findings), tuple(tips))
-    _write(report, out / "check")
+    _write(report, folder)
     return report
 
 

@@ -95,7 +95,7 @@ def _see(split: Examined, index: int, on_error: OnError) -> Seen:
     try:
         content = split.content(index)
         digest = hashlib.sha256(content.tobytes()).hexdigest()
-        look = split.header(file, content)
+        look = split.header(content)
         return Seen(file, digest, joined(look, split.look(index)), True)
     except DamagedFile as error:
         remark = _unreadable(split.noun, error, on_error)

@@ -55,8 +55,8 @@ class Examined:
     """That should occur."""
     content: Callable[[int], Content]
     """Bytes of a file, by number; raises DamagedFile where they cannot be had."""
-    header: Callable[[str, Content], Look]
-    """What the bytes of a named file say without being decoded."""
+    header: Callable[[Content], Look]
+    """What the bytes of a file say without being decoded."""
     look: Callable[[int], Look]
     """Reads a sample as training does; raises DamagedFile or UserError as it would."""
     draw: Callable[[int], Picture | None]

@@ -16,15 +16,14 @@ _MODES = {
 }  # fmt: skip
 
 
-def header(chosen: Orientation | None, name: str, content: Content) -> Look:
+def header(chosen: Orientation | None, content: Content) -> Look:
     """Size, format, colours and orientation of a picture; no more where Pillow does not know it.
 
     Whether it is sound is found when it is decoded.
 
     Args:
         chosen: --data.orientation; None does not say it.
-        name: of the file.
-        content: its bytes.
+        content: bytes of the file.
     """
     number = orientation.of(content)
     turned, remarks = {"orientation": str(number)}, _remarks(number, chosen)

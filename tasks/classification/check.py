@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from common.check import advice
-from common.check.check import Part, check
+from common.check.check import check, two_splits
 from common.check.examined import Examined, Look
 from common.check.pictures import header
 from common.commands import command
@@ -60,17 +60,10 @@ def _look(pictures: Pictures, index: int) -> Look:
 def main() -> None:
     """Read the flags and all the files, and write the page."""
     config = parse(Config)
-    training, scoring = config.data.train_split, config.data.val_split
+    data = config.data
+    parts = two_splits(data.train_split, data.val_split, partial(examined, config))
     report = check(
-        "classification",
-        config.out,
-        [
-            Part("training", training, partial(examined, config, training)),
-            Part("scoring", scoring, partial(examined, config, scoring)),
-        ],
-        config.data.on_error,
-        config.engine.batch_size,
-        together=lambda: read_splits(config),
+        "classification", config, data.on_error, parts, together=lambda: read_splits(config)
     )
     sys.exit(report.status)
 

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from common.check import advice
-from common.check.check import Part, check
+from common.check.check import check, two_splits
 from common.check.examined import Examined, Look
 from common.check.findings import Remark, unused
 from common.check.pictures import header
@@ -102,17 +102,14 @@ def _small(annotations: Annotations, short_side: int) -> list[str]:
 def main() -> None:
     """Read the flags and all the files, and write the page."""
     config = parse(Config)
-    training, scoring = config.data.train_split, config.data.val_split
+    data = config.data
+    parts = two_splits(data.train_split, data.val_split, partial(examined, config))
     report = check(
         "detection",
-        config.out,
-        [
-            Part("training", training, partial(examined, config, training)),
-            Part("scoring", scoring, partial(examined, config, scoring)),
-        ],
-        config.data.on_error,
-        config.engine.batch_size,
-        together=lambda: read(config, scoring).require_objects(),
+        config,
+        data.on_error,
+        parts,
+        together=lambda: read(config, data.val_split).require_objects(),
     )
     sys.exit(report.status)
 

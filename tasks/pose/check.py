@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.check import advice
-from common.check.check import Part, check
+from common.check.check import check, two_splits
 from common.check.examined import Examined, Look
 from common.check.findings import unused
 from common.check.pictures import header
@@ -74,17 +74,14 @@ def _look(annotations: Annotations, data: DataConfig, number: int) -> Look:
 def main() -> None:
     """Read the flags and all the files, and write the page."""
     config = parse(Config)
-    training, scoring = config.data.train_split, config.data.val_split
+    data = config.data
+    parts = two_splits(data.train_split, data.val_split, partial(examined, config))
     report = check(
         "pose",
-        config.out,
-        [
-            Part("training", training, partial(examined, config, training)),
-            Part("scoring", scoring, partial(examined, config, scoring)),
-        ],
-        config.data.on_error,
-        config.engine.batch_size,
-        together=lambda: read(config, scoring).require_persons(),
+        config,
+        data.on_error,
+        parts,
+        together=lambda: read(config, data.val_split).require_persons(),
     )
     sys.exit(report.status)
 

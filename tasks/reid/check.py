@@ -93,14 +93,13 @@ def main() -> None:
     config = parse(Config)
     report = check(
         "reid",
-        config.out,
+        config,
+        config.data.on_error,
         [
             Part("training", "train", partial(trained_on, config)),
             Part("scoring", "query", partial(scored, config, "query")),
             Part("scoring", "gallery", partial(scored, config, "gallery")),
         ],
-        config.data.on_error,
-        config.engine.batch_size,
         between=lambda: in_both(config),
     )
     sys.exit(report.status)

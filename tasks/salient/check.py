@@ -98,7 +98,7 @@ def main() -> None:
     if config.model.edge:
         parts.append(Part("training", data.edge_set, partial(edges, config)))
     parts += [Part("scoring", one, partial(scored, config, one)) for one in data.test_sets]
-    report = check("salient", config.out, parts, data.on_error, config.engine.batch_size)
+    report = check("salient", config, data.on_error, parts)
     sys.exit(report.status)
 
 

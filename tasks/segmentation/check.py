@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from common.check import advice
-from common.check.check import Part, check
+from common.check.check import check, two_splits
 from common.check.examined import Examined, Look
 from common.check.findings import Remark
 from common.check.pictures import header
@@ -76,17 +76,9 @@ def _look(split: Split, index: int) -> Look:
 def main() -> None:
     """Read the flags and all the files, and write the page."""
     config = parse(Config)
-    training, scoring = config.data.train_split, config.data.val_split
-    report = check(
-        "segmentation",
-        config.out,
-        [
-            Part("training", training, partial(examined, config, training)),
-            Part("scoring", scoring, partial(examined, config, scoring)),
-        ],
-        config.data.on_error,
-        config.engine.batch_size,
-    )
+    data = config.data
+    parts = two_splits(data.train_split, data.val_split, partial(examined, config))
+    report = check("segmentation", config, data.on_error, parts)
     sys.exit(report.status)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from common.check.check import Part, check
-from common.check.examined import Content, Examined, Look
+from common.check.examined import Examined, Look
 from common.check.findings import Remark
 from common.commands import command
 from common.commands.config import parse
@@ -67,17 +67,13 @@ def _examined(
         unit="recordings",
         classes=(),
         content=lambda index: image.content(files[index]),
-        header=_header,
+        header=lambda _: Look(),
         look=lambda index: _look(files[index], speakers[index] if speakers else None, seconds),
         draw=lambda index: _spectrogram(audio.read(Path(files[index]), 0.0, _SHOWN_SECONDS)),
         samples=lambda: len(files),
         kinds="speakers",
         title=lambda index: speakers[index] if speakers else Path(files[index]).name,
     )
-
-
-def _header(name: str, _: Content) -> Look:
-    return Look(attributes={"format": Path(name).suffix.lower().lstrip(".")})
 
 
 def _look(file: str, speaker: str | None, crop: float) -> Look:
@@ -89,7 +85,7 @@ def _look(file: str, speaker: str | None, crop: float) -> Look:
     seconds = len(wave) / RATE
     return Look(
         {"seconds": seconds},
-        {"samples a second": f"{rate:,}"},
+        {"format": Path(file).suffix.lower().lstrip("."), "samples a second": f"{rate:,}"},
         {} if speaker is None else {speaker: 1},
         (*_quality(wave), *_short(seconds, crop)),
     )
@@ -140,13 +136,12 @@ def main() -> None:
     lists = [*data.trials, *([calibration] if calibration is not None else [])]
     report = check(
         "speaker",
-        config.out,
+        config,
+        data.on_error,
         [
             Part("training", str(data.train), partial(trained_on, config)),
             *(Part("scoring", str(file), partial(scored, config, file)) for file in lists),
         ],
-        data.on_error,
-        config.engine.batch_size,
         together=lambda: read(config, learnt_before(config)),
     )
     sys.exit(report.status)

@@ -12,8 +12,10 @@ from common.check.check import Part, check
 from common.check.examined import Examined, Look
 from common.check.findings import Finding, Remark
 from common.check.pictures import header
+from common.commands.settings import RunConfig
 from common.errors import DamagedFile, UserError
 from common.reading import image
+from common.training.settings import EngineConfig
 
 
 class Folder:
@@ -59,17 +61,20 @@ def folders(tmp_path):
     return training, scoring
 
 
+def settings(tmp_path, batch_size=2):
+    return RunConfig(out=tmp_path / "out", engine=EngineConfig(batch_size=batch_size))
+
+
 def checked(folders, tmp_path, on_error="stop", batch_size=2, changes=None, **more):
     training, scoring = folders
     return check(
         "task",
-        tmp_path / "out",
+        settings(tmp_path, batch_size),
+        on_error,
         [
             Part("training", "train", lambda _: training.examined(**(changes or {}))),
             Part("scoring", "val", lambda _: scoring.examined()),
         ],
-        on_error,
-        batch_size,
         **more,
     )
 
@@ -197,7 +202,7 @@ def test_one_fault_that_several_splits_stop_at_is_told_once(tmp_path):
         raise UserError("--data.root none: no such folder")
 
     parts = [Part("training", "train", refuse), Part("scoring", "val", refuse)]
-    finding = only(check("task", tmp_path / "out", parts, "stop", 2, together=refuse))
+    finding = only(check("task", settings(tmp_path), "stop", parts, together=refuse))
     assert finding.line() == "error: train: --data.root none: no such folder"
 
 
@@ -213,7 +218,7 @@ def test_labels_that_stop_reading_are_told_once(folders, tmp_path):
             refuse()
         return folders[0].examined(look=refuse)
 
-    finding = only(check("task", tmp_path / "out", [Part("training", "train", read)], "stop", 2))
+    finding = only(check("task", settings(tmp_path), "stop", [Part("training", "train", read)]))
     assert finding.text == "4 of 4 pictures have labels that the settings do not explain"
 
 
@@ -243,7 +248,7 @@ def test_a_split_that_cannot_be_read_leaves_the_others(folders, tmp_path):
 
     parts = [Part("training", "train", refuse)]
     parts.append(Part("scoring", "val", lambda _: folders[1].examined()))
-    report = check("task", tmp_path / "out", parts, "stop", 2)
+    report = check("task", settings(tmp_path), "stop", parts)
     assert only(report).severity == "error"
     assert [one.split.name for one in report.examinations] == ["val"]
 
@@ -258,7 +263,7 @@ def test_a_split_that_stops_is_read_as_far_as_it_goes(folders, tmp_path):
             image.read(file)
         return folders[0].examined()
 
-    finding = only(check("task", tmp_path / "out", [Part("training", "train", read)], "stop", 2))
+    finding = only(check("task", settings(tmp_path), "stop", [Part("training", "train", read)]))
     assert finding.text == "1 of 5 pictures cannot be read"
 
 
