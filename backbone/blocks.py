@@ -1,6 +1,6 @@
 """The residual blocks of ResNet and Res2Net, and the channel gates that these may have."""
 
-from typing import cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,12 @@ from torch import Tensor, nn
 from backbone.alignment import convolve
 
 REDUCTION = 16  # of channels between the two layers of a gate
+
+FirstBlock = Literal["pooled", "strided", "summed"]
+"""How the first block of a stage treats its chunks; explained in `Bottle2neck`.
+
+Weights of all three have the same names and shapes, so that none of them says which it wants.
+"""
 
 
 class Bottleneck(nn.Module):
@@ -60,7 +66,13 @@ class Bottle2neck(nn.Module):
 
     The first block of a stage changes the resolution or the channels, and there the chunks stay
     apart: y[i] = K[i](x[i]), and the last chunk is average-pooled by the stride, also where that is
-    1. The published code calls it the "stage" type; the weights need it.
+    1. The published code calls it the "stage" type; the weights need it. Other code has other rules
+    for this block, which `first_block` names:
+
+        pooled   the official one, also timm's and mmpretrain's
+        strided  the last chunk is pooled only where the stride is above 1 (mmdetection, FCA-Net)
+        summed   where the stride is 1, a block like the others; else apart, and the pool does not
+                 count the zeros beyond the border (PaddlePaddle)
 
     Args:
         in_channels: channels of the input.
@@ -74,6 +86,7 @@ class Bottle2neck(nn.Module):
         cardinality: groups of each 3x3 convolution (Res2NeXt).
         squeeze_excitation: reweight the output channels before the shortcut is added.
         first: first block of its stage although it has no `downsample` (DLA).
+        first_block: the rule of that block.
 
     Raises:
         ValueError: `base_width` is so small that a chunk has no channel left.
@@ -93,8 +106,13 @@ class Bottle2neck(nn.Module):
         cardinality: int = 1,
         squeeze_excitation: bool = False,
         first: bool = False,
+        first_block: FirstBlock = "pooled",
     ) -> None:
         super().__init__()
+        if first_block not in get_args(FirstBlock):
+            raise ValueError(
+                f"first_block is {first_block!r}; allowed: {', '.join(get_args(FirstBlock))}"
+            )
         width = planes * base_width // 64 * cardinality
         if width < 1 or scale < 1:
             raise ValueError(
@@ -102,7 +120,8 @@ class Bottle2neck(nn.Module):
                 "take a larger base_width or a wider net"
             )
         self.scale = scale
-        self.first = first or downsample is not None
+        starts = first or downsample is not None
+        self.apart = starts and (stride > 1 or first_block != "summed")
         self.conv1 = nn.Conv2d(in_channels, width * scale, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width * scale)
         self.convs = nn.ModuleList(
@@ -110,7 +129,10 @@ class Bottle2neck(nn.Module):
             for _ in range(max(1, scale - 1))
         )
         self.bns = nn.ModuleList(nn.BatchNorm2d(width) for _ in self.convs)
-        self.pool = nn.AvgPool2d(3, stride, padding=1) if self.first else nn.Identity()
+        pools = starts and (stride > 1 or first_block == "pooled")
+        counts = first_block != "summed"
+        pool = nn.AvgPool2d(3, stride, padding=1, count_include_pad=counts)
+        self.pool = pool if pools else nn.Identity()
         self.conv3 = nn.Conv2d(width * scale, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.se = SqueezeExcitation(out_channels) if squeeze_excitation else nn.Identity()
@@ -139,8 +161,8 @@ class Bottle2neck(nn.Module):
         for index, chunk in enumerate(chunks[: len(self.convs)]):
             # Kernels want dense inputs. Left to itself, a convolution copies a chunk in the forward
             # pass and once more in the backward pass.
-            apart = self.first or index == 0
-            given = chunk.clone() if apart else chunk + results[-1]
+            alone = self.apart or index == 0
+            given = chunk.clone() if alone else chunk + results[-1]
             results.append(self._convolve(index, given))
         return torch.cat([*results, self.pool(chunks[-1])], dim=1)
 

@@ -17,19 +17,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from backbone import files
 from backbone.detect import detect
 from backbone.errors import WeightsError
-from backbone.variants import MODELS
+from backbone.variants import MODELS, plain_name
 from backbone.weights import WEIGHTS, Weights, check, fetch, find, without_classifier
 
 UNKNOWN = "unknown"
-# One key for the whole card: the order of several keys in a safetensors header is not fixed.
-CARD = "card"
 
 
 def convert(source: str | Path, target: Path, variant: str | None = None) -> str:
@@ -38,7 +35,8 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
     Args:
         source: a file, a run directory or a name in WEIGHTS.
         target: ends in `.safetensors` or `.pth`.
-        variant: a name in MODELS that the weights must fit; read from their shapes if not given.
+        variant: a name in MODELS that the weights must fit. If not given it is what the source
+            says, else read from shapes, which cannot tell the rule of the first blocks.
 
     Returns:
         The variant.
@@ -53,11 +51,10 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
     file = fetch(published) if published else find(source)
     if target.exists() and target.samefile(file):
         raise WeightsError(f"{target}: is the input itself; name another output")
-    state = {
-        key: value.contiguous().clone() for key, value in sorted(files.whole(file).state.items())
-    }
+    found = files.whole(file)
+    state = {key: value.contiguous().clone() for key, value in sorted(found.state.items())}
     weights, _ = without_classifier(files.trunk(state))
-    variant = variant or detect(weights, str(source))
+    variant = variant or named(weights, found.variant, str(source))
     if variant not in MODELS:
         raise WeightsError(f"{source}: made for {variant}; allowed: {', '.join(MODELS)}")
     with torch.device("meta"):
@@ -66,8 +63,18 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
         replace_file(target, lambda path: _save_pth(state, path))
     else:
         card = json.dumps(make_card(file, variant), sort_keys=True)
-        replace_file(target, lambda path: save_file(state, path, metadata={CARD: card}))
+        replace_file(target, lambda path: save_file(state, path, metadata={files.CARD: card}))
     return variant
+
+
+def named(weights: Mapping[str, Tensor], said: str | None, source: str) -> str:
+    """The variant of a trunk's weights: what the source says, if their shapes agree, or shapes.
+
+    Raises:
+        WeightsError: these are not the weights of a ResNet, Res2Net or DLA.
+    """
+    variant = detect(weights, source)
+    return said if said is not None and plain_name(said) == variant else variant
 
 
 def make_card(file: Path, variant: str) -> dict[str, object]:
@@ -83,14 +90,6 @@ def make_card(file: Path, variant: str) -> dict[str, object]:
     for field in Weights.__dataclass_fields__:
         if field not in ("architecture", "file", "sha256"):
             card[field] = known.get(field, UNKNOWN)
-    return card
-
-
-def read_card(path: Path) -> dict[str, object]:
-    """Read the card in a safetensors header; empty where the file has none."""
-    with safe_open(path, framework="pt") as file:
-        metadata: Mapping[str, str] = file.metadata() or {}
-    card: dict[str, object] = json.loads(metadata.get(CARD, "{}"))
     return card
 
 

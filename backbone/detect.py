@@ -6,7 +6,13 @@ from torch import Tensor
 
 from backbone.errors import WeightsError
 
-DEPTHS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+DEPTHS = {
+    26: (2, 2, 2, 2),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 12, 48, 3),
+}
 
 STEMS = ("conv1.weight", "conv1.0.weight", "base_layer.0.weight")
 """The first convolution of a trunk with a plain stem, with a deep one, and of a DLA."""
@@ -29,7 +35,8 @@ def detect(state: Mapping[str, Tensor], source: str = "") -> str:
 
     Returns:
         A name in MODELS, or a description where the net is none of these: `res2net50_20w_5s`,
-        `resnet18`, `res2net26_14w_4s of width 16`. Strides and dilations leave no trace in weights.
+        `resnet18`, `res2net26_14w_4s of width 16`. Strides, dilations
+        and the rule of the first blocks leave no trace in weights.
 
     Raises:
         WeightsError: these are not the weights of a ResNet, Res2Net or DLA.

@@ -20,8 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from backbone import files
-from backbone.convert import CARD, UNKNOWN, make_card, replace_file
-from backbone.detect import detect
+from backbone.convert import UNKNOWN, make_card, named, replace_file
 from backbone.errors import WeightsError
 from backbone.variants import MODELS
 from backbone.weights import WEIGHTS, check, find, without_classifier
@@ -54,13 +53,13 @@ def export(source: str | Path, target: Path) -> str:
     if found.averaged:
         print(note(file, found.averaged), file=sys.stderr)
     weights, _ = without_classifier(files.trunk(found.state))
-    variant = detect(weights, str(source))
+    variant = named(weights, found.variant, str(source))
     if variant in MODELS:
         with torch.device("meta"):
             check(MODELS[variant]().state_dict(), weights, str(source))
     state = {key: value.contiguous().clone() for key, value in sorted(weights.items())}
     card = json.dumps({**make_card(file, variant), **run_facts(file)}, sort_keys=True)
-    replace_file(target, lambda path: save_file(state, path, metadata={CARD: card}))
+    replace_file(target, lambda path: save_file(state, path, metadata={files.CARD: card}))
     return variant
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import json
 import re
 import zipfile
 from collections.abc import Mapping
@@ -9,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from backbone.errors import WeightsError
 from backbone.wrappings import AVERAGED, RAW, Unwrapped, under, unwrap
 
+# One key for the whole card: the order of several keys in a safetensors header is not fixed.
+CARD = "card"
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+
+_BACKBONE = re.compile(r"^backbone: ['\"]?(\w+)", re.MULTILINE)
 
 _FOLDER = 0x10
 """Bit of a record's attributes in an archive; torch.load leaves such a tensor uninitialised."""
@@ -54,7 +59,33 @@ def whole(path: Path) -> Unwrapped:
             f"{path}: holds no state dict ({has or f'a {type(content).__name__}'}); needed: a dict "
             f"from names to tensors, bare or under one of {', '.join((*RAW, *AVERAGED))}"
         )
-    return found
+    return found._replace(variant=_variant(path, content))
+
+
+def read_card(path: Path) -> dict[str, object]:
+    """Read the card in a safetensors header; empty where the file has none of this project."""
+    with safe_open(path, framework="pt") as file:
+        metadata: Mapping[str, str] = file.metadata() or {}
+    try:
+        card = json.loads(metadata.get(CARD, "{}"))
+    except ValueError:
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def _variant(path: Path, content: Mapping[str, Any]) -> str | None:
+    """The name of the trunk that a card says, or the config in a checkpoint of this project."""
+    if path.suffix == ".safetensors":
+        said = read_card(path).get("variant")
+        return said if isinstance(said, str) else None
+    config = content.get("config")
+    return named_in(config) if isinstance(config, str) else None
+
+
+def named_in(config: str) -> str | None:
+    """The backbone that a run's config, in YAML, names."""
+    found = _BACKBONE.search(config)
+    return found[1] if found else None
 
 
 def contents(path: Path) -> Any:

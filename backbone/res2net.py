@@ -5,17 +5,19 @@ arXiv:1904.01169. Parameter names are those of the published checkpoints, so tha
 a mapping table.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, Protocol, TypedDict, Unpack
 
 from torch import Tensor, nn
 
-from backbone.blocks import Bottle2neck
+from backbone.blocks import Bottle2neck, FirstBlock
 from backbone.trunk import (
+    Dilations,
     PerStage,
     Pyramid,
     Trunk,
-    first_dilations,
+    block_dilations,
     initialise,
     require_stages,
     running_strides,
@@ -48,8 +50,9 @@ class Variation(TypedDict, total=False):
     in_channels: int
     width: int
     strides: PerStage
-    dilations: PerStage
+    dilations: Dilations
     dilate_first: bool
+    average_dilated: bool
     stem_stride: int
     max_pool: bool
     ceil_mode: bool
@@ -68,10 +71,12 @@ class ResNet(Trunk):
         width: channels of the stem and planes of the first stage; 64 in every published net.
         strides: of the four stages. (1, 2, 2, 1) keeps the last stage at the third's resolution.
         dilations: of the four stages. Strides (1, 2, 1, 1) with dilations (1, 1, 2, 4) make an
-            output stride of 8.
+            output stride of 8. A stage may have one for each of its blocks: (1, 1, 1, (2, 4, 8)).
         dilate_first: which dilation the first block of a stage has. False: the previous stage's,
             the rule of torchvision and timm, which keeps what the weights were trained to see.
             True: its own stage's, the rule of PoolNet.
+        average_dilated: an averaging shortcut whose stride was traded for dilation still averages
+            2x2, as timm's. False: it averages by its stride alone (InSPyReNet, UACANet, FCA-Net).
         stem: "7x7"; "deep", three 3x3 convolutions (v1b); or "3x3".
         stem_stride: stride of the stem's first convolution.
         max_pool: whether a 3x3 max pool of stride 2 follows the stem.
@@ -93,8 +98,9 @@ class ResNet(Trunk):
         in_channels: int = 3,
         width: int = 64,
         strides: PerStage = (1, 2, 2, 2),
-        dilations: PerStage = (1, 1, 1, 1),
+        dilations: Dilations = (1, 1, 1, 1),
         dilate_first: bool = False,
+        average_dilated: bool = True,
         stem: StemKind = "7x7",
         stem_stride: int = 2,
         max_pool: bool = True,
@@ -112,18 +118,16 @@ class ResNet(Trunk):
 
         stages: list[nn.Sequential] = []
         channels = [width]
-        for index, first in enumerate(first_dilations(strides, dilations, dilate_first)):
-            stages.append(
-                stage(
-                    block,
-                    channels[-1],
-                    width * 2**index,
-                    depths[index],
-                    stride=strides[index],
-                    dilations=(first, dilations[index]),
-                    average_shortcut=average_shortcut,
-                )
+        for index, each in enumerate(block_dilations(strides, dilations, depths, dilate_first)):
+            stride, planes = strides[index], width * 2**index
+            downsample = shortcut(
+                channels[-1],
+                planes * EXPANSION,
+                stride,
+                average_dilated and dilations[index] not in (1, (1,) * len(each)),
+                average_shortcut,
             )
+            stages.append(stage(block, channels[-1], planes, stride, each, downsample))
             channels.append(width * 2**index * EXPANSION)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.channels = Pyramid(*channels)
@@ -149,6 +153,7 @@ class Res2Net(ResNet):
         scale: as in `Bottle2neck`.
         cardinality: as in `Bottle2neck`.
         squeeze_excitation: as in `Bottle2neck`.
+        first_block: as in `Bottle2neck`.
         stem: as in `ResNet`; "deep" in v1b.
         average_shortcut: as in `ResNet`; true in v1b.
         variation: the other options of `ResNet`.
@@ -162,16 +167,19 @@ class Res2Net(ResNet):
         scale: int = 4,
         cardinality: int = 1,
         squeeze_excitation: bool = False,
+        first_block: FirstBlock = "pooled",
         stem: StemKind = "7x7",
         average_shortcut: bool = False,
         **variation: Unpack[Variation],
     ) -> None:
+        self.first_block = first_block
         block = partial(
             Bottle2neck,
             base_width=base_width,
             scale=scale,
             cardinality=cardinality,
             squeeze_excitation=squeeze_excitation,
+            first_block=first_block,
         )
         super().__init__(block, depths, stem=stem, average_shortcut=average_shortcut, **variation)
 
@@ -180,25 +188,22 @@ def stage(
     block: Block,
     in_channels: int,
     planes: int,
-    depth: int,
-    *,
     stride: int,
-    dilations: tuple[int, int],
-    average_shortcut: bool,
+    dilations: Sequence[int],
+    downsample: nn.Module,
 ) -> nn.Sequential:
-    """Chain `depth` blocks; `dilations` are the first block's and that of the others."""
-    first, dilation = dilations
+    """Chain blocks, one for each of the dilations; the first has the stride and the shortcut."""
     out_channels = planes * EXPANSION
-    downsample = shortcut(in_channels, out_channels, stride, dilation, average_shortcut)
+    first, *others = dilations
     blocks = [
         block(
             in_channels, planes, out_channels, stride=stride, dilation=first, downsample=downsample
         )
     ]
-    for _ in range(1, depth):
-        blocks.append(
-            block(out_channels, planes, out_channels, stride=1, dilation=dilation, downsample=None)
-        )
+    blocks += [
+        block(out_channels, planes, out_channels, stride=1, dilation=dilation, downsample=None)
+        for dilation in others
+    ]
     return nn.Sequential(*blocks)
 
 
@@ -223,16 +228,19 @@ def stem_convolution(stem: StemKind, in_channels: int, width: int, stride: int) 
 
 
 def shortcut(
-    in_channels: int, out_channels: int, stride: int, dilation: int, average: bool
+    in_channels: int, out_channels: int, stride: int, dilated: bool, average: bool
 ) -> nn.Sequential:
-    """Shape the shortcut of a stage's first block: (B, C, H, W) to the block's output shape."""
+    """Shape the shortcut of a stage's first block: (B, C, H, W) to the block's output shape.
+
+    `dilated`: where the stride is 1, it was traded for dilation.
+    """
     if not average:
         convolution = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
         return nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
     pool: nn.Module = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
-    if stride == 1 and dilation > 1:
-        # The stride was traded for dilation. Still average 2x2, as in training; the zeros beyond
-        # the right and lower border count, as they do in timm.
+    if stride == 1 and dilated:
+        # Still average 2x2, as in training; the zeros beyond the right and lower border count, as
+        # they do in timm.
         pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, stride=1))
     convolution = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     return nn.Sequential(pool, convolution, nn.BatchNorm2d(out_channels))

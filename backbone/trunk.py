@@ -2,15 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from backbone.blocks import FirstBlock
+
 T = TypeVar("T")
 PerStage = tuple[int, int, int, int]
+Dilations = tuple[
+    int | tuple[int, ...], int | tuple[int, ...], int | tuple[int, ...], int | tuple[int, ...]
+]
+"""Of the four stages: one number for all blocks of a stage, or one for each of them."""
 Context = contextlib.AbstractContextManager[None]
 
 
@@ -34,6 +40,8 @@ class Trunk(nn.Module):
     in_channels: int
     channels: Pyramid[int]
     strides: Pyramid[int]
+    first_block: FirstBlock = "pooled"
+    """Rule of the first block of each stage (`Bottle2neck`), which weights do not show."""
     recomputed: tuple[int, ...] = ()
     """Stages, 1 to 4, whose inner activations are not kept for the backward pass but computed
     again in it (Chen et al., arXiv:1604.06174): less memory, more time, the same numbers."""
@@ -92,6 +100,27 @@ def first_dilations(strides: PerStage, dilations: PerStage, dilate_first: bool) 
     if dilate_first:
         return dilations
     return (1, dilations[0], dilations[1], dilations[2])
+
+
+def block_dilations(
+    strides: PerStage, dilations: Dilations, depths: PerStage, dilate_first: bool
+) -> list[list[int]]:
+    """Give the dilation of every block of each stage, after checking what the caller asked for.
+
+    Numbers for single blocks count as they are, from the first block on.
+    """
+    last = [value if isinstance(value, int) else value[-1] for value in dilations if value]
+    firsts = first_dilations(strides, cast(PerStage, tuple(last)), dilate_first)
+    each: list[list[int]] = []
+    for given, first, depth in zip(dilations, firsts, depths, strict=True):
+        blocks = [first, *[given] * (depth - 1)] if isinstance(given, int) else list(given)
+        if len(blocks) != depth or min(blocks) < 1:
+            raise ValueError(
+                f"dilations are {tuple(dilations)}; needed: for each stage a whole number from 1 "
+                f"on, or one for each of its blocks ({depth} here)"
+            )
+        each.append(blocks)
+    return each
 
 
 def running_strides(stem: int, pool: int, stages: PerStage) -> Pyramid[int]:

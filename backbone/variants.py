@@ -7,9 +7,9 @@ call `Res2Net` or `resnet` themselves.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, cast, get_args
 
-from backbone.blocks import Bottle2neck, Bottleneck
+from backbone.blocks import Bottle2neck, Bottleneck, FirstBlock
 from backbone.dla import DLA
 from backbone.res2net import Res2Net, ResNet, StemKind, Variation
 from backbone.trunk import PerStage, Trunk
@@ -19,6 +19,7 @@ HALF_WIDTH = 32
 LAYERS_50 = (3, 4, 6, 3)
 LAYERS_101 = (3, 4, 23, 3)
 LAYERS_152 = (3, 8, 36, 3)
+LAYERS_200 = (3, 12, 48, 3)
 
 
 class DLAVariation(TypedDict, total=False):
@@ -36,12 +37,17 @@ res2net = Res2Net
 
 
 def res2net_v1b(
-    depths: PerStage, *, squeeze_excitation: bool = False, **variation: Unpack[Variation]
+    depths: PerStage,
+    *,
+    squeeze_excitation: bool = False,
+    first_block: FirstBlock = "pooled",
+    **variation: Unpack[Variation],
 ) -> Res2Net:
     """Res2Net 26w 4s with a deep stem and averaging shortcuts; the blocks are unchanged."""
     return Res2Net(
         depths,
         squeeze_excitation=squeeze_excitation,
+        first_block=first_block,
         stem="deep",
         average_shortcut=True,
         **variation,
@@ -141,6 +147,46 @@ def res2net152_v1b(**variation: Unpack[Variation]) -> Res2Net:
     return res2net_v1b(LAYERS_152, **variation)
 
 
+def res2net200_v1b(**variation: Unpack[Variation]) -> Res2Net:
+    """Res2Net-200 with a deep stem and averaging shortcuts; only PaddlePaddle trained one."""
+    return res2net_v1b(LAYERS_200, **variation)
+
+
+def res2net50_v1b_strided(**variation: Unpack[Variation]) -> Res2Net:
+    """The same with another rule of the first blocks, that of mmdetection and detectron2."""
+    return res2net_v1b(LAYERS_50, first_block="strided", **variation)
+
+
+def res2net101_v1b_strided(**variation: Unpack[Variation]) -> Res2Net:
+    """The trunk of mmdetection's and FCA-Net's Res2Net-101."""
+    return res2net_v1b(LAYERS_101, first_block="strided", **variation)
+
+
+def res2net50_26w_4s_summed(**variation: Unpack[Variation]) -> Res2Net:
+    """PaddlePaddle's Res2Net50_26w_4s."""
+    return Res2Net(LAYERS_50, base_width=26, scale=4, first_block="summed", **variation)
+
+
+def res2net50_14w_8s_summed(**variation: Unpack[Variation]) -> Res2Net:
+    """PaddlePaddle's Res2Net50_14w_8s."""
+    return Res2Net(LAYERS_50, base_width=14, scale=8, first_block="summed", **variation)
+
+
+def res2net50_v1b_summed(**variation: Unpack[Variation]) -> Res2Net:
+    """PaddlePaddle's Res2Net50_vd_26w_4s."""
+    return res2net_v1b(LAYERS_50, first_block="summed", **variation)
+
+
+def res2net101_v1b_summed(**variation: Unpack[Variation]) -> Res2Net:
+    """PaddlePaddle's Res2Net101_vd_26w_4s."""
+    return res2net_v1b(LAYERS_101, first_block="summed", **variation)
+
+
+def res2net200_v1b_summed(**variation: Unpack[Variation]) -> Res2Net:
+    """PaddlePaddle's Res2Net200_vd_26w_4s, the largest with published weights."""
+    return res2net_v1b(LAYERS_200, first_block="summed", **variation)
+
+
 def se_res2net50_48w_2s(**variation: Unpack[Variation]) -> Res2Net:
     """Squeeze and excitation, two chunks."""
     return Res2Net(LAYERS_50, base_width=48, scale=2, squeeze_excitation=True, **variation)
@@ -193,6 +239,22 @@ def resnet101(**variation: Unpack[Variation]) -> ResNet:
     return resnet(LAYERS_101, **variation)
 
 
+def first_block_of(name: str) -> FirstBlock:
+    """The rule of the first blocks that a name in MODELS ends in; "pooled" where in none."""
+    end = name.rpartition("_")[2]
+    return cast(FirstBlock, end) if end in get_args(FirstBlock) else "pooled"
+
+
+def plain_name(name: str) -> str:
+    """A name in MODELS without the rule of the first blocks: what shapes alone can tell."""
+    return name.removesuffix(f"_{first_block_of(name)}")
+
+
+def full_name(plain: str, rule: FirstBlock) -> str:
+    """The name in MODELS of a net with a rule of the first blocks."""
+    return plain if rule == "pooled" else f"{plain}_{rule}"
+
+
 MODELS: dict[str, Callable[..., Trunk]] = {
     "res2net26_14w_4s_half": res2net26_14w_4s_half,
     "res2net26_14w_4s": res2net26_14w_4s,
@@ -210,6 +272,14 @@ MODELS: dict[str, Callable[..., Trunk]] = {
     "res2net50_v1b": res2net50_v1b,
     "res2net101_v1b": res2net101_v1b,
     "res2net152_v1b": res2net152_v1b,
+    "res2net200_v1b": res2net200_v1b,
+    "res2net50_v1b_strided": res2net50_v1b_strided,
+    "res2net101_v1b_strided": res2net101_v1b_strided,
+    "res2net50_26w_4s_summed": res2net50_26w_4s_summed,
+    "res2net50_14w_8s_summed": res2net50_14w_8s_summed,
+    "res2net50_v1b_summed": res2net50_v1b_summed,
+    "res2net101_v1b_summed": res2net101_v1b_summed,
+    "res2net200_v1b_summed": res2net200_v1b_summed,
     "se_res2net50_48w_2s": se_res2net50_48w_2s,
     "se_res2net50_26w_4s": se_res2net50_26w_4s,
     "se_res2net50_14w_8s": se_res2net50_14w_8s,

@@ -11,8 +11,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from backbone import files
+from backbone.blocks import FirstBlock
 from backbone.detect import STEMS, detect
 from backbone.errors import WeightsError
+from backbone.variants import MODELS, first_block_of
 
 __all__ = ["WEIGHTS", "Loaded", "Weights", "WeightsError", "detect", "load"]
 
@@ -65,10 +67,14 @@ class Loaded:
     card: Weights | None
     averaged: str | None = None
     """The file's entry, if it holds averaged weights beside raw ones; these were taken."""
+    first_block: FirstBlock | None = None
+    """The rule of first blocks (`Bottle2neck`) under which they were trained, if the source says it
+    and it is not the trunk's: the trunk then starts from other features than these weights had."""
 
     def __str__(self) -> str:
         averaged = f", averaged weights of its {self.averaged}" if self.averaged else ""
-        return f"{self.source} ({self.architecture}, sha256 {self.sha256[:8]}{averaged})"
+        rule = f", trained with {self.first_block} first blocks" if self.first_block else ""
+        return f"{self.source} ({self.architecture}, sha256 {self.sha256[:8]}{averaged}{rule})"
 
 
 def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> Loaded:
@@ -97,6 +103,8 @@ def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> 
     if sum_colours:
         weights = {**weights, **summed_stem(own, weights)}
     check(own, weights, str(source))
+    variant = card.architecture if card else found.variant
+    rule = first_block_of(variant) if variant in MODELS else None
     loaded = Loaded(
         str(source),
         file,
@@ -105,6 +113,7 @@ def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> 
         dropped=dropped,
         card=card,
         averaged=found.averaged,
+        first_block=None if rule == getattr(trunk, "first_block", rule) else rule,
     )
     trunk.load_state_dict({**own, **weights})
     return loaded

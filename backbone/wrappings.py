@@ -24,6 +24,8 @@ class Unwrapped(NamedTuple):
     """Empty where there are none."""
     averaged: str | None
     """The entry, such as "state_dict_ema", if they are the averaged ones of several."""
+    variant: str | None = None
+    """Name of the trunk, where the file says it."""
 
 
 def note(source: object, averaged: str) -> str:

@@ -51,7 +51,7 @@ class HierarchyBlock(nn.Module):
     """What the blocks of Res2Net for inference share: all that is around their `hierarchy`."""
 
     scale: int
-    first: bool
+    apart: bool
     se: nn.Module | None
     conv1: Convolution
     conv3: Convolution
@@ -90,8 +90,8 @@ class FusedBottle2neck(HierarchyBlock):
 
     def __init__(self, block: Bottle2neck, overwrite: bool, pad_to: int = 1) -> None:
         super().__init__()
-        self.scale, self.first = block.scale, block.first
-        self.overwrite = overwrite and not block.first
+        self.scale, self.apart = block.scale, block.apart
+        self.overwrite = overwrite and not block.apart
         self.se = block.se if isinstance(block.se, SqueezeExcitation) else None
         if self.se is not None:
             fuse_chains(self.se)
@@ -132,7 +132,7 @@ class FusedBottle2neck(HierarchyBlock):
             return x
         results: list[Tensor] = []
         for chunk, convolve in zip(chunks, self.convs, strict=False):
-            given = chunk if self.first or not results else chunk + results[-1]
+            given = chunk if self.apart or not results else chunk + results[-1]
             results.append(convolve(given))
         return torch.cat([*results, self.pool(chunks[-1])], dim=1)
 
@@ -162,7 +162,7 @@ def standard(block: FusedBottle2neck) -> bool:
     return (
         outer == {((1, 1), (1, 1), (0, 0), (1, 1), 1, "zeros")}
         and inner == {expected}
-        and (_averages(block.pool, stride) if block.first else type(block.pool) is nn.Identity)
+        and (_averages(block.pool, stride) if block.apart else type(block.pool) is nn.Identity)
     )
 
 

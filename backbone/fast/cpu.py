@@ -89,7 +89,7 @@ class OnePassBottle2neck(nn.Module):
         self.downsample = block.downsample if joined is None else None
         self.geometry = [
             last.out_channels, block.scale, chunk.in_channels, chunk.stride[0], chunk.dilation[0],
-            int(block.first), 0 if joined is None else joined.stride[0],
+            int(block.apart), 0 if joined is None else joined.stride[0],
         ]  # fmt: skip
         outer = last.weight if joined is None else torch.cat([last.weight, joined.weight], dim=1)
         groups = [

@@ -70,9 +70,9 @@ class TensorCoreBottle2neck(HierarchyBlock):
 
     def __init__(self, block: FusedBottle2neck) -> None:
         super().__init__()
-        self.scale, self.first, self.se = block.scale, block.first, block.se
+        self.scale, self.apart, self.se = block.scale, block.apart, block.se
         self.conv1 = block.conv1
-        self.conv3 = block.conv3 if block.first else reordered(block.conv3, block.scale)
+        self.conv3 = block.conv3 if block.apart else reordered(block.conv3, block.scale)
         self.downsample = block.downsample
         convs = [layer for layer in block.convs if isinstance(layer, Convolution)]
         chunk = convs[0]
@@ -80,7 +80,7 @@ class TensorCoreBottle2neck(HierarchyBlock):
         # As the kernel reads them: rows are channels of the input.
         weights = [layer.weight.permute(2, 3, 1, 0) for layer in convs]
         biases = [layer.bias for layer in convs if layer.bias is not None]
-        if self.first:
+        if self.apart:
             # The pool of the last chunk is one more convolution: ones where the channel is its own.
             ones = torch.eye(chunk.in_channels).to(chunk.weight)
             weights.append(ones.expand(3, 3, -1, -1))
@@ -94,7 +94,7 @@ class TensorCoreBottle2neck(HierarchyBlock):
         Results are in the chunks' order in a stage's first block, and otherwise as `chain_` leaves
         them.
         """
-        if not self.first:
+        if not self.apart:
             x = x.contiguous(memory_format=torch.channels_last)
             chain_(x, self.weights, self.biases, self.geometry[1])
             return x

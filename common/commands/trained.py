@@ -8,9 +8,10 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from backbone import WeightsError, files
+from backbone import MODELS, Trunk, WeightsError, files
 from backbone import load as load_backbone
 from backbone.detect import PREFIX
+from backbone.variants import first_block_of, full_name
 from backbone.wrappings import note, unwrap
 from common.commands import config as configuration
 from common.commands.settings import TrainedFlags
@@ -50,6 +51,11 @@ class Trained:
     """The file's entry, if it holds averaged weights beside raw ones; these are the state."""
     config: str | None = None
     """The settings of the run that they are from, in YAML; None of other files."""
+
+    @property
+    def backbone(self) -> str | None:
+        """Name of their trunk, where the run says it."""
+        return None if self.config is None else files.named_in(self.config)
 
 
 def parse(
@@ -203,6 +209,7 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
         wrong, listed = _differences(found, wanted)
         cause = explain(wrong, state)
         raise UserError(f"{trained.file}: the weights do not fit the model{cause} ({listed})")
+    _require_rule(model, trained)
     whole = [k for k in own if own[k].is_floating_point() and not state[k].is_floating_point()]
     if whole:
         raise UserError(
@@ -218,6 +225,19 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
     model.load_state_dict(state)
 
 
+def _require_rule(model: nn.Module, trained: Trained) -> None:
+    """Refuse weights that fit by shape and were trained under another rule of first blocks."""
+    trunk = next((part for part in model.modules() if isinstance(part, Trunk)), None)
+    if trained.backbone not in MODELS or trunk is None:
+        return
+    if trunk.first_block != first_block_of(trained.backbone):
+        raise UserError(
+            f"{trained.file}: its backbone is {trained.backbone}, and this one treats the first "
+            "block of each stage otherwise, so that the same weights would give other results; "
+            f"say --backbone {trained.backbone}"
+        )
+
+
 def load_trunk(trunk: nn.Module, source: str, *, sum_colours: bool = False) -> None:
     """Load --weights into a trunk as `backbone.load` does, and say if they are averaged ones.
 
@@ -227,6 +247,12 @@ def load_trunk(trunk: nn.Module, source: str, *, sum_colours: bool = False) -> N
     loaded = load_backbone(trunk, source, sum_colours=sum_colours)
     if loaded.averaged:
         distributed.note(note(loaded.file, loaded.averaged))
+    if loaded.first_block:
+        distributed.note(
+            f"--weights {source}: was trained with another rule of the first blocks than this "
+            "backbone's, so that training starts from other features than those it had; its own "
+            f"is --backbone {full_name(loaded.architecture, loaded.first_block)}"
+        )
 
 
 def ready(model: nn.Module, device: torch.device) -> None:

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from backbone import MODELS, WEIGHTS, WeightsError, load
-from backbone.convert import convert, main, read_card
-from backbone.files import sha256
+from backbone.convert import convert, main
+from backbone.files import read_card, sha256
 
 ROOT = Path(__file__).parents[2]
 VARIANT = "res2net26_14w_4s"

@@ -10,9 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from backbone import MODELS, WEIGHTS, WeightsError, load
-from backbone.convert import read_card
 from backbone.export import export, main
-from backbone.files import sha256
+from backbone.files import read_card, sha256
 
 ROOT = Path(__file__).parents[2]
 VARIANT = "res2net26_14w_4s_half"

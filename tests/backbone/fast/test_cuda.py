@@ -63,7 +63,7 @@ def test_the_kernel_computes_the_block(kernels, name, pad_to):
     with torch.inference_mode():
         x = torch.randn(2, channels, 9, 7, device=DEVICE).relu()
         expected = block.hierarchy(x)
-        if not block.first:
+        if not block.apart:
             chunks = list(expected.chunk(block.scale, dim=1))
             expected = torch.cat([chunks[-2], *chunks[:-2], chunks[-1]], dim=1)
         agree([changed.hierarchy(x.clone())], [expected], tolerance)
@@ -79,7 +79,7 @@ def test_compilers_see_the_shapes_that_come_out(kernels):
         _, changed = fused(name, kernels)
         x = torch.randn(2, changed.conv1.out_channels, 9, 6, device=DEVICE)
         x = x.to(memory_format=torch.channels_last)
-        geometry = changed.geometry if changed.first else changed.geometry[1:]
+        geometry = changed.geometry if changed.apart else changed.geometry[1:]
         given = x, changed.weights, changed.biases, *geometry
         torch.library.opcheck(operator, given, test_utils=["test_schema", "test_faketensor"])
 

@@ -26,6 +26,8 @@ FAMILIES = {
         res2net, SMALL, width=16, average_shortcut=True, strides=(1, 2, 1, 1),
         dilations=(1, 1, 2, 4),
     ),
+    "strided": partial(res2net, SMALL, width=16, first_block="strided"),
+    "summed": partial(res2net, SMALL, width=16, first_block="summed"),
     "res2next": partial(res2net, SMALL, width=32, base_width=4, cardinality=8),
     "se_res2net": partial(res2net, SMALL, width=16, squeeze_excitation=True),
     "resnet": partial(resnet, SMALL, width=16),

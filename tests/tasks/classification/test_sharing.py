@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from backbone import MODELS, WeightsError
-from backbone.convert import read_card
 from backbone.export import export
+from backbone.files import read_card
 from common.training.engine import Engine
 from tasks.classification import sample, train
 
