@@ -1,0 +1,1 @@
+"""Published networks against recorded outputs of their authors' own code."""
