@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 import yaml
 
 from backbone.errors import WeightsError
+from common import zoo
 from common.errors import UserError
 
 TASKS = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/inference.py")))
@@ -32,7 +33,7 @@ def open_run(
         predictor.describe(found)            # plain dicts and lists, as in predict's JSON
 
     Args:
-        source: run directory.
+        source: run directory, or the name of a published model.
         checkpoint: best or last of the run, or a file.
         device: where the model runs; auto takes a GPU where there is one.
         precision: of the forward pass.
@@ -46,7 +47,8 @@ def open_run(
         UserError: there is no such run, it is of no known task, its checkpoint is missing or
             damaged, or a flag is wrong.
     """
-    task = task_of(Path(source))
+    card = zoo.named(source)
+    task = card.task if card else task_of(Path(source))
     predictor = importlib.import_module(f"tasks.{task}.inference").Predictor
     try:
         return predictor.open(
@@ -71,7 +73,10 @@ def task_of(run: Path) -> str:
     if not file.is_file():
         found = "has no config.yaml" if run.is_dir() else "no such folder"
         found = "is a file" if run.is_file() else found
-        raise UserError(f"{run}: {found}; give the folder that train wrote")
+        raise UserError(
+            f"{run}: {found}; give the folder that train wrote, or the name of a published model, "
+            f"{zoo.close(run)}"
+        )
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -103,6 +103,9 @@ def of(
         model: what there is to say of the model besides backbone, parameters and weights.
     """
     running: dict[str, Any] = {}
+    published = opened.weights.published
+    if published is not None:
+        running |= {"published": published.name, "intended": published.intended}
     if config.compile:
         running["compiled"] = True
     if not config.deploy:

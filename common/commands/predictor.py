@@ -61,7 +61,7 @@ def flags_of(
 
     Args:
         kind: the task's config class with the `TrainedFlags` added.
-        source: run directory.
+        source: run directory, or the name of a published model.
         checkpoint: best, last or a file.
         device: where the model runs; auto takes a GPU where there is one.
         precision: of the forward pass.

@@ -24,7 +24,7 @@ class _Settings(Protocol):
 
 class _Scored(_Settings, Protocol):
     @property
-    def run(self) -> Path | None: ...
+    def folder(self) -> Path | None: ...
 
 
 Own = TypeVar("Own", bound=_Settings)
@@ -60,9 +60,9 @@ def report_of_run(
         scored: files.
         training: the run's config -> the files that it was trained on.
     """
-    if config.run is None:
+    if config.folder is None:
         return
-    own = configuration.read(kind, config.run / "config.yaml")
+    own = configuration.read(kind, config.folder / "config.yaml")
     if own.data == config.data:
         return
     # Nobody's own files are among generated ones, which need not be made for this.
@@ -73,7 +73,7 @@ def report_of_run(
         files = training(own)
     except UserError as error:
         print(
-            f"note: whether {config.run} was trained on what is scored is not known: {error}",
+            f"note: whether {config.folder} was trained on what is scored is not known: {error}",
             file=sys.stderr,
             flush=True,
         )

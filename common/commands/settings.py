@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common import zoo
 from common.errors import UserError
 from common.reading.records import SplitFiles
 from common.training.optim import OptimizerConfig
@@ -22,9 +23,9 @@ class RunConfig:
     backbone: str = "res2net26_14w_4s_half"
     """A name of `python -m backbone.table`."""
     weights: str | None = None
-    """Initial weights of the backbone: a published name, a file or a run directory."""
+    """Initial weights of the backbone: of a published model or trunk, a file, a run directory."""
     finetune: str | None = None
-    """Start from a whole model of the task, head included: a run directory or a checkpoint file."""
+    """Start from a whole model of the task, head included: a run, a file, a published model."""
     optimizer: OptimizerConfig = OptimizerConfig()
     loader: LoaderConfig = LoaderConfig()
     engine: EngineConfig = EngineConfig()
@@ -59,7 +60,7 @@ class TrainedFlags:
     out: Path = Path("runs/results")
     """Folder of the results; unless given, the run directory or a folder in it."""
     run: Path | None = None
-    """Run directory; its config is taken, and flags win over it."""
+    """Run directory, or the name of a published model; its config is taken, and flags win."""
     checkpoint: str = "best"
     """best or last of the run, or a file: of this project, or in the published layout."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -68,6 +69,13 @@ class TrainedFlags:
     """Compile the network at its first picture of each size: a minute or so, then faster."""
     deploy: bool = True
     """Fold BatchNorm and fuse layers before inference: faster, with the same scores."""
+    accept_licence: bool = False
+    """Fetch a published model although its weights are not stated to be free for every use."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The run directory; None of a file and of a published model."""
+        return None if zoo.named(self.run) else self.run
 
 
 @dataclass(frozen=True, kw_only=True)

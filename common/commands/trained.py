@@ -1,7 +1,7 @@
 """From a run directory or a file to a trained model: what evaluate and predict begin with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -13,11 +13,14 @@ from backbone import load as load_backbone
 from backbone.detect import PREFIX
 from backbone.variants import first_block_of, full_name
 from backbone.wrappings import note, unwrap
+from common import zoo
 from common.commands import config as configuration
+from common.commands import recipes
 from common.commands.settings import TrainedFlags
 from common.errors import UserError
 from common.training import checkpoint, distributed
 from common.training.finite import first_bad
+from common.zoo import Card
 
 _COUNT = "num_batches_tracked"
 _SHOWN = 2
@@ -51,10 +54,14 @@ class Trained:
     """The file's entry, if it holds averaged weights beside raw ones; these are the state."""
     config: str | None = None
     """The settings of the run that they are from, in YAML; None of other files."""
+    published: Card | None = None
+    """What is known of a published model; None of other files."""
 
     @property
     def backbone(self) -> str | None:
-        """Name of their trunk, where the run says it."""
+        """Name of their trunk, where a run or a card says it."""
+        if self.published is not None:
+            return self.published.backbone
         return None if self.config is None else files.named_in(self.config)
 
 
@@ -79,15 +86,17 @@ def parse(
         raise UserError(
             "--run is missing: give a run directory, or --config RECIPE.yaml and --checkpoint FILE"
         )
-    out = (run or results_folder(Path(checkpoint).stem)) / folder
+    card = zoo.named(run)
+    base = results_folder(Path(checkpoint).stem) if run is None else run
+    out = (results_folder(card.name) if card else base) / folder
     # What a command goes on with is its own work, not the training that the run was.
     defaults = ["--out", str(out), "--resume", "false"]
     if run is not None:
-        file = str(_config_of(run))
+        file = str(_config_of(run)) if card is None else _recipe_of(card, kind)
         _require_kind(kind, file, run)
         defaults += ["--config", file]
     config = configuration.parse(kind, [*defaults, *words], positional)
-    require_no_other_run(config.out, run)
+    require_no_other_run(config.out, None if card else run)
     if config.compile and not config.deploy:
         raise UserError("--compile: compiles the deployed network; leave out --deploy false")
     return config
@@ -126,8 +135,20 @@ def _config_of(run: Path) -> Path:
     file = run / "config.yaml"
     if not file.is_file():
         found = "has no config.yaml" if run.is_dir() else "no such folder"
-        raise UserError(f"--run {run}: {found}; give the folder that train wrote")
+        raise UserError(
+            f"--run {run}: {found}; give the folder that train wrote, or the name of a published "
+            f"model, {zoo.close(run)}"
+        )
     return file
+
+
+def _recipe_of(card: Card, kind: type[Flags]) -> str:
+    """The recipe of a published model, if it is of the command's task."""
+    if recipes.folder_of(kind).parent.name != card.task:
+        raise UserError(
+            f"--run {card.name}: is a model of another task; use the commands of tasks.{card.task}"
+        )
+    return recipes.find(kind, card.recipe)
 
 
 def find(flags: TrainedFlags, translate: Translate) -> Trained:
@@ -136,6 +157,9 @@ def find(flags: TrainedFlags, translate: Translate) -> Trained:
     Raises:
         UserError: it is missing, damaged or of no model of the task.
     """
+    card = zoo.named(flags.run)
+    if card is not None:
+        return _published(flags, card, translate)
     if flags.checkpoint not in ("best", "last"):
         return read("--checkpoint", flags.checkpoint, translate)
     if flags.run is None:
@@ -143,22 +167,42 @@ def find(flags: TrainedFlags, translate: Translate) -> Trained:
     return _own(flags.run / f"{flags.checkpoint}.pt")
 
 
+def _published(flags: TrainedFlags, card: Card, translate: Translate) -> Trained:
+    """The weights of a published model: of its own file, or of one that a person fetched."""
+    given = None if flags.checkpoint in ("best", "last") else Path(flags.checkpoint)
+    file = zoo.file_of(card, given, accepted=flags.accept_licence)
+    if given is not None and zoo.digest_of(card) is None:
+        distributed.note(
+            f"{file}: its sha256 is {files.sha256(file)}; nobody publishes that of {card.name}; "
+            f"python -m common.zoo {card.name} --pin {file} keeps it"
+        )
+    if card.research:
+        distributed.note(f"{card.name}: {card.intended}")
+    return replace(read("--checkpoint", file, translate), published=card)
+
+
 def read(flag: str, source: str | Path, translate: Translate) -> Trained:
     """Read a checkpoint of this project or a foreign one, recognised by its content.
 
     Args:
         flag: that names the source, for messages.
-        source: a file, or a run directory, of which the best checkpoint is taken.
+        source: a file, a run directory, of which the best checkpoint is taken, or the name of a
+            published model.
         translate: knows the foreign layouts.
 
     Raises:
         UserError: it is missing, damaged or of no model of the task.
     """
+    card = zoo.named(source)
+    if card is not None:
+        return replace(read(flag, zoo.file_of(card), translate), published=card)
     path = configuration.at_home(Path(source))
     if path.is_dir():
         return _own(path / "best.pt")
     if not path.is_file():
-        raise UserError(f"{flag} {path}: no such file")
+        raise UserError(
+            f"{flag} {path}: no such file or run, and no published model, {zoo.close(path)}"
+        )
     try:
         content = files.contents(path)
     except WeightsError as error:
@@ -208,6 +252,8 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
     if found != wanted:
         wrong, listed = _differences(found, wanted)
         cause = explain(wrong, state)
+        if trained.published is not None:
+            cause = f"; the recipe of {trained.published.name} is {trained.published.recipe}"
         raise UserError(f"{trained.file}: the weights do not fit the model{cause} ({listed})")
     _require_rule(model, trained)
     whole = [k for k in own if own[k].is_floating_point() and not state[k].is_floating_point()]
@@ -244,7 +290,9 @@ def load_trunk(trunk: nn.Module, source: str, *, sum_colours: bool = False) -> N
     Raises:
         WeightsError: they cannot be read or do not fit.
     """
-    loaded = load_backbone(trunk, source, sum_colours=sum_colours)
+    card = zoo.named(source)
+    file = source if card is None else zoo.file_of(card)
+    loaded = load_backbone(trunk, file, sum_colours=sum_colours)
     if loaded.averaged:
         distributed.note(note(loaded.file, loaded.averaged))
     if loaded.first_block:

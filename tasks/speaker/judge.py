@@ -60,22 +60,22 @@ def read_judge(config: ScoredConfig, weights: Trained) -> Judge:
     Raises:
         UserError: the run was not evaluated, or the threshold is of another checkpoint.
     """
-    if config.run is None:
+    if config.folder is None:
         if config.test.scoring != "cosine":
             raise UserError(f"--test.scoring {config.test.scoring}: needs --run with its cohort")
         return Judge(Scorer("cosine", config.test.top, None), None, None)
-    found = read_decision(config.run / decision.FILE)
+    found = read_decision(config.folder / decision.FILE)
     digest = card.describe_checkpoint(weights.file, None)["sha256"]
     if digest != found.checkpoint:
         raise UserError(
-            f"{config.run / decision.FILE}: is of another checkpoint than {weights.file}; run "
+            f"{config.folder / decision.FILE}: is of another checkpoint than {weights.file}; run "
             f"python -m tasks.speaker.evaluate --run {config.run} --checkpoint "
             f"{config.checkpoint} first"
         )
-    _require_scoring(config, config.run, found)
+    _require_scoring(config, config.folder, found)
     backend = None
     if found.scoring != "cosine":
-        backend = Backend.read(config.run / decision.BACKEND)
+        backend = Backend.read(config.folder / decision.BACKEND)
     return Judge(Scorer(found.scoring, found.top, backend), found, found.threshold)
 
 

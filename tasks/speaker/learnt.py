@@ -31,7 +31,7 @@ def learnt_by(config: ScoredConfig) -> Learnt | None:
     """
     if config.checkpoint not in ("best", "last"):
         return _read(_folder(config.checkpoint))
-    return None if config.run is None else _read(config.run)
+    return None if config.folder is None else _read(config.folder)
 
 
 def learnt_before(config: Config) -> Learnt | None:

@@ -1,17 +1,16 @@
 """Downloads against a local server that can break, forget Range, lie or be away."""
 
 import hashlib
-import http.server
 import os
 import threading
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from backbone import MODELS, WEIGHTS, WeightsError, load
 from backbone.download import cache, fetch
+from tests.server import serving
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -19,41 +18,8 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
 
 @pytest.fixture
 def server():
-    """`break_at`: bytes after which each connection is cut; `ranges`: whether Range is heeded."""
-    state = SimpleNamespace(
-        content=CONTENT, break_at=[], ranges=True, status=None, requests=[], sizes=True
-    )
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked = self.headers.get("Range")
-            state.requests.append((self.path, asked))
-            if state.status:
-                self.send_error(state.status)
-                return
-            start = int(asked.removeprefix("bytes=")[:-1]) if asked and state.ranges else 0
-            if start >= len(state.content):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(state.content)}")
-                self.end_headers()
-                return
-            body = state.content[start:]
-            self.send_response(206 if asked and state.ranges else 200)
-            if state.sizes:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            limit = state.break_at.pop(0) if state.break_at else len(body)
-            self.wfile.write(body[:limit])
-
-        def log_message(self, *_):
-            pass
-
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    state.url = f"http://127.0.0.1:{listening.server_port}/weights.pth"
-    yield state
-    listening.shutdown()
-    listening.server_close()
+    with serving(CONTENT) as state:
+        yield state
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class Config:
     """Of a run."""
 
     data: Data = field(default_factory=Data)
-    run: Path | None = None
+    folder: Path | None = None
     """A run."""
 
 
@@ -71,7 +71,7 @@ def test_what_evaluate_scores_is_compared_with_the_runs_own_training(files, tmp_
     configuration.save(own, run / "config.yaml")
 
     def say(root, files=lambda _: training, run=run):
-        seen.report_of_run(Config(data=Data(root=root), run=run), Config, scored, files)
+        seen.report_of_run(Config(data=Data(root=root), folder=run), Config, scored, files)
         return capsys.readouterr().err
 
     assert "2 of the 4 files" in say(

@@ -1,0 +1,245 @@
+"""Cards of published models, and how their files are had: by name, by hand, or not at all."""
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from backbone import MODELS, WeightsError, download
+from common import zoo
+from common.commands import recipes
+from common.errors import UserError
+from common.zoo import card, fetch, page
+from common.zoo.__main__ import main
+from tests.server import serving
+
+ROOT = Path(__file__).parents[3]
+CONTENT = bytes(range(256)) * 4000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+ALL = [card.read(card.CARDS / f"{name}.yaml") for name in card.names()]
+
+FIELDS = {
+    "task": "salient",
+    "title": "A toy",
+    "intended": "Tests.",
+    "recipe": "res2net50",
+    "backbone": "res2net50_26w_4s",
+    "file": "toy.pth",
+    "sha256": DIGEST[:8],
+    "megabytes": 1,
+    "code_licence": "MIT",
+    "weights_licence": "CC BY-NC-SA 4.0",
+    "permissive": False,
+    "score": "MaxF 0.5",
+    "protocol": "None.",
+    "source": "here",
+    "example": "photos/",
+}
+
+
+@pytest.fixture
+def server():
+    with serving(CONTENT, "toy.pth") as state:
+        yield state
+
+
+@pytest.fixture
+def toy(server, tmp_path, monkeypatch):
+    """Write the card of a model on the local server; gives a function that reads it."""
+    monkeypatch.setattr(card, "CARDS", tmp_path / "cards")
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    card.CARDS.mkdir()
+
+    def write(**changed):
+        fields = {**FIELDS, "urls": [server.url], **changed}
+        kept = {key: value for key, value in fields.items() if value is not None}
+        (card.CARDS / "toy.test.yaml").write_text(yaml.safe_dump(kept))
+        return zoo.named("toy.test")
+
+    return write
+
+
+@pytest.mark.parametrize("one", ALL, ids=[one.name for one in ALL])
+def test_every_card_is_whole(one):
+    assert one.backbone in MODELS or one.task == "speaker"
+    assert (ROOT / "tasks" / one.task / "configs" / f"{one.recipe}.yaml").is_file()
+    assert one.urls or one.page
+    assert all(url.startswith("https://") for url in (*one.urls, one.page) if url)
+    # A hash in a file's name is how its publisher states it.
+    if one.sha256 is not None:
+        assert one.file is not None and one.sha256 in one.file
+    assert ("diagnosis" in one.intended) == one.research
+
+
+def test_the_page_is_that_of_the_cards():
+    assert (ROOT / "docs" / "zoo.md").read_text() == page.page(ALL) + "\n"
+
+
+@pytest.mark.parametrize("one", ALL, ids=[one.name for one in ALL])
+def test_a_recipe_has_the_backbone_of_its_card(one):
+    file = recipes.folder_of(card.Card).parents[1] / "tasks" / one.task / "configs"
+    content = yaml.safe_load((file / f"{one.recipe}.yaml").read_text())
+    assert content["backbone"] == one.backbone
+
+
+def test_the_licence_is_asked_for_once(toy, server):
+    model = toy()
+    with pytest.raises(UserError, match=r"CC BY-NC-SA 4\.0.*--accept_licence"):
+        zoo.file_of(model)
+    assert server.requests == []
+    assert zoo.file_of(model, accepted=True).read_bytes() == CONTENT
+    assert zoo.file_of(model) == download.cache() / "toy.pth"
+    assert len(server.requests) == 1
+
+
+def test_permissive_weights_need_no_acceptance(toy):
+    assert zoo.file_of(toy(permissive=True)).read_bytes() == CONTENT
+
+
+def test_size_and_licence_are_said_before_a_download(toy, server, capsys):
+    zoo.file_of(toy(), accepted=True)
+    said = capsys.readouterr().err
+    assert said.startswith(f"downloading {server.url} (1.0 MB; licence: CC BY-NC-SA 4.0)")
+
+
+def test_a_server_that_lies_is_refused_and_its_file_set_aside(toy, server, tmp_path):
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(WeightsError, match=f"not with {DIGEST[:8]}; kept aside as"):
+        zoo.file_of(toy(), accepted=True)
+    assert not (tmp_path / "cache" / "toy.pth").exists()
+    assert (tmp_path / "cache" / "toy.pth.rejected").read_bytes() == server.content
+
+
+def test_a_broken_a_slow_and_a_redirecting_server(toy, server, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    server.break_at, server.moved = [1000, 50_000], True
+    path = zoo.file_of(toy(), accepted=True)
+    assert path.read_bytes() == CONTENT
+    path.unlink()
+    server.pause = 0.6
+    with pytest.raises(WeightsError, match=r"cannot download .*timed out"):
+        zoo.file_of(toy(), accepted=True)
+    assert not path.exists()
+
+
+def test_without_a_network_a_file_that_is_not_there_is_one_line(toy):
+    model = toy(urls=["http://127.0.0.1:9/toy.pth"])
+    with pytest.raises(WeightsError, match=r"cannot download .*put it at .*toy\.pth"):
+        zoo.file_of(model, accepted=True)
+
+
+def test_a_disk_that_fills_leaves_nothing_under_the_files_name(toy, tmp_path):
+    model = toy()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
+    try:
+        with pytest.raises(WeightsError, match="cannot download"):
+            zoo.file_of(model, accepted=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "cache" / "toy.pth").exists()
+    assert zoo.file_of(model).read_bytes() == CONTENT
+
+
+def test_two_processes_that_ask_at_once_fetch_once(toy, server):
+    toy(permissive=True)
+    code = (
+        "import sys; from pathlib import Path; from common import zoo; from common.zoo import card;"
+        "card.CARDS = Path(sys.argv[1]); print(zoo.file_of(zoo.named('toy.test')))"
+    )
+    server.pause = 0.2
+    words = [sys.executable, "-c", code, str(card.CARDS)]
+    both = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
+    said = {one.communicate()[0] for one in both}
+    assert [one.returncode for one in both] == [0, 0]
+    assert len(said) == 1 and len(server.requests) == 1
+
+
+def test_a_file_without_a_hash_is_never_fetched_by_name(toy, server):
+    model = toy(sha256=None)
+    with pytest.raises(UserError, match=r"nobody publishes a hash.*toy\.pth.*--pin FILE"):
+        zoo.file_of(model, accepted=True)
+    assert server.requests == [] and not model.by_name
+
+
+def test_a_file_by_hand_is_taken_and_pinned_on_request(toy, tmp_path):
+    model, file = toy(sha256=None), tmp_path / "by_hand.pth"
+    file.write_bytes(CONTENT)
+    assert zoo.file_of(model, file) == file and zoo.digest_of(model) is None
+    assert main(["toy.test", "--pin", str(file)]) == 0
+    assert zoo.file_of(model) == file and zoo.digest_of(model) == DIGEST
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"another model")
+    with pytest.raises(UserError, match=r"not the file of toy\.test"):
+        zoo.file_of(model, other)
+    file.write_bytes(b"another model")
+    with pytest.raises(UserError, match=r"was pinned for toy\.test"):
+        zoo.file_of(model)
+    file.unlink()
+    with pytest.raises(UserError, match="is gone"):
+        zoo.file_of(model)
+
+
+def test_a_damaged_pin_is_named(toy):
+    model = toy(sha256=None)
+    download.cache().mkdir()
+    for text in ("{", "[]", json.dumps({"file": "x", "sha256": "short"})):
+        (download.cache() / "toy.test.pin.json").write_text(text)
+        with pytest.raises(UserError, match="is damaged; remove it"):
+            zoo.file_of(model)
+
+
+def test_a_file_of_another_model_under_the_right_name_is_refused(toy, tmp_path, capsys):
+    model, file = toy(), tmp_path / "toy.pth"
+    file.write_bytes(b"another model")
+    with pytest.raises(UserError, match=r"not the file of toy\.test: its sha256 begins with"):
+        zoo.file_of(model, file)
+    assert main(["toy.test", "--pin", str(file)]) == 2
+    assert "not the file of toy.test" in capsys.readouterr().err
+
+
+def test_the_command_lists_shows_fetches_and_proposes(toy, capsys):
+    toy()
+    assert main([]) == 0 and "toy.test" in capsys.readouterr().out
+    assert main(["toy.test"]) == 0
+    said = capsys.readouterr().out
+    for words in ("meant for   Tests.", "CC BY-NC-SA 4.0", "MaxF 0.5, as published", "predict"):
+        assert words in said
+    assert main(["toy.tset"]) == 2
+    assert "such as toy.test" in capsys.readouterr().err
+    assert main(["toy.test", "--accept_licence"]) == 0
+    assert Path(capsys.readouterr().out.split()[-1]).read_bytes() == CONTENT
+
+
+def test_a_name_that_exists_as_a_path_is_the_path(toy, tmp_path, monkeypatch):
+    toy()
+    monkeypatch.chdir(tmp_path)
+    assert zoo.named("toy.test") is not None
+    (tmp_path / "toy.test").mkdir()
+    assert zoo.named("toy.test") is None and zoo.named(None) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"score": None}, "score is missing"),
+        ({"megabytes": "much"}, "megabytes is 'much'"),
+        ({"urls": [1]}, "urls is"),
+        ({"colour": "blue"}, "unknown field colour"),
+    ],
+)
+def test_a_damaged_card_is_named(toy, changed, words):
+    with pytest.raises(UserError, match=words):
+        toy(**changed)
+
+
+def test_acceptance_is_not_remembered_where_nothing_can_be_written(toy, tmp_path):
+    model = toy()
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(UserError, match="RES2NET_CACHE"):
+        fetch.accept(model)
