@@ -16,6 +16,9 @@ from common import outputs
 from common.commands.opened import Opened
 from common.errors import UserError
 
+UNDECIDED = -1.0
+"""COCO's mark of a score where the ground truth has nothing of its kind."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Card:
@@ -40,9 +43,12 @@ class Card:
         outputs.write_text(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
     def table(self) -> str:
-        """The scores as a text table, the protocol and the data on the lines below it."""
+        """The scores as a text table, the protocol and the data on the lines below it.
+
+        A score that no object decides is "-".
+        """
         names = list(self.metrics)
-        cells = [f"{value:.4f}" for value in self.metrics.values()]
+        cells = ["-" if value == UNDECIDED else f"{value:.4f}" for value in self.metrics.values()]
         widths = [max(len(name), len(cell)) for name, cell in zip(names, cells, strict=True)]
         lines = [
             "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))

@@ -36,6 +36,11 @@ def test_the_table_names_scores_and_protocol():
     assert "boxes ground truth" in lines[2]
 
 
+def test_a_score_that_no_object_decides_is_no_number_in_the_table():
+    lines = make_card(metrics={"AP": 0.5, "APM": -1.0}).table().splitlines()
+    assert lines[1].split() == ["0.5000", "-"]
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"task": "pose"}'])
 def test_a_file_that_is_no_card_is_named(tmp_path, content):
     (tmp_path / "metrics.json").write_text(content)
