@@ -9,7 +9,7 @@ from common.commands.settings import RunConfig, TrainedFlags
 from common.errors import UserError
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
-from tasks.speaker.features import RATE, SHORTEST, Window, frames_of
+from tasks.speaker.features import RATE, SHORTEST, Channel, Window, frames_of
 
 LONGEST = 3600
 """Seconds to which recordings may be cut at most."""
@@ -29,6 +29,8 @@ class DataConfig:
     """Below the root: trial lists in VoxCeleb or Kaldi form; the first chooses the best epoch."""
     audio: tuple[Path, ...] = (Path("test/wav"), Path("dev/wav"), Path("wav"), Path("."))
     """Folders below the root where the files of lists are looked for, in this order."""
+    channel: Channel = "mean"
+    """Of recordings with several channels: their mean, or the first as 3D-Speaker takes it."""
     seconds: float = 2.0
     """Length of a training crop; a shorter utterance is repeated."""
     speeds: tuple[float, ...] = (1.0,)
@@ -92,11 +94,13 @@ class ModelConfig:
     width: int | None = 16
     """Channels of the stem; none means the backbone's own (64, 32 of a half and a small one)."""
     stem_stride: int = 2
-    """Stride of the stem, in time and frequency; small nets (wespeaker_...) have 1."""
+    """Stride of the stem, in time and frequency; the small nets have 1."""
     strides: tuple[int, int, int, int] = (2, 2, 2, 1)
     """Strides of the four stages, in time and frequency."""
     pooling: Literal["statistics", "attentive"] = "statistics"
     """How frames become one vector: mean and deviation, or both weighted by attention."""
+    floor: float = 1e-7
+    """Added to the variance under the deviation's root: 1e-7 as WeSpeaker, 1e-8 as 3D-Speaker."""
     embedding: int = 128
     """Numbers of an embedding; published models have 256 or 192."""
     centred: bool = True
@@ -110,8 +114,9 @@ class ModelConfig:
                 raise UserError(f"--model.{flag} is {getattr(self, flag)}; it must be at least 1")
         if self.width is not None and self.width < 4:
             raise UserError(f"--model.width is {self.width}; it must be at least 4")
-        if not self.wave_scale > 0:
-            raise UserError(f"--model.wave_scale is {self.wave_scale}; it must be above 0")
+        for flag in ("wave_scale", "floor"):
+            if not getattr(self, flag) > 0:
+                raise UserError(f"--model.{flag} is {getattr(self, flag)}; it must be above 0")
         if min(self.strides) < 1:
             raise UserError(
                 f"--model.strides is {list(self.strides)}; it takes four numbers from 1 on"
@@ -205,7 +210,8 @@ class Config(RunConfig):
     out: Path = Path("runs/speaker")
     """Run directory."""
     backbone: str = "res2net26_14w_4s_half"
-    """A name of `python -m backbone.table`, or wespeaker_res2net34 or wespeaker_resnet34."""
+    """A name of `python -m backbone.table`, wespeaker_res2net34, wespeaker_resnet34, or of the
+    ERes2Nets: eres2net, eres2net_common, eres2netv2, eres2netv2_w24s4ep4."""
     weights: str | None = None
     """Initial weights of the backbone, which may be for pictures: a name, a file or a run."""
     finetune: str | None = None

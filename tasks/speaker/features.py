@@ -14,6 +14,8 @@ SHIFT = 160
 """Samples from frame to frame: 10 ms."""
 
 Window = Literal["hamming", "povey"]
+Channel = Literal["mean", "first"]
+"""What a recording of several channels becomes."""
 
 _FFT = 512
 _PREEMPHASIS = 0.97

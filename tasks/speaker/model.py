@@ -4,14 +4,14 @@ Any backbone of the project serves with one input channel, no max pool and strid
 small nets of WeSpeaker and 3D-Speaker stand beside them.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbone.detect import hint
+from backbone.detect import PREFIX, hint
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands import trained
@@ -21,12 +21,11 @@ from common.commands.trained import Layout
 from common.errors import UserError
 from tasks.speaker.config import Config, ModelConfig
 from tasks.speaker.features import Fbank
+from tasks.speaker.nets import NETS, settings_of
 from tasks.speaker.pooling import AttentiveStatisticsPooling, StatisticsPooling
-from tasks.speaker.wespeaker import BasicBlock, SmallTrunk, SplitBlock
 
 BACKBONES: dict[str, Callable[..., Trunk]] = {
-    "wespeaker_res2net34": partial(SmallTrunk, SplitBlock),
-    "wespeaker_resnet34": partial(SmallTrunk, BasicBlock),
+    **NETS,
     # A DLA has fixed strides and always 3x3 pools; nobody uses one for speech.
     **{name: make for name, make in MODELS.items() if not name.startswith("dla")},
 }
@@ -34,6 +33,8 @@ BACKBONES: dict[str, Callable[..., Trunk]] = {
 
 _LAST = "embedding.weight"
 _PUBLISHED_EMBEDDING, _PUBLISHED_CLASSIFIER = "seg_1.", "projection."
+_FUSION = re.compile(r"fuse|layer\d_(downsample|ds)\.")
+"""What joins the stages of an ERes2Net has no prefix in published files."""
 
 
 class Classifier(nn.Module):
@@ -147,7 +148,7 @@ def build(backbone: str, config: ModelConfig, speakers: int | None) -> SpeakerMo
     # Each convolution rounds up, so all of them together do.
     height = -(-config.bins // trunk.strides.c5)
     kind = StatisticsPooling if config.pooling == "statistics" else AttentiveStatisticsPooling
-    pooling = kind(trunk.channels.c5, height)
+    pooling = kind(trunk.channels.c5, height, config.floor)
     # Rectified features are positive, so all embeddings point one way at first and their cosines
     # are near 1; without the normalisation it takes thousands of steps to leave that.
     norm = nn.BatchNorm1d(config.embedding, affine=False) if config.centred else nn.Identity()
@@ -206,7 +207,9 @@ def _own_name(key: str) -> str:
     ):
         if key.startswith(published):
             return own + key.removeprefix(published)
-    return "pooling." + key.removeprefix("pool.") if key.startswith("pool.") else "backbone." + key
+    if key.startswith("pool."):
+        return "pooling." + key.removeprefix("pool.")
+    return ("backbone.fusion." if _FUSION.match(key) else "backbone.") + key
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -214,7 +217,8 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         key.replace("embedding.", _PUBLISHED_EMBEDDING, 1)
         .replace("classifier.", _PUBLISHED_CLASSIFIER, 1)
-        .removeprefix("backbone."): value
+        .removeprefix("backbone.")
+        .removeprefix("fusion."): value
         for key, value in state.items()
     }
 
@@ -241,11 +245,10 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
         )
     if all(key.startswith("norm.") for key in wrong):
         return ": they differ in the normalisation of embeddings; see --model.centred"
-    small = [key for key in state if ".shortcut." in key]
-    if small and any(key.startswith("backbone.") for key in wrong):
-        kind = "res2net34" if "backbone.layer1.0.convs.0.weight" in state else "resnet34"
-        width = len(state["backbone.bn1.weight"])
-        return f"; they look like --backbone wespeaker_{kind} --model.width {width}"
+    if any(key.startswith(PREFIX) for key in wrong):
+        found = settings_of(state)
+        if found is not None:
+            return f"; they look like {found}"
     return hint(wrong, state)
 
 

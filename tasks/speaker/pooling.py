@@ -1,25 +1,27 @@
-"""Layers that make one vector of all frames: statistics over time, plain or attentive."""
+"""Layers that make one vector of all frames: statistics over time, plain or attentive.
+
+Both have a floor under the root of the deviation: its gradient must stay finite where a channel is
+silent throughout.
+"""
 
 import torch
 from torch import Tensor, nn
-
-# Under the root: its gradient must stay finite where a channel is silent throughout.
-_FLOOR = 1e-7
 
 
 class StatisticsPooling(nn.Module):
     """Mean and deviation over time of every channel at every frequency.
 
-    Snyder et al., "X-vectors", ICASSP 2018. The deviation is sqrt(unbiased variance + 1e-7), as in
-    WeSpeaker.
+    Snyder et al., "X-vectors", ICASSP 2018. The deviation is sqrt(unbiased variance + floor).
 
     Args:
         channels: C of the features.
         height: F of the features, in bins that are left.
+        floor: 1e-7 in WeSpeaker, 1e-8 in 3D-Speaker.
     """
 
-    def __init__(self, channels: int, height: int) -> None:
+    def __init__(self, channels: int, height: int, floor: float = 1e-7) -> None:
         super().__init__()
+        self.floor = floor
         self.out_features = 2 * channels * height
 
     def forward(self, features: Tensor) -> Tensor:
@@ -29,7 +31,7 @@ class StatisticsPooling(nn.Module):
         mean = frames.mean(-1, keepdim=True)
         # torch.var_mean over so short an axis takes twice as long.
         variance = (frames - mean).square().sum(-1) / (frames.shape[-1] - 1)
-        return torch.cat((mean.squeeze(-1), (variance + _FLOOR).sqrt()), dim=1)
+        return torch.cat((mean.squeeze(-1), (variance + self.floor).sqrt()), dim=1)
 
 
 class AttentiveStatisticsPooling(nn.Module):
@@ -41,11 +43,15 @@ class AttentiveStatisticsPooling(nn.Module):
     Args:
         channels: C of the features.
         height: F of the features.
+        floor: the least variance.
         bottleneck: hidden units of the attention.
     """
 
-    def __init__(self, channels: int, height: int, bottleneck: int = 128) -> None:
+    def __init__(
+        self, channels: int, height: int, floor: float = 1e-7, bottleneck: int = 128
+    ) -> None:
         super().__init__()
+        self.floor = floor
         self.out_features = 2 * channels * height
         self.hidden = nn.Conv1d(channels * height, bottleneck, 1)
         self.weights = nn.Conv1d(bottleneck, channels * height, 1)
@@ -58,4 +64,4 @@ class AttentiveStatisticsPooling(nn.Module):
         frames = frames.float()
         mean = (weights * frames).sum(-1)
         variance = (weights * frames.square()).sum(-1) - mean.square()
-        return torch.cat((mean, variance.clamp_min(_FLOOR).sqrt()), dim=1)
+        return torch.cat((mean, variance.clamp_min(self.floor).sqrt()), dim=1)
