@@ -21,7 +21,7 @@ from scipy.signal import firwin, resample_poly
 from common.errors import DamagedFile, UserError
 from common.reading import folders
 from common.reading.folders import Kind
-from tasks.speaker.features import RATE
+from tasks.speaker.features import RATE, Channel
 from tasks.speaker.headers import START, require_whole, to_the_end
 from tasks.speaker.ogg import ogg_fault
 
@@ -55,9 +55,18 @@ class Source(Protocol):
 
 
 class Recording:
-    """An opened recording; times are in seconds."""
+    """An opened recording; times are in seconds.
 
-    def __init__(self, path: Path, source: Source) -> None:
+    Args:
+        path: of the file.
+        source: its samples.
+        channel: what several channels become.
+
+    Raises:
+        DamagedFile: it is empty, or its rate is none of sound.
+    """
+
+    def __init__(self, path: Path, source: Source, channel: Channel = "mean") -> None:
         if source.frames <= 0:
             raise DamagedFile(f"{path}: holds no sound (0 samples)")
         if not _RATES[0] <= source.rate <= _RATES[1]:
@@ -65,11 +74,11 @@ class Recording:
                 f"{path}: its header says {source.rate:,} samples a second, and sound has from "
                 f"{_RATES[0]:,} to {_RATES[1]:,}; copy the file again"
             )
-        self.path, self._source = path, source
+        self.path, self._source, self._channel = path, source, channel
         self.rate, self.seconds = source.rate, source.frames / source.rate
 
     def read(self, start: float = 0.0, seconds: float | None = None) -> Wave:
-        """Samples (N,) at 16 kHz, the mean of the channels; to the end without `seconds`.
+        """Samples (N,) at 16 kHz of one channel; to the end without `seconds`.
 
         Raises:
             DamagedFile: the part cannot be decoded, ends early, or holds NaN or infinite samples.
@@ -89,13 +98,14 @@ class Recording:
             raise DamagedFile(
                 f"{self.path}: holds samples that are NaN or infinite; export it again"
             )
-        wave: Wave = samples.mean(axis=1, dtype=np.float32)
+        first_only = self._channel == "first"
+        wave: Wave = samples[:, 0] if first_only else samples.mean(axis=1, dtype=np.float32)
         return resample(wave, source.rate, RATE)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Recording]:
-    """Open a recording and read its header.
+def opened(path: Path, channel: Channel = "mean") -> Iterator[Recording]:
+    """Open a recording and read its header; `channel` says what several channels become.
 
     Raises:
         DamagedFile: there is no such file, it is empty, cut short, or holds no sound that is known.
@@ -107,7 +117,7 @@ def opened(path: Path) -> Iterator[Recording]:
         from tasks.speaker.mpeg4 import opened_mpeg4
 
         with opened_mpeg4(path, start) as source:
-            yield Recording(path, source)
+            yield Recording(path, source, channel)
         return
     if path.suffix.lower() == ".raw":
         raise DamagedFile(f"{path}: raw samples do not say their rate; convert it to wav")
@@ -119,7 +129,7 @@ def opened(path: Path) -> Iterator[Recording]:
                     f"{path}: does not say how long it is, as if written to a pipe; convert it to "
                     "wav, or write it anew"
                 )
-            yield Recording(path, _SoundFile(path, file))
+            yield Recording(path, _SoundFile(path, file), channel)
     except soundfile.LibsndfileError as error:
         raise DamagedFile(
             f"{path}: is no {path.suffix.lstrip('.') or 'sound'} that libsndfile can read "
@@ -128,9 +138,11 @@ def opened(path: Path) -> Iterator[Recording]:
         ) from None
 
 
-def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Wave:
+def read(
+    path: Path, start: float = 0.0, seconds: float | None = None, channel: Channel = "mean"
+) -> Wave:
     """Samples (N,) at 16 kHz of a file, or of a part of it. Raises as `opened` and `read` do."""
-    with opened(path) as recording:
+    with opened(path, channel) as recording:
         return recording.read(start, seconds)
 
 

@@ -22,9 +22,9 @@ from common.errors import DamagedFile
 from common.reading import image
 from common.reading.left_out import OnError
 from tasks.speaker import audio
-from tasks.speaker.config import Config
+from tasks.speaker.config import Config, DataConfig
 from tasks.speaker.data import read, read_set, root_of, training_set
-from tasks.speaker.features import RATE, Fbank
+from tasks.speaker.features import RATE, Channel, Fbank
 from tasks.speaker.learnt import learnt_before
 from tasks.speaker.speakers import read_speakers
 from tasks.speaker.transforms import Wave, is_silent
@@ -44,7 +44,7 @@ def trained_on(config: Config, on_error: OnError) -> Examined:
     found = read_speakers(root, data.train, data.audio, on_error == "stop")
     names = [found.names[label] for label in found.labels.tolist()]
     return replace(
-        _examined(str(data.train), found.summary(), list(found.files), names, data.seconds),
+        _examined(str(data.train), found.summary(), list(found.files), names, data, data.seconds),
         samples=lambda: len(training_set(found, root, config)),
     )
 
@@ -53,12 +53,34 @@ def scored(config: Config, file: Path, on_error: OnError) -> Examined:
     """The recordings of a trial list."""
     found = read_set(root_of(config), file, config.data.audio, on_error == "stop")
     files = [str(one) for one in found.files]
-    return _examined(str(file), found.trials.summary(), files, [], 0.0)
+    return _examined(str(file), found.trials.summary(), files, [], config.data, 0.0)
 
 
 def _examined(
-    name: str, summary: str, files: list[str], speakers: list[str], seconds: float
+    name: str,
+    summary: str,
+    files: list[str],
+    speakers: list[str],
+    data: DataConfig,
+    crop: float,
 ) -> Examined:
+    """What is examined of some recordings, and of whom they are where that is known.
+
+    Args:
+        name: of the part.
+        summary: one line about it.
+        files: the recordings.
+        speakers: of each; or empty.
+        data: says how they are read.
+        crop: seconds that training takes of each; 0 for all.
+    """
+
+    def speaker(index: int) -> str | None:
+        return speakers[index] if speakers else None
+
+    def shown(index: int) -> Wave:
+        return audio.read(Path(files[index]), 0.0, _SHOWN_SECONDS, data.channel)
+
     return Examined(
         name=name,
         summary=summary,
@@ -68,17 +90,17 @@ def _examined(
         classes=(),
         content=lambda index: image.content(files[index]),
         header=lambda _: Look(),
-        look=lambda index: _look(files[index], speakers[index] if speakers else None, seconds),
-        draw=lambda index: _spectrogram(audio.read(Path(files[index]), 0.0, _SHOWN_SECONDS)),
+        look=lambda index: _look(files[index], speaker(index), crop, data.channel),
+        draw=lambda index: _spectrogram(shown(index)),
         samples=lambda: len(files),
         kinds="speakers",
-        title=lambda index: speakers[index] if speakers else Path(files[index]).name,
+        title=lambda index: speaker(index) or Path(files[index]).name,
     )
 
 
-def _look(file: str, speaker: str | None, crop: float) -> Look:
+def _look(file: str, speaker: str | None, crop: float, channel: Channel) -> Look:
     """Length and rate; silence and clipping as remarks."""
-    with audio.opened(Path(file)) as recording:
+    with audio.opened(Path(file), channel) as recording:
         rate, wave = recording.rate, recording.read()
     if is_silent(wave):
         raise DamagedFile(f"{file}: is silent: all samples are equal")

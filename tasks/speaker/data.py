@@ -11,11 +11,11 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from common.errors import DamagedFile, UserError
-from common.reading.left_out import LeftOut, OnError
+from common.reading.left_out import LeftOut
 from tasks.speaker import audio, sample
 from tasks.speaker.audio import Recording, Wave
 from tasks.speaker.config import Config, DataConfig
-from tasks.speaker.features import RATE, SHORTEST
+from tasks.speaker.features import RATE, SHORTEST, Channel
 from tasks.speaker.kaldi import FILES, directory_of
 from tasks.speaker.learnt import Learnt, shared_names
 from tasks.speaker.material import Material, TrialSet
@@ -154,7 +154,7 @@ class TrainSet:
         kind = int(generator.integers(len(config.speeds)))
         speed = config.speeds[kind]
         length = round(config.seconds * RATE)
-        with audio.opened(Path(self.speakers.files[index])) as recording:
+        with audio.opened(Path(self.speakers.files[index]), config.channel) as recording:
             # One sample more than needed, because lengths at other rates are rounded.
             wave = _crop(recording, config.seconds * speed + 1 / RATE, generator)
         wave = fit(audio.change_speed(wave, speed), length)
@@ -181,13 +181,11 @@ def training_set(speakers: Speakers, root: Path, config: Config) -> TrainSet:
 class ScoringSet(Dataset[dict[str, Any] | None]):
     """Whole recordings, or their first seconds, to be embedded one by one.
 
-    A recording that cannot be read is None when on_error is "skip", and reported on stderr.
+    A recording that cannot be read is None when `data.on_error` is "skip", and reported on stderr.
     """
 
-    def __init__(
-        self, files: Sequence[Path | str], seconds: float = 0.0, on_error: OnError = "stop"
-    ) -> None:
-        self.files, self.seconds, self.on_error = files, seconds, on_error
+    def __init__(self, files: Sequence[Path | str], data: DataConfig, seconds: float = 0.0) -> None:
+        self.files, self.data, self.seconds = files, data, seconds
 
     def __len__(self) -> int:
         """Number of recordings."""
@@ -195,20 +193,23 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
 
     def __getitem__(self, index: int) -> dict[str, Any] | None:
         """Wave (N,) float32 of -1..1 and index; N is the same for all if `seconds` is given."""
-        with LeftOut(self.on_error):
-            return {"wave": load(Path(self.files[index]), self.seconds), "index": index}
+        with LeftOut(self.data.on_error):
+            wave = load(Path(self.files[index]), self.data.channel, self.seconds)
+            return {"wave": wave, "index": index}
         return None
 
 
-def load(path: Path, seconds: float = 0.0) -> Wave:
+def load(path: Path, channel: Channel, seconds: float = 0.0) -> Wave:
     """A recording (N,) for the model: its first `seconds`, or all of it if that is 0.
+
+    Several channels become one as `channel` says.
 
     One that is shorter than asked for, or than SHORTEST, is repeated.
 
     Raises:
         DamagedFile: it cannot be read or is silent.
     """
-    wave = audio.read(path, 0.0, seconds or None)
+    wave = audio.read(path, 0.0, seconds or None, channel)
     if is_silent(wave):
         part = "" if not seconds else f" in its first {seconds:g} s"
         raise DamagedFile(f"{path}: is silent{part}: all samples are equal")

@@ -48,6 +48,7 @@ def graph(config: ScoredConfig, model: SpeakerModel) -> Graph:
             "waves": "float32 (B, N) of -1..1, 16 kHz, mono, of any length from "
             f"{math.ceil(10 * shortest) / 10:g} seconds on; "
             f"{config.model.bins} log mel energies are computed inside the file",
+            "channel": f"of several channels evaluate takes the {config.data.channel}",
             "shorter": f"below {SHORTEST:g} seconds evaluate repeats a recording up to them",
             "embeddings": "(B, D); two are compared by their cosine",
             "scoring": _scoring(config.test.scoring),

@@ -22,6 +22,7 @@ from common.training.evaluation import infer
 from tasks.speaker.audio import Wave
 from tasks.speaker.config import Config, ScoredConfig
 from tasks.speaker.data import ScoringSet, load, long_enough
+from tasks.speaker.features import Channel
 from tasks.speaker.judge import Comparison, Judge, read_judge
 from tasks.speaker.model import LAYOUT, SpeakerModel, build, without_classifier
 from tasks.speaker.scoring import Embeddings
@@ -102,7 +103,7 @@ class Predictor:
 
     def embed(self, recordings: Sequence[Recording]) -> Embeddings:
         """The embeddings (N, D) of N recordings."""
-        waves = [wave_of(recording) for recording in recordings]
+        waves = [self._wave(recording) for recording in recordings]
         found = np.empty((len(waves), self.config.model.embedding), dtype=np.float32)
         for places in groups([len(wave) for wave in waves], self.config.engine.batch_size):
             batch = self._batch([waves[place] for place in places])
@@ -143,7 +144,7 @@ class Predictor:
         layers = self.opened.layers
         with self.opened.running():
             pyramid: Pyramid[Tensor] = layers.backbone(
-                layers.prepare(self._batch([wave_of(recording)]))
+                layers.prepare(self._batch([self._wave(recording)]))
             )
         return pyramid
 
@@ -152,19 +153,22 @@ class Predictor:
         with self.opened.running():
             return Voice(finite(self.opened.layers.answer(features))[0])
 
+    def _wave(self, recording: Recording) -> Wave:
+        return wave_of(recording, self.config.data.channel)
+
     def _batch(self, waves: Sequence[Wave]) -> Tensor:
         return torch.from_numpy(np.stack(waves)).to(self.opened.device)
 
 
-def wave_of(recording: Recording) -> Wave:
-    """Samples (N,) for the model: of a file, or those that were given.
+def wave_of(recording: Recording, channel: Channel) -> Wave:
+    """Samples (N,) for the model: of a file, whose channels become one, or those that were given.
 
     Raises:
         DamagedFile: the file cannot be read or is silent.
         ValueError: the samples are of another type, silent or not finite.
     """
     if isinstance(recording, str | Path):
-        return load(Path(recording))
+        return load(Path(recording), channel)
     if recording.ndim != 1 or recording.dtype != np.float32:
         raise ValueError(
             f"the recording is {recording.dtype} of shape {recording.shape}; needed: float32 (N,) "
@@ -223,7 +227,7 @@ def embed_some(
     Args:
         model: a network that takes waveforms (B, N) and gives embeddings, in eval mode.
         files: recordings.
-        config: of data (on_error), loader and engine (batch size).
+        config: of data (on_error, channel), loader and engine (batch size).
         world: the ranks.
         seconds: only so much from the beginning; 0 takes all of each, one at a time, because a
             batch needs equal lengths.
@@ -239,7 +243,7 @@ def embed_some(
         return list(zip(batch["index"].tolist(), vectors, strict=True))
 
     found = infer(
-        ScoringSet(files, seconds, config.data.on_error),
+        ScoringSet(files, config.data, seconds),
         step,
         batch_size=config.engine.batch_size if seconds else 1,
         workers=config.loader.workers,

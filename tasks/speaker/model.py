@@ -246,9 +246,9 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     if all(key.startswith("norm.") for key in wrong):
         return ": they differ in the normalisation of embeddings; see --model.centred"
     if any(key.startswith(PREFIX) for key in wrong):
-        found = settings_of(state)
-        if found is not None:
-            return f"; they look like {found}"
+        settings = settings_of(state)
+        if settings is not None:
+            return f"; they look like {settings}"
     return hint(wrong, state)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from common.errors import UserError
 from tasks.speaker import audio
 from tasks.speaker.config import DataConfig
-from tasks.speaker.features import RATE
+from tasks.speaker.features import RATE, Channel
 from tasks.speaker.transforms import SNR_DB, Wave, add_noise, fit, reverberate
 
 
@@ -20,6 +20,8 @@ class Disturbances:
     noises: tuple[tuple[str, tuple[Path, ...]], ...] = ()
     """The kinds of SNR_DB, each with its files."""
     rooms: tuple[Path, ...] = ()
+    channel: Channel = "mean"
+    """What several channels of such a file become."""
 
     def apply(self, wave: Wave, generator: np.random.Generator) -> Wave:
         """The wave (N,), or with chance `probability` the wave in a room or with a noise.
@@ -33,11 +35,11 @@ class Disturbances:
             return wave
         if self.rooms and (not self.noises or generator.random() < 0.5):
             path = self.rooms[int(generator.integers(len(self.rooms)))]
-            return reverberate(wave, audio.read(path))
+            return reverberate(wave, audio.read(path, channel=self.channel))
         kind, files = self.noises[int(generator.integers(len(self.noises)))]
         path = files[int(generator.integers(len(files)))]
         seconds = len(wave) / RATE
-        with audio.opened(path) as recording:
+        with audio.opened(path, self.channel) as recording:
             latest = max(0.0, recording.seconds - seconds)
             noise = recording.read(generator.uniform(0, latest), seconds)
         low, high = SNR_DB[kind]
@@ -64,7 +66,7 @@ def find_disturbances(root: Path, config: DataConfig) -> Disturbances:
             )
     if config.rooms is not None:
         rooms = _recordings(_folder("--data.rooms", root, config.rooms))
-    return Disturbances(config.augment_probability, tuple(noises), rooms)
+    return Disturbances(config.augment_probability, tuple(noises), rooms, config.channel)
 
 
 def _folder(flag: str, root: Path, given: Path) -> Path:

@@ -106,6 +106,8 @@ def _protocol(config: ScoredConfig, evaluation: Evaluation, headline: Condition)
         "minDCF": "C_miss 1, C_fa 1, prior in the name",
         "calibrated_on": evaluation.calibrated_on,
         "features": f"{model.bins} mel bins, {model.window}, scale {model.wave_scale:g}",
+        "channel": config.data.channel,
+        "floor": model.floor,
     }
 
 

@@ -37,6 +37,8 @@ def test_flags_reach_their_fields():
         ("--model.bins", "0", "at least 1"),
         ("--model.width", "2", "at least 4"),
         ("--model.wave_scale", "0", "above 0"),
+        ("--model.floor", "0", "above 0"),
+        ("--data.channel", "second", "first"),
         ("--model.strides", "[1,2,2,0]", "from 1 on"),
         ("--model.strides", "[2,2,2,4]", "join 64 frames into one"),
         ("--model.window", "hann", "povey"),

@@ -6,9 +6,10 @@ import soundfile
 
 from common.errors import DamagedFile
 from common.training.sampling import Counted, generator_for
-from tasks.speaker import audio
+from tasks.speaker import audio, check
 from tasks.speaker.config import Config, DataConfig
 from tasks.speaker.data import ScoringSet, TrainSet, load, training_set
+from tasks.speaker.inference import wave_of
 from tasks.speaker.noise import Disturbances
 from tasks.speaker.speakers import read_speakers
 from tests.tasks.speaker.small import noise, tone, write_set
@@ -92,9 +93,9 @@ def test_a_clip_shorter_than_the_crop_or_a_window_is_repeated(tmp_path, samples)
     crop = draw(dataset)["wave"]
     stored = audio.read(tmp_path / "dev/wav/a/v/1.wav")
     np.testing.assert_array_equal(crop, np.resize(stored, 16000))
-    whole = load(tmp_path / "dev/wav/a/v/1.wav")
+    whole = load(tmp_path / "dev/wav/a/v/1.wav", "mean")
     np.testing.assert_array_equal(whole, np.resize(stored, max(samples, 8000)))
-    assert len(load(tmp_path / "dev/wav/a/v/1.wav", 2.0)) == 32000
+    assert len(load(tmp_path / "dev/wav/a/v/1.wav", "mean", 2.0)) == 32000
 
 
 def test_eight_khz_and_stereo_train_like_any(tmp_path):
@@ -105,19 +106,50 @@ def test_eight_khz_and_stereo_train_like_any(tmp_path):
     assert np.argmax(np.abs(np.fft.rfft(crop))) == 300
 
 
+@pytest.mark.parametrize("channel", ["mean", "first"])
+def test_of_several_channels_the_mean_or_the_first_is_heard_everywhere(tmp_path, channel):
+    root = one_recording(tmp_path, np.stack([tone(300.0), tone(500.0)], 1))
+    file = root / "dev/wav/a/v/1.wav"
+    stored = soundfile.read(file, dtype="float32")[0]
+    expected = stored[:, 0] if channel == "first" else stored.mean(1)
+    data = DataConfig(root=root, seconds=1.0, channel=channel)
+    for wave in (
+        draw(train_set(root, channel=channel))["wave"],
+        ScoringSet([file], data)[0]["wave"],
+        wave_of(file, channel),
+    ):
+        np.testing.assert_allclose(wave, expected, atol=1e-6)
+    impulse = np.eye(1, 16000, dtype=np.float32)[0]
+    room = Disturbances(probability=1.0, rooms=(file,), channel=channel)
+    heard = room.apply(impulse, np.random.default_rng(0))
+    np.testing.assert_allclose(heard, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_the_check_hears_the_channel_that_training_hears(tmp_path):
+    root = one_recording(tmp_path, np.stack([np.zeros(16000, np.float32), tone()], 1))
+    mean, first = (
+        check.trained_on(Config(data=DataConfig(root=root, channel=channel)), "stop")
+        for channel in ("mean", "first")
+    )
+    assert mean.look(0).measures == {"seconds": 1.0}
+    with pytest.raises(DamagedFile, match=r"1\.wav: is silent"):
+        first.look(0)
+    assert len(np.unique(first.draw(0))) == 3 < len(np.unique(mean.draw(0)))
+
+
 def test_silence_is_refused_and_a_silent_part_is_left_behind(tmp_path):
     dataset = train_set(one_recording(tmp_path / "a", np.zeros(48000, np.float32)))
     with pytest.raises(DamagedFile, match=r"1\.wav: is silent"):
         draw(dataset)
     with pytest.raises(DamagedFile, match="is silent"):
-        load(tmp_path / "a/dev/wav/a/v/1.wav")
+        load(tmp_path / "a/dev/wav/a/v/1.wav", "mean")
     late = np.concatenate((np.zeros(80000, np.float32), noise(0.5)))
     dataset = train_set(one_recording(tmp_path / "b", late))
     for seed in range(5):
         assert np.abs(draw(dataset, seed=seed)["wave"]).max() > 0.1
     with pytest.raises(DamagedFile, match="silent in its first 2 s"):
-        load(tmp_path / "b/dev/wav/a/v/1.wav", 2.0)
-    assert len(load(tmp_path / "b/dev/wav/a/v/1.wav")) == 88000
+        load(tmp_path / "b/dev/wav/a/v/1.wav", "mean", 2.0)
+    assert len(load(tmp_path / "b/dev/wav/a/v/1.wav", "mean")) == 88000
 
 
 def test_a_damaged_recording_stops_or_is_skipped(tmp_path):
@@ -135,13 +167,13 @@ def test_a_damaged_recording_stops_or_is_skipped(tmp_path):
 def test_recordings_to_embed(tmp_path, capsys):
     root = one_recording(tmp_path, tone(seconds=3.0))
     files = [root / "dev/wav/a/v/1.wav", root / "gone.wav", root / "dev/wav/b/v/1.wav"]
-    dataset = ScoringSet(files, 2.0)
+    dataset = ScoringSet(files, DataConfig(), 2.0)
     assert dataset[0]["wave"].shape == dataset[2]["wave"].shape == (32000,)
     np.testing.assert_array_equal(dataset[0]["wave"], audio.read(files[0], 0, 2.0))
-    assert ScoringSet(files)[0]["wave"].shape == (48000,)
+    assert ScoringSet(files, DataConfig())[0]["wave"].shape == (48000,)
     with pytest.raises(DamagedFile, match=r"gone\.wav: no such file"):
         dataset[1]
-    assert ScoringSet(files, on_error="skip")[1] is None
+    assert ScoringSet(files, DataConfig(on_error="skip"))[1] is None
     assert "gone.wav" in capsys.readouterr().err
 
 

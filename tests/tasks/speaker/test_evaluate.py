@@ -251,6 +251,7 @@ def test_the_command_writes_all_there_is_to_tell(root, tmp_path, monkeypatch, ca
     assert list(one.metrics) == ["EER", "minDCF01", "minDCF05", "Cllr", "minCllr"]
     assert one.protocol["length"] == "full"
     assert one.protocol["top"] == 2
+    assert (one.protocol["channel"], one.protocol["floor"]) == ("mean", 1e-7)
     assert one.data["trials"] == 66
     assert one.checkpoint["epoch"] == 3
     rows = json.loads((run / "conditions.json").read_text())

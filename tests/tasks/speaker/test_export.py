@@ -20,4 +20,5 @@ def test_how_evaluate_scores_is_told(tmp_path, scoring, words):
     config: Config = tiny_config(tmp_path, test=ScoringConfig(scoring=scoring, top=2))
     description = graph(config, write_model(config)).description
     assert words in description["scoring"]
+    assert description["channel"] == "of several channels evaluate takes the mean"
     assert description["shorter"].startswith("below 0.5 seconds evaluate repeats")

@@ -267,6 +267,9 @@ def test_statistics_pooling():
     still = torch.zeros(1, 3, 4, 9, requires_grad=True)
     StatisticsPooling(3, 4)(still).sum().backward()
     assert torch.isfinite(still.grad).all()
+    for kind in (StatisticsPooling, AttentiveStatisticsPooling):
+        deviations = kind(3, 4, floor=1e-4)(torch.zeros(1, 3, 4, 9))[0, 12:]
+        assert torch.allclose(deviations, torch.tensor(1e-2))
 
 
 def test_attentive_pooling_weighs_frames():
