@@ -146,11 +146,11 @@ def end(out: Path) -> None:
         file.write(json.dumps(_END) + "\n")
 
 
-def advised(error: DamagedFile) -> DamagedFile:
+def advised(error: DamagedFile, flags: str = "--resume --data.on_error skip") -> DamagedFile:
     """The error with the way on."""
     if "--data.on_error" in str(error):
         return error
-    return DamagedFile(f"{error}; to go on without it, add --resume --data.on_error skip")
+    return DamagedFile(f"{error}; to go on without it, add {flags}")
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from common.errors import DamagedFile, UserError
 from common.reading.encoding import decoded
 from common.reading.image import Colour, Picture, read
 from common.reading.orientation import Orientation, other_way
+
+_WORD = re.compile(r'"[^"]*"(?!\S)|\S+')
+NAMES_WITH_SPACES = "where names have spaces, part them by tabs, or put them within double quotes"
+"""How a line of a list is written so that `words_of` reads it."""
 
 
 def read_json(path: Path) -> tuple[Any, str]:
@@ -62,6 +67,27 @@ def read_text(path: Path, what: str) -> str:
         raise UserError(f"{path}: cannot be read as a {what} ({error.strerror})") from None
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as a {what}: {error}") from None
+
+
+def words_of(line: str, counts: Collection[int]) -> list[str]:
+    """Words of a list's line: parted by spaces, or by tabs alone where that gives a right count.
+
+    A word within double quotes may hold spaces too.
+
+    Args:
+        line: of a list.
+        counts: how many words it may have.
+    """
+    if "\t" in line:
+        tabbed = [word.strip() for word in line.split("\t") if word.strip()]
+        if len(tabbed) in counts:
+            return [_unquoted(word) for word in tabbed]
+    return [_unquoted(word) for word in _WORD.findall(line)] if '"' in line else line.split()
+
+
+def _unquoted(word: str) -> str:
+    quoted = len(word) > 1 and word[0] == word[-1] == '"'
+    return word[1:-1] if quoted else word
 
 
 def require_once(values: Iterable[Any], file: Path, what: str) -> None:

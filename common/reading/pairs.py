@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
-from common.reading.annotations import read_text
+from common.reading.annotations import NAMES_WITH_SPACES, read_text, words_of
 from common.reading.image import SUFFIXES, pictures_in
 
 _NAMED = 3
@@ -197,11 +197,9 @@ def from_list(file: Path, root: Path, other_suffixes: Sequence[str] = ()) -> lis
 def _parted(line: str) -> list[tuple[str, str]]:
     """What a line can mean: a picture and its label."""
     line = line.strip()
-    quoted = [name.strip('"') for name in re.findall(r'"[^"]*"|[^"\s]+', line)]
-    tabbed = [name.strip().strip('"') for name in line.split("\t") if name.strip()]
-    for names in (tabbed if "\t" in line else [], quoted if '"' in line else []):
-        if len(names) == 2:
-            return [(names[0], names[1])]
+    names = words_of(line, (2,))
+    if len(names) == 2 and ("\t" in line or '"' in line):
+        return [(names[0], names[1])]
     return [(line[: gap.start()], line[gap.end() :]) for gap in re.finditer(r"\s+", line)]
 
 
@@ -210,7 +208,7 @@ def _no_pair(line: str) -> str:
     way = (
         "names alone are looked for in folders of pictures and of labels, if there are such"
         if words == 1
-        else "where names have spaces, part the two by a tab, or put them within double quotes"
+        else NAMES_WITH_SPACES
     )
     return f"needs a picture and its label, found {words} words; {way}"
 

@@ -22,7 +22,7 @@ import numpy as np
 from common import outputs
 from common.commands import command, journal, trained
 from common.commands.inputs import SAMPLE_SEED
-from common.errors import UserError
+from common.errors import DamagedFile, UserError
 from common.training import distributed
 from common.training.distributed import World
 from tasks.speaker import audio, parts, sample
@@ -81,8 +81,11 @@ def predict(config: PredictConfig, files: Sequence[Path], world: World) -> None:
     if config.threshold is not None:
         judge = judge._replace(threshold=config.threshold)
     outputs.make_folder(config.out)
-    with predictor.opened.running():
-        embeddings, places = embed(predictor.opened.network, files, config, world)
+    try:
+        with predictor.opened.running():
+            embeddings, places = embed(predictor.opened.network, files, config, world)
+    except DamagedFile as error:
+        raise journal.advised(error, "--data.on_error skip") from error
     if not world.main:
         return
     names = [str(files[place]) for place in places]
@@ -127,7 +130,9 @@ def _pairs(
     """Which of the embeddings are compared; `places` are those of their recordings in `files`."""
     if config.mode == "search":
         if 0 not in places:
-            raise UserError(f"{files[0]}: the voice to search for cannot be read")
+            raise UserError(
+                f"{files[0]}: the voice to search for cannot be read; name another recording of it"
+            )
         pairs = [(0, other) for other in range(1, len(places))]
     elif config.sample:
         pairs = [(place, place + 1) for place in range(0, len(places), 2)]

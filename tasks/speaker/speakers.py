@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from common.reading.annotations import read_text
+from common.reading.annotations import read_text, words_of
 from common.reading.folders import tell_rest
 from tasks.speaker.audio import RECORDINGS, SUFFIXES, is_recording
 from tasks.speaker.kaldi import FILES, directory_at, training_pairs
@@ -157,9 +157,11 @@ def _walk(folder: Path) -> list[tuple[str, str]]:
 def _listed(file: Path, root: Path, audio: Sequence[Path], require: bool) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for number, line in enumerate(lines_of(file), start=1):
-        words = line.split(maxsplit=1)
+        words = words_of(line, (2,))
         if not words:
             continue
+        if len(words) > 2:
+            words = line.split(maxsplit=1)  # all that follows the speaker is the path
         if len(words) != 2:
             raise UserError(f"{file}, line {number}: needs `speaker path`, found {line.strip()!r}")
         pairs.append((words[0], words[1].strip()))

@@ -1,7 +1,7 @@
 """Trial lists and score files: pairs of recordings, spoken by one person or by two."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.reading.annotations import NAMES_WITH_SPACES, words_of
 from tasks.speaker.speakers import lines_of
 
 LABELS = {
@@ -63,14 +64,14 @@ def speaker_of(recording: str) -> str:
 def read_trials(file: Path) -> Trials:
     """Read `1|0 path path` (VoxCeleb), `path path target|nontarget` (Kaldi) and the like.
 
-    The label is the first or the last word, a number or a word of `LABELS` in any case.
+    The label is the first or the last word, a number or a word of `LABELS` in any case. Names with
+    spaces stand within double quotes, or the three words are parted by tabs.
 
     Raises:
         UserError: one line that names the file, the line and what is wrong: no labels, another
             form, or no trial of one of both kinds.
     """
-    lines = [(number, line.split()) for number, line in enumerate(lines_of(file), start=1)]
-    lines = [(number, words) for number, words in lines if words]
+    lines = _worded(file, (3,))
     if not lines:
         raise UserError(f"{file}: is empty; needed: `1|0 path path` on each line")
     label = _column(file, lines)
@@ -85,6 +86,18 @@ def read_trials(file: Path) -> Trials:
     require_both(target, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Trials(file, tuple(places), enrol, test, target, digest)
+
+
+def _worded(file: Path, counts: Collection[int]) -> list[tuple[int, list[str]]]:
+    """Number and words of each line that holds something; `counts` are how many there may be."""
+    lines = enumerate(lines_of(file), start=1)
+    worded = [(number, words_of(line, counts)) for number, line in lines]
+    return [(number, words) for number, words in worded if words]
+
+
+def _spaced(words: Sequence[str], most: int) -> str:
+    """How to write a line that has more words than it may have."""
+    return f"; {NAMES_WITH_SPACES}" if len(words) > most else ""
 
 
 def _column(file: Path, lines: Sequence[tuple[int, list[str]]]) -> int:
@@ -111,12 +124,12 @@ def _column(file: Path, lines: Sequence[tuple[int, list[str]]]) -> int:
     if not any(most):
         raise UserError(
             f"{file}, line {number}: is neither `1|0 path path` (VoxCeleb) nor "
-            f"`path path target|nontarget` (Kaldi), found {' '.join(words)!r}"
+            f"`path path target|nontarget` (Kaldi), found {' '.join(words)!r}{_spaced(words, 3)}"
         )
     (bad, found), (good, _) = lines[most.index(False)], lines[most.index(True)]
     raise UserError(
         f"{file}, line {bad}: needs a label and two recordings as line {good} does, found "
-        f"{' '.join(found)!r}"
+        f"{' '.join(found)!r}{_spaced(found, 3)}"
     )
 
 
@@ -148,6 +161,8 @@ def write_scores(
 ) -> None:
     """Write `path path score target|nontarget` lines of the trials that were scored.
 
+    The four are parted by tabs where names have spaces.
+
     Args:
         file: to write.
         trials: the list.
@@ -155,6 +170,7 @@ def write_scores(
         scores: (M,)
     """
     names = ("nontarget", "target")
+    gap = "\t" if any(len(name.split()) > 1 for name in trials.recordings) else " "
     rows = zip(
         trials.enrol[kept].tolist(),
         trials.test[kept].tolist(),
@@ -164,10 +180,8 @@ def write_scores(
     )
     with file.open("w") as text:
         for enrol, test, target, score in rows:
-            text.write(
-                f"{trials.recordings[enrol]} {trials.recordings[test]} {score:.6f} "
-                f"{names[target]}\n"
-            )
+            pair = trials.recordings[enrol], trials.recordings[test]
+            text.write(gap.join((*pair, f"{score:.6f}", names[target])) + "\n")
 
 
 def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray[np.bool_]]:
@@ -180,11 +194,10 @@ def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray
     Raises:
         UserError: names the line; or a trial of the list has no score.
     """
-    rows = [(number, line.split()) for number, line in enumerate(lines_of(file), start=1)]
-    rows = [(number, words) for number, words in rows if words]
+    wanted = (3, 4) if labels is not None else (4,)
+    rows = _worded(file, (3, 4))
     if not rows:
         raise UserError(f"{file}: is empty; needed: `path path score target|nontarget` lines")
-    wanted = (3, 4) if labels is not None else (4,)
     scores = np.empty(len(rows))
     for row, (number, words) in enumerate(rows):
         if len(words) not in wanted or (len(words) == 4 and _plain(words[3]) not in LABELS):
@@ -192,7 +205,7 @@ def read_scores(file: Path, labels: Path | None = None) -> tuple[Floats, NDArray
             need = "a label (target or nontarget), or give --labels LIST" if missing else ""
             raise UserError(
                 f"{file}, line {number}: needs {need or 'path path score target|nontarget'}; found "
-                f"{' '.join(words)!r}"
+                f"{' '.join(words)!r}{_spaced(words, 4)}"
             )
         scores[row] = _number(file, number, words[2])
     if labels is None:

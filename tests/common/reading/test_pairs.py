@@ -135,7 +135,7 @@ def test_a_list_of_names_with_spaces(tmp_path, line):
     base = pairs.base_of(file, (tmp_path / "none", tmp_path))
     assert pairs.from_list(file, base) == [(tmp_path / "IMG (1).jpg", tmp_path / "IMG (1).png")]
     file.write_text("IMG (1).jpg IMG (2).png\n")
-    with pytest.raises(UserError, match=r"line 1: .*part the two by a tab, or put them within"):
+    with pytest.raises(UserError, match=r"line 1: .*part them by tabs, or put them within"):
         pairs.from_list(file, tmp_path)
 
 

@@ -220,8 +220,10 @@ def test_damaged_recordings_stop_or_are_skipped(run, voices, tmp_path, monkeypat
     silent = tmp_path / "silent.wav"
     audio.write(silent, np.zeros(16000, np.float32))
     words = (voices / "ann.mp3", silent, voices / "ann.ogg", "--run", run, "--out", tmp_path)
-    with pytest.raises(DamagedFile, match=r"silent\.wav: is silent"):
-        run_command(monkeypatch, *words)
+    for mode in ("compare", "search"):
+        way = r"silent\.wav: is silent.*; to go on without it, add --data\.on_error skip$"
+        with pytest.raises(DamagedFile, match=way):
+            run_command(monkeypatch, *words, "--mode", mode)
     run_command(monkeypatch, *words, "--data.on_error", "skip")
     assert len(json.loads((tmp_path / "compare.json").read_text())["pairs"]) == 1
     skip = ("--run", run, "--out", tmp_path, "--data.on_error", "skip")

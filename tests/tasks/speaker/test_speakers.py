@@ -53,9 +53,10 @@ def test_a_folder_for_each_speaker(tmp_path):
     assert "1 of them with a single utterance" in found.summary()
 
 
-def test_a_list(tmp_path):
+@pytest.mark.parametrize(("gap", "end"), [(" ", ""), ("\t", ""), (' "', '"')])
+def test_a_list(tmp_path, gap, end):
     touch(tmp_path, "wav/b/s/1.flac", "wav/a/s/1.flac", "wav/a/s/2 with blank.flac")
-    lines = "bob b/s/1.flac\n\nann a/s/1.flac\nann a/s/2 with blank.flac\n"
+    lines = f"bob b/s/1.flac\n\nann a/s/1.flac\nann{gap}a/s/2 with blank.flac{end}\n"
     (tmp_path / "train_list.txt").write_text("\ufeff" + lines)  # as Windows' editors save it
     found = read_speakers(tmp_path, "train_list.txt", AUDIO)
     assert found.names == ("ann", "bob")
@@ -146,6 +147,33 @@ def test_forms_of_trial_lists(tmp_path, text):
     assert "3 trials (1 target) over 3 recordings" in trials.summary()
 
 
+SPACED = "1 {a} {b}\n0 {a} {c}\n0 {c} {b}\n".format(
+    a='"ann lee/v/1.wav"', b='"ann lee/v/2 b.wav"', c="bob/1.wav"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SPACED,
+        SPACED.replace(" bob", "\tbob"),
+        SPACED.replace('" ', '"\t').replace("1 ", "1\t").replace("0 ", "0\t")
+        .replace("wav ", "wav\t").replace('"', ""),
+    ],
+    ids=["quotes", "quotes and tabs", "tabs"],
+)  # fmt: skip
+def test_names_with_spaces_in_trial_lists_and_scores(tmp_path, text):
+    (tmp_path / "trials").write_text(text)
+    trials = read_trials(tmp_path / "trials")
+    assert trials.recordings == ("ann lee/v/1.wav", "ann lee/v/2 b.wav", "bob/1.wav")
+    assert trials.target.tolist() == [True, False, False]
+    write_scores(tmp_path / "scores", trials, np.arange(3), [0.9, 0.2, 0.1])
+    for labels in (None, tmp_path / "trials"):
+        scores, target = read_scores(tmp_path / "scores", labels)
+        assert scores.tolist() == [0.9, 0.2, 0.1]
+        assert target.tolist() == [True, False, False]
+
+
 def test_whose_recording():
     assert speaker_of("id10270/x6uYqmx31kE/00001.wav") == "id10270"
     assert speaker_of("/data/wav/id10270/x6uYqmx31kE/00001.wav") == "id10270"
@@ -169,6 +197,8 @@ def test_whose_recording():
         ("1 a 0\n0 b 1\n", ("line 1", "first and the last word are labels", "'1 a 0'")),
         ("a b target\na c 0\na d nontarget\n", ("its labels are target, 0, nontarget",)),
         ("x y z\n", ("line 1", "neither", "VoxCeleb", "Kaldi")),
+        ("1 a b.wav c.wav\n0 d.wav e.wav\n", ("line 1", "part them by tabs", "double quotes")),
+        ("1 a b.wav c.wav\n", ("line 1", "neither", "part them by tabs", "double quotes")),
         ("1 a.wav b.wav\n1 a.wav c.wav\n", ("no nontarget trial",)),
         ("a.wav b.wav nontarget\n", ("no target trial",)),
     ],
