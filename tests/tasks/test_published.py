@@ -117,7 +117,7 @@ def test_a_file_by_hand_takes_the_place_of_the_download(toys, tmp_path, capfd):
 def test_names_that_cannot_be_taken_are_one_line(toys, tmp_path):
     toys.publish("pose")
     salient = importlib.import_module("tasks.salient.evaluate").main
-    with pytest.raises(UserError, match="another task; use the commands of tasks.pose"):
+    with pytest.raises(UserError, match=r"use the commands of tasks\.pose"):
         commands.call(salient, "--run", "toy.test")
     for source in ("toy.tset", "toy_test"):
         with pytest.raises(UserError, match=r"such as toy\.test"):
