@@ -113,6 +113,7 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
         "input": graph.entry,
         "outputs": list(graph.results),
         "checkpoint": card.describe_checkpoint(weights.file, weights.epoch),
+        **_published(weights),
     }
     unfinished = target.with_name(target.name + ".tmp")
     expected = [_tensors(graph, example) for example in graph.examples]
@@ -135,6 +136,17 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
     }
     outputs.write_text(beside, json.dumps(content, indent=2) + "\n")
     return content
+
+
+def _published(weights: Trained) -> dict[str, str]:
+    """What has to travel with a published model's weights; nothing of others."""
+    if weights.published is None:
+        return {}
+    return {
+        "published": weights.published.name,
+        "intended": weights.published.intended,
+        "weights_licence": weights.published.weights_licence,
+    }
 
 
 def _require_card(path: Path) -> None:

@@ -253,7 +253,7 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
         wrong, listed = _differences(found, wanted)
         cause = explain(wrong, state)
         if trained.published is not None:
-            cause = f"; the recipe of {trained.published.name} is {trained.published.recipe}"
+            cause += f"; the recipe of {trained.published.name} is {trained.published.recipe}"
         raise UserError(f"{trained.file}: the weights do not fit the model{cause} ({listed})")
     _require_rule(model, trained)
     whole = [k for k in own if own[k].is_floating_point() and not state[k].is_floating_point()]

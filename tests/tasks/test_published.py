@@ -88,6 +88,15 @@ def test_the_door_takes_the_name(toys):
     assert all(np.array_equal(one, other) for one, other in zip(found, own, strict=True))
 
 
+def test_an_exported_file_says_whose_weights_it_holds(toys, tmp_path):
+    name = toys.publish("salient", weights_licence="no commercial use")
+    export = importlib.import_module("tasks.salient.export").main
+    commands.call(export, "--run", name, tmp_path / "x.onnx")
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert found["published"] == name and found["weights_licence"] == "no commercial use"
+    assert "Not for diagnosis" in found["intended"]
+
+
 def test_a_whole_model_is_taken_by_finetune(toys, tmp_path):
     name, state = toys.publish("pose"), commands.weights(toys.shared.trained("pose"))
     begun = commands.start("pose", toys.shared.data("pose"), tmp_path / "a", "--finetune", name)
