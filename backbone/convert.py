@@ -20,11 +20,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from backbone import files
+from backbone import files, layouts
+from backbone.blocks import FirstBlock
 from backbone.detect import detect
 from backbone.errors import WeightsError
-from backbone.variants import MODELS, plain_name
-from backbone.weights import WEIGHTS, Weights, check, fetch, find, without_classifier
+from backbone.published import WEIGHTS, Weights, recognised
+from backbone.variants import MODELS, full_name
+from backbone.weights import check, fetch, find, without_classifier
 
 UNKNOWN = "unknown"
 
@@ -53,8 +55,8 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
         raise WeightsError(f"{target}: is the input itself; name another output")
     found = files.whole(file)
     state = {key: value.contiguous().clone() for key, value in sorted(found.state.items())}
-    weights, _ = without_classifier(files.trunk(state))
-    variant = variant or named(weights, found.variant, str(source))
+    weights, _ = without_classifier(layouts.trunk(state))
+    variant = variant or named(weights, found.first_block, str(source))
     if variant not in MODELS:
         raise WeightsError(f"{source}: made for {variant}; allowed: {', '.join(MODELS)}")
     with torch.device("meta"):
@@ -67,14 +69,20 @@ def convert(source: str | Path, target: Path, variant: str | None = None) -> str
     return variant
 
 
-def named(weights: Mapping[str, Tensor], said: str | None, source: str) -> str:
-    """The variant of a trunk's weights: what the source says, if their shapes agree, or shapes.
+def named(weights: Mapping[str, Tensor], rule: FirstBlock | None, source: str) -> str:
+    """The variant of a trunk's weights, by their shapes and by the rule of first blocks.
+
+    Args:
+        weights: of the trunk.
+        rule: what the source says of it; the official one where it says nothing.
+        source: for the message.
 
     Raises:
         WeightsError: these are not the weights of a ResNet, Res2Net or DLA.
     """
-    variant = detect(weights, source)
-    return said if said is not None and plain_name(said) == variant else variant
+    plain = detect(weights, source)
+    variant = full_name(plain, rule or "pooled")
+    return variant if variant in MODELS else plain
 
 
 def make_card(file: Path, variant: str) -> dict[str, object]:
@@ -85,8 +93,8 @@ def make_card(file: Path, variant: str) -> dict[str, object]:
         "source_file": file.name,
         "source_sha256": digest,
     }
-    rows = [row for row in WEIGHTS.values() if digest.startswith(row.sha256)]
-    known = asdict(rows[0]) if rows else {}
+    row = recognised(digest)
+    known = asdict(row) if row else {}
     for field in Weights.__dataclass_fields__:
         if field not in ("architecture", "file", "sha256"):
             card[field] = known.get(field, UNKNOWN)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from backbone import files
+from backbone import files, layouts
 from backbone.convert import UNKNOWN, make_card, named, replace_file
 from backbone.errors import WeightsError
 from backbone.variants import MODELS
@@ -52,8 +52,8 @@ def export(source: str | Path, target: Path) -> str:
     found = files.whole(file)
     if found.averaged:
         print(note(file, found.averaged), file=sys.stderr)
-    weights, _ = without_classifier(files.trunk(found.state))
-    variant = named(weights, found.variant, str(source))
+    weights, _ = without_classifier(layouts.trunk(found.state))
+    variant = named(weights, found.first_block, str(source))
     if variant in MODELS:
         with torch.device("meta"):
             check(MODELS[variant]().state_dict(), weights, str(source))

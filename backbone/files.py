@@ -14,8 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from backbone import layouts
+from backbone.blocks import FirstBlock
 from backbone.errors import WeightsError
-from backbone.wrappings import AVERAGED, RAW, Unwrapped, under, unwrap
+from backbone.variants import MODELS, first_block_of
+from backbone.wrappings import AVERAGED, RAW, Unwrapped, unwrap
 
 # One key for the whole card: the order of several keys in a safetensors header is not fixed.
 CARD = "card"
@@ -30,18 +33,13 @@ _FOLDER = 0x10
 def read(path: Path) -> dict[str, Tensor]:
     """Read the trunk's state dict in a `.safetensors` file or in what `torch.save` wrote.
 
-    What surrounds it is unwrapped, as `backbone.wrappings` says. Of a whole task's model only the
-    part under `backbone.` is taken.
+    What surrounds it is unwrapped, as `backbone.wrappings` says. Of a whole model only the trunk is
+    taken, as `backbone.layouts` says.
 
     Raises:
         WeightsError: no such file, cut short, no checkpoint, or it would run code.
     """
-    return trunk(whole(path).state)
-
-
-def trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take the part under `backbone.` of a whole task's model, or else all of it."""
-    return under("backbone.", state) or dict(state)
+    return layouts.trunk(whole(path).state)
 
 
 def whole(path: Path) -> Unwrapped:
@@ -59,7 +57,7 @@ def whole(path: Path) -> Unwrapped:
             f"{path}: holds no state dict ({has or f'a {type(content).__name__}'}); needed: a dict "
             f"from names to tensors, bare or under one of {', '.join((*RAW, *AVERAGED))}"
         )
-    return found._replace(variant=_variant(path, content))
+    return found._replace(first_block=_first_block(path, content, found.state))
 
 
 def read_card(path: Path) -> dict[str, object]:
@@ -71,6 +69,14 @@ def read_card(path: Path) -> dict[str, object]:
     except ValueError:
         return {}
     return card if isinstance(card, dict) else {}
+
+
+def _first_block(
+    path: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> FirstBlock | None:
+    """The rule of first blocks that a card, a run's config or else the layout says."""
+    said = _variant(path, content)
+    return first_block_of(said) if said in MODELS else layouts.first_block(state)
 
 
 def _variant(path: Path, content: Mapping[str, Any]) -> str | None:

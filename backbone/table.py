@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from backbone.dla import DLA
+from backbone.published import WEIGHTS, Errors
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
-from backbone.weights import WEIGHTS, Errors
 
 CLASSES = 1000
 SIZE = 224
@@ -88,8 +88,8 @@ def count_multiplications(trunk: Trunk, picture: Tensor) -> int:
 
 
 def published_errors() -> dict[str, Errors]:
-    """Top-1 and top-5 error of every variant that has any, by name."""
-    return {row.architecture: row.error for row in WEIGHTS.values()} | WITHOUT_WEIGHTS
+    """Top-1 and top-5 error of every variant that has any, by name; of its first published file."""
+    return {row.architecture: row.error for row in reversed(WEIGHTS.values())} | WITHOUT_WEIGHTS
 
 
 def unused(trunk: Trunk) -> int:

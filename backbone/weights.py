@@ -1,20 +1,21 @@
-"""The published weights, and the one way to load weights into a trunk: strictly.
+"""The one way to load weights into a trunk: strictly.
 
 Nothing is downloaded before somebody asks for a file by its name.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from backbone import files
+from backbone import files, layouts
 from backbone.blocks import FirstBlock
 from backbone.detect import STEMS, detect
 from backbone.errors import WeightsError
-from backbone.variants import MODELS, first_block_of
+from backbone.published import WEIGHTS, Weights, recognised
+from backbone.variants import first_block_of
 
 __all__ = ["WEIGHTS", "Loaded", "Weights", "WeightsError", "detect", "load"]
 
@@ -22,37 +23,6 @@ CLASSIFIER = ("fc.weight", "fc.bias")
 # Published DLA files hold three projections that nothing ever uses.
 UNUSED_PROJECTIONS = ("level3.project.", "level4.project.", "level4.tree1.project.")
 SHOWN = 10
-
-OFFICIAL = "https://shanghuagao.oss-cn-beijing.aliyuncs.com/res2net/"
-TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-res2net/"
-TORCHVISION = "https://download.pytorch.org/models/"
-NON_COMMERCIAL = "CC BY-NC-SA 4.0, as the README of Res2Net-PretrainedModels states"
-BSD = "BSD-3-Clause, as torchvision states"
-
-Errors = tuple[float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """What is known of one published file. Errors are per cent, top-1 and top-5, on ImageNet val.
-
-    `sha256` is the part of the hash that the file's name gives. `reevaluated` is the error that
-    timm measured for the same weights. Pixels go in as (value / 255 - mean) / std.
-    """
-
-    name: str
-    architecture: str
-    file: str
-    urls: tuple[str, ...]
-    sha256: str
-    licence: str
-    error: Errors
-    reevaluated: Errors | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    colour: str = "RGB"
-    input_size: int = 224
-    crop: float = 0.875
 
 
 @dataclass(frozen=True)
@@ -65,6 +35,7 @@ class Loaded:
     architecture: str
     dropped: tuple[str, ...]
     card: Weights | None
+    """The row of a published file, whether named or recognised by its hash."""
     averaged: str | None = None
     """The file's entry, if it holds averaged weights beside raw ones; these were taken."""
     first_block: FirstBlock | None = None
@@ -77,16 +48,30 @@ class Loaded:
         return f"{self.source} ({self.architecture}, sha256 {self.sha256[:8]}{averaged}{rule})"
 
 
-def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> Loaded:
+def load(
+    trunk: nn.Module,
+    source: str | Path,
+    *,
+    sum_colours: bool = False,
+    variant: str | None = None,
+) -> Loaded:
     """Load weights into a trunk: every one of them, or none and an error.
 
     Args:
         trunk: built by a function of MODELS.
-        source: a name in WEIGHTS (downloaded once), a `.safetensors` or `.pth` file (official,
-            torchvision's or timm's), or the run directory of any task, of which `best.pt`, else
-            `last.pt`, is taken.
+        source: a name in WEIGHTS (downloaded once), a file (`.safetensors`, what `torch.save`
+            wrote, or PaddlePaddle's `.pdparams`), or the run directory of any task, of which
+            `best.pt`, else `last.pt`, is taken. Of a whole model in a layout that
+            `backbone.layouts` knows the trunk is taken.
         sum_colours: lets a trunk of one input channel take weights for three: their first
             convolution is summed over the colours, which is its answer to a grey picture.
+        variant: the name in MODELS of the net that they were trained as, where the caller knows it
+            and the file cannot say it. Only its rule of first blocks counts here.
+
+    Which rule of first blocks they were trained under is known, in this order, from `variant`; from
+    the row of a published file, which is recognised by its hash; from a card, a run's config or
+    the format; from a layout of names that only one code base writes. Otherwise it is not known,
+    and nothing is said of it.
 
     Left out by name: the classifier (`fc.weight`, `fc.bias`) and DLA's three unused projections.
     `num_batches_tracked` may be missing, as files older than PyTorch 0.4.1 do not have it. Where a
@@ -95,20 +80,21 @@ def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> 
     Raises:
         WeightsError: the source cannot be read, or it does not fit; then the trunk is unchanged.
     """
-    card = WEIGHTS.get(str(source))
-    file = fetch(card) if card else find(source)
-    found = files.whole(file)
-    weights, dropped = without_classifier(files.trunk(found.state))
+    named = WEIGHTS.get(str(source))
+    file = fetch(named) if named else find(source)
+    found, digest = files.whole(file), files.sha256(file)
+    weights, dropped = without_classifier(layouts.trunk(found.state))
     own = trunk.state_dict()
     if sum_colours:
         weights = {**weights, **summed_stem(own, weights)}
     check(own, weights, str(source))
-    variant = card.architecture if card else found.variant
-    rule = first_block_of(variant) if variant in MODELS else None
+    card = named or recognised(digest)
+    known = variant or (card.architecture if card else None)
+    rule = first_block_of(known) if known else found.first_block
     loaded = Loaded(
         str(source),
         file,
-        files.sha256(file),
+        digest,
         _described(weights),
         dropped=dropped,
         card=card,
@@ -120,8 +106,19 @@ def load(trunk: nn.Module, source: str | Path, *, sum_colours: bool = False) -> 
 
 
 def fetch(card: Weights) -> Path:
-    """Give the path of a published file, downloading it if it is not in the cache."""
+    """Give the path of a published file, downloading it if it is not in the cache.
+
+    Raises:
+        WeightsError: its publisher states no hash, or it cannot be downloaded.
+    """
     from backbone import download  # only here: nothing else of this project needs the network
+
+    if card.sha256 is None:
+        raise WeightsError(
+            f"{card.name}: its publisher states no hash, so it is not fetched by name; fetch "
+            f"{' or '.join(card.urls)} yourself, and give the file instead of the name (licence: "
+            f"{card.licence})"
+        )
 
     path = download.cache() / card.file
     return download.fetch(card.urls, path, digest=card.sha256, licence=card.licence)
@@ -204,84 +201,3 @@ def _described(state: Mapping[str, Tensor]) -> str:
 def _some(keys: list[str]) -> str:
     more = ", ..." if len(keys) > SHOWN else ""
     return ", ".join(keys[:SHOWN]) + more
-
-
-def _official(
-    architecture: str,
-    file: str,
-    error: Errors,
-    reevaluated: Errors,
-    *,
-    hosts: Iterable[str] = (OFFICIAL, TIMM),
-) -> Weights:
-    return Weights(
-        name=f"{architecture}.imagenet1k_official",
-        architecture=architecture,
-        file=file,
-        urls=tuple(host + file for host in hosts),
-        sha256=_hash_in_name(file),
-        licence=NON_COMMERCIAL,
-        error=error,
-        reevaluated=reevaluated,
-    )
-
-
-def _torchvision(architecture: str, file: str, error: Errors) -> Weights:
-    return Weights(
-        name=f"{architecture}.imagenet1k_torchvision",
-        architecture=architecture,
-        file=file,
-        urls=(TORCHVISION + file,),
-        sha256=_hash_in_name(file),
-        licence=BSD,
-        error=error,
-    )
-
-
-def _hash_in_name(file: str) -> str:
-    return Path(file).stem.rpartition("-")[2]
-
-
-# Weights of 18w_6s, 18w_4s, v1b-152 and the SE nets were never published.
-_ROWS = (
-    _official("res2net50_48w_2s", "res2net50_48w_2s-afed724a.pth", (22.68, 6.47), (22.472, 6.438)),
-    _official("res2net50_26w_4s", "res2net50_26w_4s-06e79181.pth", (22.01, 6.15), (22.006, 6.140)),
-    _official("res2net50_14w_8s", "res2net50_14w_8s-6527dddc.pth", (21.86, 6.14), (21.858, 6.148)),
-    _official("res2net50_26w_6s", "res2net50_26w_6s-19041792.pth", (21.42, 5.87), (21.414, 5.880)),
-    _official("res2net50_26w_8s", "res2net50_26w_8s-2c7c9f12.pth", (20.80, 5.63), (21.050, 5.720)),
-    _official(
-        "res2net101_26w_4s", "res2net101_26w_4s-02a759a1.pth", (20.81, 5.57), (20.808, 5.534)
-    ),
-    _official("res2next50", "res2next50_4s-6ef7e7bf.pth", (21.76, 6.09), (21.762, 6.096)),
-    _official(
-        "res2net50_v1b",
-        "res2net50_v1b_26w_4s-3cf99910.pth",
-        (19.73, 4.96),
-        (19.720, 4.972),
-        hosts=(OFFICIAL,),
-    ),
-    _official(
-        "res2net101_v1b",
-        "res2net101_v1b_26w_4s-0812c246.pth",
-        (18.77, 4.64),
-        (18.764, 4.654),
-        hosts=(OFFICIAL,),
-    ),
-    _official(
-        "dla60_res2net",
-        "res2net_dla60_4s-d88db7f9.pth",
-        (21.53, 5.80),
-        (21.520, 5.796),
-        hosts=(TIMM,),
-    ),
-    _official(
-        "dla60_res2next",
-        "res2next_dla60_4s-d327927b.pth",
-        (21.55, 5.86),
-        (21.512, 5.856),
-        hosts=(TIMM,),
-    ),
-    _torchvision("resnet50", "resnet50-0676ba61.pth", (23.870, 7.138)),
-    _torchvision("resnet101", "resnet101-63fe2227.pth", (22.626, 6.454)),
-)
-WEIGHTS: dict[str, Weights] = {row.name: row for row in _ROWS}

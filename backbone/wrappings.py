@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from backbone.blocks import FirstBlock
+
 AVERAGED = ("ema", "model_ema", "state_dict_ema", "ema_state_dict")
 """Entries with weights averaged over training: this project's, torchvision's, timm's, others'."""
 RAW = ("state_dict", "model_state_dict", "model", "net", "network", "module")
@@ -24,8 +26,8 @@ class Unwrapped(NamedTuple):
     """Empty where there are none."""
     averaged: str | None
     """The entry, such as "state_dict_ema", if they are the averaged ones of several."""
-    variant: str | None = None
-    """Name of the trunk, where the file says it."""
+    first_block: FirstBlock | None = None
+    """The rule of first blocks (`Bottle2neck`) of their trunk, where the file says it."""
 
 
 def note(source: object, averaged: str) -> str:

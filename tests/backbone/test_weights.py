@@ -13,6 +13,8 @@ from torch import nn
 
 from backbone import MODELS, WEIGHTS, WeightsError, load, res2net
 from backbone.files import read
+from backbone.published import recognised
+from backbone.variants import first_block_of
 
 
 def small(**options):
@@ -306,18 +308,25 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_the_published_weights_are_listed_consistently():
-    assert len(WEIGHTS) == 13
+    assert len(WEIGHTS) == 25
     for name, row in WEIGHTS.items():
         assert name == row.name
         assert name.startswith(f"{row.architecture}.imagenet1k_")
         assert row.architecture in MODELS
-        assert row.file.endswith(f"-{row.sha256}.pth")
-        assert len(row.sha256) == 8
+        if row.sha256 is None:
+            assert row.file.endswith("_pretrained.pdparams")
+        else:
+            assert row.file.endswith(f"-{row.sha256}.pth")
+            assert len(row.sha256) == 8
+            assert recognised(row.sha256 + 56 * "0") is row
         assert row.urls
         assert all(url.startswith("https://") and url.endswith(f"/{row.file}") for url in row.urls)
         assert row.licence
         if row.reevaluated:
             assert row.error == pytest.approx(row.reevaluated, abs=0.3)
+        # Where the function is another than the official one, the row says so.
+        assert (row.differs is None) is (first_block_of(row.architecture) == "pooled")
+    assert recognised(64 * "0") is None
     assert WEIGHTS["res2net50_26w_4s.imagenet1k_official"].error == (22.01, 6.15)
     enum = torchvision.models.ResNet50_Weights.IMAGENET1K_V1
     assert WEIGHTS["resnet50.imagenet1k_torchvision"].urls == (enum.url,)
@@ -325,3 +334,14 @@ def test_the_published_weights_are_listed_consistently():
     assert WEIGHTS["resnet50.imagenet1k_torchvision"].error == pytest.approx(
         (100 - metrics["acc@1"], 100 - metrics["acc@5"])
     )
+
+
+@pytest.mark.parametrize("official", ["res2net50_14w_8s", "res2net50_26w_8s", "res2net101_26w_4s"])
+def test_renamed_weights_score_as_the_official_ones(official):
+    ours, theirs = (WEIGHTS[f"{official}.imagenet1k_{one}"] for one in ("mmpretrain", "official"))
+    assert ours.error == pytest.approx(theirs.error, abs=0.011)
+
+
+def test_a_published_file_without_a_hash_is_not_fetched_by_name(refused):
+    message = refused("res2net200_v1b_summed.imagenet1k_paddle_ssld", "states no hash", "yourself")
+    assert "/dygraph/Res2Net200_vd_26w_4s_ssld_pretrained.pdparams" in message

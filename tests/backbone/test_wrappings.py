@@ -69,7 +69,7 @@ def test_the_average_that_torchvision_keeps():
     "content", [None, 3, [STATE], {}, {"state_dict": None}, {"optimizer": STATE}, {"ema": {}}]
 )
 def test_where_there_are_no_weights_none_are_found(content):
-    assert unwrap(content) == ({}, None)
+    assert unwrap(content) == ({}, None, None)
 
 
 def test_a_layer_with_the_name_of_a_prefix_stays():
