@@ -4,8 +4,9 @@
     python -m backbone.convert IN.safetensors OUT.pth
 
 Only the container changes: every tensor, the classifier's too, keeps its name and its bits, so that
-the file can still be evaluated. The same input always gives the same bytes. The card says where the
-weights come from; what is not known of them is called unknown.
+the file can still be evaluated. Only those of PaddlePaddle (`.pdparams`) get the official names.
+The same input always gives the same bytes. The card says where the weights come from and, in the
+variant, what rule of first blocks they were trained under; what is not known is called unknown.
 """
 
 import argparse

@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbone import layouts
+from backbone import layouts, paddle
 from backbone.blocks import FirstBlock
-from backbone.errors import WeightsError
+from backbone.errors import WeightsError, one_line
 from backbone.variants import MODELS, first_block_of
 from backbone.wrappings import AVERAGED, RAW, Unwrapped, unwrap
 
@@ -31,7 +31,7 @@ _FOLDER = 0x10
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read the trunk's state dict in a `.safetensors` file or in what `torch.save` wrote.
+    """Read the trunk's state dict in a `.safetensors` or `.pdparams` file or in torch.save's.
 
     What surrounds it is unwrapped, as `backbone.wrappings` says. Of a whole model only the trunk is
     taken, as `backbone.layouts` says.
@@ -74,7 +74,9 @@ def read_card(path: Path) -> dict[str, object]:
 def _first_block(
     path: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]
 ) -> FirstBlock | None:
-    """The rule of first blocks that a card, a run's config or else the layout says."""
+    """The rule of first blocks that the format, a card, a run's config or else the layout says."""
+    if path.suffix == paddle.SUFFIX:
+        return paddle.FIRST_BLOCK
     said = _variant(path, content)
     return first_block_of(said) if said in MODELS else layouts.first_block(state)
 
@@ -102,6 +104,8 @@ def contents(path: Path) -> Any:
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
+    if path.suffix == paddle.SUFFIX:
+        return paddle.read(path)
     return _safetensors(path) if path.suffix == ".safetensors" else _pickle(path)
 
 
@@ -116,7 +120,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         state: dict[str, Tensor] = load_file(path)
         return state
     except (SafetensorError, OSError) as error:
-        reason = _one_line(error)
+        reason = one_line(error)
         raise WeightsError(
             f"{path}: is cut short or not a safetensors file ({path.stat().st_size} bytes; "
             f"{reason}); fetch it again"
@@ -149,7 +153,7 @@ def _pickle(path: Path) -> Any:
                 "of plain tensors. If you trust its source, save its state_dict alone there"
             ) from error
         raise WeightsError(
-            f"{path}: is cut short or damaged ({path.stat().st_size} bytes; {_one_line(error)}); "
+            f"{path}: is cut short or damaged ({path.stat().st_size} bytes; {one_line(error)}); "
             "fetch it again"
         ) from error
 
@@ -163,7 +167,3 @@ def _require_checksums(path: Path) -> None:
         raise ValueError(f"wrong checksum in {broken}")
     if folders:
         raise ValueError(f"{folders[0]} is marked as a folder")
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:100]
