@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from backbone import layouts
 from backbone.detect import hint
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
@@ -71,10 +72,12 @@ def build(backbone: str, classes: int, model: ModelConfig) -> Classifier:
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """A published checkpoint's weights under the names of `Classifier`; None if it is no such.
 
-    Takes the state dicts of the Res2Net and DLA authors, of timm and of torchvision, and one under
-    `Classifier`'s own names. DLA's last layer is a 1x1 convolution there, and the linear layer that
-    it equals here.
+    Takes the state dicts of the Res2Net and DLA authors, of timm, of torchvision and of mmpretrain
+    (`head.fc.`), and one under `Classifier`'s own names. DLA's last layer is a 1x1 convolution
+    there, and the linear layer that it equals here.
     """
+    if "head.fc.weight" in state:
+        state = _from_mmpretrain(state)
     weight = state.get("fc.weight")
     if weight is None or weight.ndim not in (2, 4):
         return None
@@ -85,6 +88,13 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     }
     layer = {key: value for key, value in state.items() if key.startswith("fc.")}
     return {**trunk, **layer, "fc.weight": weight.flatten(1)}
+
+
+def _from_mmpretrain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of mmpretrain's classifier under the official names; others keep their own."""
+    rest = {key: value for key, value in state.items() if not key.startswith("backbone.")}
+    heads = {"head.fc.weight": "fc.weight", "head.fc.bias": "fc.bias"}
+    return {**layouts.trunk(state), **{heads.get(key, key): rest[key] for key in rest}}
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,5 +1,7 @@
 """Published layouts beside the networks that they are of."""
 
+import pickle
+
 import pytest
 import timm
 import torch
@@ -91,6 +93,52 @@ def test_what_training_code_wraps_weights_in(wrapping, tmp_path):
     same = loaded(small.BACKBONE, content, tmp_path)
     with torch.inference_mode():
         assert torch.equal(same(pictures()), model(pictures()))
+
+
+STEM = {"backbone.conv1.": "backbone.stem.", "backbone.bn1.": "backbone.stem.7."}
+
+
+def of_mmpretrain(model, deep=False):
+    """A classifier's state dict as mmpretrain keeps it."""
+    names = {"fc.": "head.fc.", **(STEM if deep else {})}
+    state = {}
+    for key, value in model.state_dict().items():
+        old = next((one for one in names if key.startswith(one)), "")
+        state[names.get(old, "") + key.removeprefix(old)] = value
+    return {"meta": {"epoch": 100}, "state_dict": state}
+
+
+@pytest.mark.parametrize("stem", ["conv1", "stem"])
+def test_mmpretrains_names(tmp_path, stem):
+    """Also where it calls a deep stem otherwise."""
+    torch.manual_seed(0)
+    name = "res2net50_v1b" if stem == "stem" else small.BACKBONE
+    model = randomise(build(name, 7, ModelConfig()))
+    same = loaded(name, of_mmpretrain(model, stem), tmp_path)
+    assert all(
+        torch.equal(a, b) for a, b in zip(same.parameters(), model.parameters(), strict=True)
+    )
+
+
+def test_a_head_of_mmpretrain_that_is_no_linear_layer_is_refused(tmp_path):
+    content = of_mmpretrain(tiny())
+    content["state_dict"]["head.layers.0.weight"] = torch.rand(3)
+    with pytest.raises(UserError, match=r"1 unexpected: backbone\.head\.layers\.0\.weight"):
+        loaded(small.BACKBONE, content, tmp_path)
+
+
+def test_paddles_files(tmp_path):
+    """Its linear layer is the other way round."""
+    model = tiny()
+    arrays = {
+        "out.weight": model.fc.weight.detach().T.numpy(),
+        "out.bias": model.fc.bias.detach().numpy(),
+        "conv1._conv.weight": model.backbone.conv1.weight.detach().numpy(),
+    }
+    (tmp_path / "net.pdparams").write_bytes(pickle.dumps(arrays, protocol=2))
+    found = checkpoints.read(str(tmp_path / "net.pdparams"), "--checkpoint").state
+    assert torch.equal(found["fc.weight"], model.fc.weight)
+    assert torch.equal(found["backbone.conv1.weight"], model.backbone.conv1.weight)
 
 
 def test_safetensors(tmp_path):
