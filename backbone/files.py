@@ -17,6 +17,7 @@ from torch import Tensor
 from backbone import layouts, paddle
 from backbone.blocks import FirstBlock
 from backbone.errors import WeightsError, one_line
+from backbone.published import recognised
 from backbone.variants import MODELS, first_block_of
 from backbone.wrappings import AVERAGED, RAW, Unwrapped, unwrap
 
@@ -57,7 +58,7 @@ def whole(path: Path) -> Unwrapped:
             f"{path}: holds no state dict ({has or f'a {type(content).__name__}'}); needed: a dict "
             f"from names to tensors, bare or under one of {', '.join((*RAW, *AVERAGED))}"
         )
-    return found._replace(first_block=_first_block(path, content, found.state))
+    return found._replace(first_block=first_block(path, content, found.state))
 
 
 def read_card(path: Path) -> dict[str, object]:
@@ -71,14 +72,26 @@ def read_card(path: Path) -> dict[str, object]:
     return card if isinstance(card, dict) else {}
 
 
-def _first_block(
+def first_block(
     path: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]
 ) -> FirstBlock | None:
-    """The rule of first blocks that the format, a card, a run's config or else the layout says."""
+    """The rule of first blocks that the weights in a file were trained under, where it is known.
+
+    The format says it, or else a card or a run's config; else the file is a published one, told by
+    its hash; else its names are those of a code base that has one rule.
+
+    Args:
+        path: of the file.
+        content: all that is in it.
+        state: the weights in it.
+    """
     if path.suffix == paddle.SUFFIX:
         return paddle.FIRST_BLOCK
     said = _variant(path, content)
-    return first_block_of(said) if said in MODELS else layouts.first_block(state)
+    if said in MODELS:
+        return first_block_of(said)
+    row = recognised(sha256(path))
+    return layouts.first_block(state) if row is None else first_block_of(row.architecture)
 
 
 def _variant(path: Path, content: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,7 @@
 """Print what every variant costs and what was published of it.
 
     python -m backbone.table [--json]
+    python -m backbone.table --weights     # the published files, by the names that --weights takes
 
 Parameters and multiply-accumulates are measured, not typed in: the net is built and run on one
 picture of 224x224 without data ("meta" device), with the 1000-class layer of the published nets.
@@ -100,7 +101,7 @@ def unused(trunk: Trunk) -> int:
     return sum(before * after + 2 * after for before, after in ((c2, c3), (c3, c4), (c3, c4)))
 
 
-LINE = "{:20} {:>23} {:>6}  {:24} {:12} {:>6} {:>6}"
+LINE = "{:23} {:>23} {:>6}  {:24} {:12} {:>6} {:>6}"
 TITLES = ("name", "parameters", "GMACs", "channels", "strides", "top-1", "top-5")
 NOTE = f"""
 With a {CLASSES}-class layer, at {SIZE}x{SIZE}. Where there are two numbers of parameters: as
@@ -131,12 +132,34 @@ def lines(rows: Sequence[Row]) -> list[str]:
     return text
 
 
+WEIGHTS_LINE = "{:46} {:>6} {:>6}  {:7}  {}"
+WEIGHTS_NOTE = """
+Errors as published, in per cent on ImageNet val, single centre crop. By hand: nobody publishes a
+hash of the file, so fetch it yourself and give it instead of the name. Remarks say in what a
+network differs from the official one with the same names and shapes, and the licence."""
+
+
+def weights_lines() -> list[str]:
+    """The published files as text, one line each, under a line of titles."""
+    text = [WEIGHTS_LINE.format("name", "top-1", "top-5", "fetched", "remarks")]
+    for row in WEIGHTS.values():
+        how = "by hand" if row.sha256 is None else "by name"
+        remarks = "; ".join(part for part in (row.differs, f"licence: {row.licence}") if part)
+        errors = (f"{error:.2f}" for error in row.error)
+        text.append(WEIGHTS_LINE.format(row.name, *errors, how, remarks))
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m backbone.table", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--json", action="store_true", help="print a list of objects instead")
+    parser.add_argument("--weights", action="store_true", help="print the published files instead")
     given = parser.parse_args(arguments)
+    if given.weights:
+        print("\n".join(weights_lines()), WEIGHTS_NOTE, sep="\n")
+        return 0
     rows = [measure(name) for name in MODELS]
     if given.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))

@@ -68,10 +68,8 @@ def load(
         variant: the name in MODELS of the net that they were trained as, where the caller knows it
             and the file cannot say it. Only its rule of first blocks counts here.
 
-    Which rule of first blocks they were trained under is known, in this order, from `variant`; from
-    the row of a published file, which is recognised by its hash; from a card, a run's config or
-    the format; from a layout of names that only one code base writes. Otherwise it is not known,
-    and nothing is said of it.
+    Which rule of first blocks they were trained under is known from `variant`, or else as
+    `files.first_block` says; of many files it is not known, and nothing is said.
 
     Left out by name: the classifier (`fc.weight`, `fc.bias`) and DLA's three unused projections.
     `num_batches_tracked` may be missing, as files older than PyTorch 0.4.1 do not have it. Where a
@@ -88,16 +86,14 @@ def load(
     if sum_colours:
         weights = {**weights, **summed_stem(own, weights)}
     check(own, weights, str(source))
-    card = named or recognised(digest)
-    known = variant or (card.architecture if card else None)
-    rule = first_block_of(known) if known else found.first_block
+    rule = first_block_of(variant) if variant else found.first_block
     loaded = Loaded(
         str(source),
         file,
         digest,
         _described(weights),
         dropped=dropped,
-        card=card,
+        card=named or recognised(digest),
         averaged=found.averaged,
         first_block=None if rule == getattr(trunk, "first_block", rule) else rule,
     )

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from backbone import MODELS
+from backbone import MODELS, WEIGHTS
 from backbone.table import lines, main, measure
 
 # Multiply-accumulates as published, in thousand millions. DLA-60 with Res2NeXt blocks is published
@@ -71,10 +71,23 @@ def test_the_table_and_its_json_name_every_variant(capsys):
         "top5_error": 6.15,
     }
     assert rows["res2net152_v1b"]["top1_error"] is None
+    # Of several files the first: the paper's, and PaddlePaddle's before its distilled one.
+    assert rows["res2net50_14w_8s"]["top5_error"] == 6.14
+    assert rows["res2net50_v1b_summed"]["top1_error"] == 20.2
+
+
+def test_the_published_files_are_listed_with_what_differs(capsys):
+    assert main(["--weights"]) == 0
+    lines = {line.partition(" ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines.keys() >= WEIGHTS.keys()
+    for name, row in WEIGHTS.items():
+        assert (" by hand " in lines[name]) is (row.sha256 is None)
+        assert row.licence in lines[name] and (row.differs or "") in lines[name]
 
 
 def test_lines_are_aligned():
-    rows = [measure(name) for name in ("res2net26_14w_4s", "dla60_res2net")]
+    names = ("res2net26_14w_4s", "dla60_res2net", "res2net50_14w_8s_summed")
+    rows = [measure(name) for name in names]
     text = lines(rows)
     assert len({len(line) for line in text}) == 1
     words = text[1].split()

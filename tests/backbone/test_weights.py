@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from backbone import MODELS, WEIGHTS, WeightsError, load, res2net
-from backbone.files import read
+from backbone.files import read, sha256
 from backbone.published import recognised
 from backbone.variants import first_block_of
 
@@ -340,6 +341,19 @@ def test_the_published_weights_are_listed_consistently():
 def test_renamed_weights_score_as_the_official_ones(official):
     ours, theirs = (WEIGHTS[f"{official}.imagenet1k_{one}"] for one in ("mmpretrain", "official"))
     assert ours.error == pytest.approx(theirs.error, abs=0.011)
+
+
+def test_a_published_file_is_known_by_its_hash(published, tmp_path, monkeypatch):
+    """Its row says the rule, which the file cannot."""
+    torch.save(published, tmp_path / "renamed.pth")
+    own = {one: small(first_block=one) for one in ("pooled", "strided")}
+    assert load(own["strided"], tmp_path / "renamed.pth").first_block is None
+    name = "res2net101_v1b.imagenet1k_mmdetection"
+    row = replace(WEIGHTS[name], sha256=sha256(tmp_path / "renamed.pth")[:8])
+    monkeypatch.setitem(WEIGHTS, name, row)
+    loaded = load(own["strided"], tmp_path / "renamed.pth")
+    assert (loaded.first_block, loaded.card) == ("pooled", row)
+    assert load(own["pooled"], tmp_path / "renamed.pth").first_block is None
 
 
 def test_a_published_file_without_a_hash_is_not_fetched_by_name(refused):

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import sys
 
@@ -11,12 +12,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from backbone import WEIGHTS, WeightsError
 from common.commands import card
 from common.errors import UserError
 from common.training.distributed import World
 from tasks.classification import checkpoints, evaluate, folders, labels, pack
 from tasks.classification.config import ModelConfig
 from tasks.classification.model import build, to_published
+from tests.server import serving
 from tests.tasks.classification import small
 
 WORLD = World()
@@ -138,6 +141,35 @@ def test_a_published_name_is_fetched(root, tmp_path, monkeypatch, capsys):
     assert said in capsys.readouterr().out
     run_command(monkeypatch, *words, "--test.input_size", 224, "--test.crop", 0.875)
     assert "was published at" not in capsys.readouterr().out
+
+
+def test_mmpretrains_file_by_its_name(root, tmp_path, monkeypatch):
+    """Fetched, verified, and its last layer found."""
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    state = build(small.BACKBONE, 3, ModelConfig()).state_dict()
+    state |= {f"head.{key}": state.pop(key) for key in ("fc.weight", "fc.bias")}
+    torch.save({"meta": {}, "state_dict": state}, tmp_path / "made.pth")
+    content = (tmp_path / "made.pth").read_bytes()
+    name = "res2net50_14w_8s.imagenet1k_mmpretrain"
+    with serving(content) as server:
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        row = dataclasses.replace(WEIGHTS[name], urls=(server.url,), sha256=digest)
+        monkeypatch.setitem(WEIGHTS, name, row)
+        words = ["--checkpoint", name, "--data.root", root, "--out", tmp_path / "out"]
+        run_command(monkeypatch, *words)
+        run_command(monkeypatch, *words)
+    assert len(server.requests) == 1
+    assert card.read(tmp_path / "out" / "metrics.json").checkpoint["file"] == row.file
+
+
+def test_a_published_name_without_a_hash_says_what_to_fetch(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    name = "res2net50_v1b_summed.imagenet1k_paddle_ssld"
+    with pytest.raises(WeightsError, match=r"Res2Net50_vd_26w_4s_ssld_pretrained\.pdparams yours"):
+        run_command(
+            monkeypatch, "--checkpoint", name, "--data.root", root, "--out", tmp_path / "out"
+        )
 
 
 def test_part_of_imagenets_classes_by_their_names(tmp_path, monkeypatch):
