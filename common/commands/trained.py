@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from backbone import MODELS, Trunk, WeightsError, files
 from backbone import load as load_backbone
-from backbone.detect import PREFIX
+from backbone.blocks import FirstBlock
+from backbone.detect import PREFIX, detect
 from backbone.variants import first_block_of, full_name
 from backbone.wrappings import note, unwrap
 from common import zoo
@@ -56,6 +57,8 @@ class Trained:
     """The settings of the run that they are from, in YAML; None of other files."""
     published: Card | None = None
     """What is known of a published model; None of other files."""
+    first_block: FirstBlock | None = None
+    """The rule of first blocks that they were trained under, where the file says it."""
 
     @property
     def backbone(self) -> str | None:
@@ -218,7 +221,8 @@ def read(flag: str, source: str | Path, translate: Translate) -> Trained:
             f"{flag} {path}: holds no model of this task in a layout that is known; weights "
             "of a backbone alone are given to train as --weights"
         )
-    return Trained(path, state, None, found.averaged)
+    rule = files.first_block(path, content, found.state)
+    return Trained(path, state, None, found.averaged, first_block=rule)
 
 
 def _own(file: Path) -> Trained:
@@ -274,14 +278,15 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
 def _require_rule(model: nn.Module, trained: Trained) -> None:
     """Refuse weights that fit by shape and were trained under another rule of first blocks."""
     trunk = next((part for part in model.modules() if isinstance(part, Trunk)), None)
-    if trained.backbone not in MODELS or trunk is None:
+    said = first_block_of(trained.backbone) if trained.backbone in MODELS else trained.first_block
+    if trunk is None or said is None or trunk.first_block == said:
         return
-    if trunk.first_block != first_block_of(trained.backbone):
-        raise UserError(
-            f"{trained.file}: its backbone is {trained.backbone}, and this one treats the first "
-            "block of each stage otherwise, so that the same weights would give other results; "
-            f"say --backbone {trained.backbone}"
-        )
+    backbone = full_name(detect(trunk.state_dict()), said)
+    raise UserError(
+        f"{trained.file}: its backbone is {backbone}, and this one treats the first block of each "
+        "stage otherwise, so that the same weights would give other results; say --backbone "
+        f"{backbone}"
+    )
 
 
 def load_trunk(trunk: nn.Module, source: str, *, sum_colours: bool = False) -> None:
@@ -292,7 +297,8 @@ def load_trunk(trunk: nn.Module, source: str, *, sum_colours: bool = False) -> N
     """
     card = zoo.named(source)
     file = source if card is None else zoo.file_of(card)
-    loaded = load_backbone(trunk, file, sum_colours=sum_colours)
+    variant = None if card is None else card.backbone
+    loaded = load_backbone(trunk, file, sum_colours=sum_colours, variant=variant)
     if loaded.averaged:
         distributed.note(note(loaded.file, loaded.averaged))
     if loaded.first_block:

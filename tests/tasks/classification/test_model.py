@@ -141,6 +141,14 @@ def test_paddles_files(tmp_path):
     assert torch.equal(found["backbone.conv1.weight"], model.backbone.conv1.weight)
 
 
+def test_a_file_that_says_another_rule_of_first_blocks_is_refused(tmp_path):
+    """Weights of equal shapes would load, and score something else."""
+    torch.manual_seed(0)
+    content = of_mmpretrain(build("res2net50_v1b", 7, ModelConfig()), deep=True)
+    with pytest.raises(UserError, match=r"this one treats .*; say --backbone res2net50_v1b$"):
+        loaded("res2net50_v1b_strided", content, tmp_path)
+
+
 def test_safetensors(tmp_path):
     model = tiny()
     save_file(to_published(model.state_dict()), tmp_path / "model.safetensors")
