@@ -35,8 +35,8 @@ def detect(state: Mapping[str, Tensor], source: str = "") -> str:
 
     Returns:
         A name in MODELS, or a description where the net is none of these: `res2net50_20w_5s`,
-        `resnet18`, `res2net26_14w_4s of width 16`. Strides, dilations
-        and the rule of the first blocks leave no trace in weights.
+        `resnet18`, `res2net26_14w_4s of width 16`. Strides, dilations and the rule of first
+        blocks leave no trace in weights.
 
     Raises:
         WeightsError: these are not the weights of a ResNet, Res2Net or DLA.
@@ -53,7 +53,9 @@ def detect(state: Mapping[str, Tensor], source: str = "") -> str:
 def _staged(state: Mapping[str, Tensor]) -> str:
     """Name a ResNet or Res2Net."""
     needed = {"layer1.0.conv1.weight", "layer4.0.conv1.weight", "bn1.weight"}
-    if not needed <= state.keys() or state.keys().isdisjoint(STEMS):
+    # Of a relative, whose blocks call what shapes the shortcut otherwise.
+    other = "layer1.0.shortcut.0.weight" in state
+    if other or not needed <= state.keys() or state.keys().isdisjoint(STEMS):
         raise WeightsError(FOREIGN)
     width = len(state["bn1.weight"])
     name = _res2net(state) if "layer1.0.convs.0.weight" in state else _resnet(state)

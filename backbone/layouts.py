@@ -53,6 +53,18 @@ LAYOUTS = (
         (("layer0_1.0.", "conv1."), ("layer0_1.1.", "bn1."), *STAGES),
         "pooled",
     ),
+    # 3D-Speaker's and WeSpeaker's small nets, whose blocks have other rules of their own.
+    Layout(
+        ("seg_1.weight", "layer1.0.conv1.weight"),
+        (
+            ("conv1.", "conv1."),
+            ("bn1.", "bn1."),
+            *STAGES,
+            *((f"layer{n}_downsample.", f"fusion.layer{n}_downsample.") for n in (1, 2, 3)),
+            ("layer3_ds.", "fusion.layer3_ds."),
+            ("fuse", "fusion.fuse"),
+        ),
+    ),
     # PraNet, Inf-Net, SINet-V2, MSNet and many others.
     Layout(("resnet.bn1.weight", "resnet.layer4.0.conv1.weight"), (("resnet.", ""),)),
 )

@@ -193,7 +193,7 @@ def _trust(config: PredictConfig, judge: Judge) -> str:
     if config.threshold is not None:
         return f"the threshold {config.threshold:g} is yours: its error rates are not known"
     if judge.decision is None:
-        return "no verdict without --threshold or that of a run: cosines of models differ in their scale"
+        return "no verdict without --threshold or that of a run: cosines of models differ in scale"
     return judge.decision.reliability()
 
 

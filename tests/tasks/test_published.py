@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from backbone import MODELS
 from common import zoo
 from common.commands import trained
 from common.errors import UserError
@@ -142,3 +143,14 @@ def test_names_that_cannot_be_taken_are_one_line(toys, tmp_path):
         commands.call(pose, *given)
     commands.call(pose, *given, "--accept_licence")
     commands.call(pose, *given)
+
+
+def test_a_trunk_under_another_rule_says_so(toys, tmp_path, capfd):
+    trunk = MODELS["res2net50_v1b"]()
+    torch.save({f"backbone.{k}": v for k, v in trunk.state_dict().items()}, tmp_path / "x.pth")
+    name = toys.publish("pose", sha256=None, backbone="res2net50_v1b_strided")
+    zoo.pin(zoo.named(name), tmp_path / "x.pth")
+    other = MODELS["res2net50_v1b"]()
+    trained.load_trunk(other, name)
+    assert "--backbone res2net50_v1b_strided" in "".join(capfd.readouterr())
+    assert torch.equal(trunk.bn1.bias, other.bn1.bias)

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from backbone import MODELS, WeightsError, load
 from benchmarks.golden import speaker
 from benchmarks.golden.compare import BAR, difference, weights_of
+from common.commands import trained
 from tasks.speaker.eres2net import FusedStages, Gate
 from tasks.speaker.wespeaker import SplitBlock
 
@@ -23,6 +25,20 @@ RULED = "3dspeaker_eres2net_voxceleb"
 def test_a_network_gives_what_was_recorded(name):
     found = speaker.outcome(name, RECORDED[name], weights_of(RECORDED[name]))
     assert found.passed, found.text
+
+
+@pytest.mark.parametrize("name", ["3dspeaker_eres2net_voxceleb", "3dspeaker_eres2netv2"])
+def test_a_trunk_takes_its_part_of_a_published_file(name, tmp_path):
+    state = weights_of(RECORDED[name])
+    torch.save(state, tmp_path / "published.ckpt")
+    own = speaker.network(name, state).backbone
+    fresh = copy.deepcopy(own)
+    for tensor in fresh.state_dict().values():
+        tensor.zero_()
+    trained.load_trunk(fresh, str(tmp_path / "published.ckpt"))
+    assert all(torch.equal(a, b) for a, b in zip(own.parameters(), fresh.parameters(), strict=True))
+    with pytest.raises(WeightsError, match="made for another network"):
+        load(MODELS["res2net50_26w_4s"](), tmp_path / "published.ckpt")
 
 
 @pytest.fixture(scope="module")
