@@ -11,10 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from backbone import WEIGHTS
 from backbone.errors import WeightsError
 from common.errors import UserError
 from common.zoo import card, fetch, page
 from common.zoo.card import Card
+
+_BACKBONES = "python -m backbone.table --weights lists the published weights of backbones alone"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,8 +46,10 @@ def _answer(given: argparse.Namespace) -> str:
         if given.pin or given.accept_licence:
             raise UserError("name a published model: python -m common.zoo NAME")
         cards = [card.read(card.CARDS / f"{name}.yaml") for name in card.names()]
-        return page.page(cards) if given.page else page.table(cards)
+        return page.page(cards) if given.page else f"{page.table(cards)}\n\n{_BACKBONES}"
     found = card.named(given.name)
+    if found is None and given.name in WEIGHTS:
+        raise UserError(f"{given.name}: weights of a backbone, for --weights; {_BACKBONES}")
     if found is None:
         raise UserError(f"{given.name}: no published model, {card.close(given.name)}")
     if given.pin is not None:

@@ -25,6 +25,8 @@ checked. Weights that are not stated to be free for every use are fetched after
 give it as `--checkpoint FILE`, whose digest is then printed, or let the name stand for it with
 `python -m common.zoo NAME --pin FILE`.
 
+Weights of backbones alone, trained on ImageNet: `python -m backbone.table --weights`.
+
 This page is written by `python -m common.zoo --page`.
 """
 

@@ -211,6 +211,8 @@ def test_the_command_lists_shows_fetches_and_proposes(toy, capsys):
         assert words in said
     assert main(["toy.tset"]) == 2
     assert "such as toy.test" in capsys.readouterr().err
+    assert main(["res2net50_26w_4s.imagenet1k_official"]) == 2
+    assert "weights of a backbone, for --weights" in capsys.readouterr().err
     assert main(["toy.test", "--accept_licence"]) == 0
     assert Path(capsys.readouterr().out.split()[-1]).read_bytes() == CONTENT
 
