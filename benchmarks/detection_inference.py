@@ -19,7 +19,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image, project
 from backbone import deploy
 from common.sample import backgrounds
 from tasks.detection.batches import pad
-from tasks.detection.config import Config, DataConfig, ModelConfig, ScoringConfig
+from tasks.detection.config import Config, DataConfig, ModelConfig
 from tasks.detection.data import as_tested, read
 from tasks.detection.inference import detect
 from tasks.detection.masks import encode
@@ -80,7 +80,7 @@ def main() -> None:
     def by_us(picture: np.ndarray) -> int:
         planes = torch.from_numpy(as_tested(picture, data))
         size, stored = torch.tensor([planes.shape[1:]]), torch.tensor([picture.shape[:2]])
-        return len(detect(ours, pad([planes]), size, stored, ScoringConfig())[0].scores)
+        return len(detect(ours, pad([planes]), size, stored, Config())[0].scores)
 
     def by_them(picture: np.ndarray) -> int:
         found = theirs([torch.from_numpy(picture).permute(2, 0, 1) / 255])[0]

@@ -6,20 +6,19 @@ on the way and are zero in the results.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import MultiScaleRoIAlign, roi_align
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from tasks.detection.batches import STRIDE
-from tasks.detection.cascade import CascadeHeads
+from tasks.detection.cascade import CascadeHeads, voted
 from tasks.detection.config import ScoringConfig
+from tasks.detection.heads import Heads, mask_logits
 from tasks.detection.model import DetectionModel
+from tasks.detection.pooling import LevelPool
 from tasks.detection.single_stage import CANDIDATES, SingleStage
 from tasks.detection.suppression import suppress
 from tasks.detection.two_stage import TwoStage
@@ -73,25 +72,20 @@ class BatchedDetector(nn.Module):
             return _filled(_single_stage(detector, levels, x, (height, width), self.test))
         assert isinstance(detector, TwoStage)
         boxes, objectness = _proposals(detector, levels, x, (height, width))
-        heads = detector.roi_heads
-        stages: list[Any] = list(heads.stages) if isinstance(heads, CascadeHeads) else [heads]
-        found = _classified(stages, levels, boxes, objectness >= 0, (height, width), self.test)
-        if not stages[-1].has_mask():
+        heads, seen = detector.roi_heads, detector.seen(levels)
+        found = _classified(heads, seen, boxes, objectness >= 0, (height, width), self.test)
+        if not _stages(heads)[-1].has_mask():
             return _filled(found)
-        return *_filled(found), _masks(stages, levels, found)
+        return *_filled(found), _masks(_stages(heads), seen, found)
 
 
 def _round_up(length: int) -> int:
     return (length + STRIDE - 1) // STRIDE * STRIDE
 
 
-def _anchors(generator: AnchorGenerator, levels: list[Tensor], x: Tensor) -> list[Tensor]:
-    """Anchors (places, 4) of each level."""
-    generator.set_cell_anchors(torch.float32, x.device)
-    sizes = [level.shape[-2:] for level in levels]
-    strides = [(x.shape[-2] // height, x.shape[-1] // width) for height, width in sizes]
-    anchors: list[Tensor] = generator.grid_anchors(sizes, strides)
-    return anchors
+def _stages(heads: nn.Module) -> list[Heads]:
+    """The stages of a cascade, or the only one."""
+    return heads.heads if isinstance(heads, CascadeHeads) else [cast(Heads, heads)]
 
 
 def _best(scores: Tensor, count: int, nothing: float = _NOTHING) -> tuple[Tensor, Tensor]:
@@ -115,7 +109,7 @@ def _proposals(
     logits, offsets = rpn.head(list(levels.values()))
     parts: list[tuple[Tensor, Tensor]] = []
     for anchors, logit, offset in zip(
-        _anchors(rpn.anchor_generator, list(levels.values()), x), logits, offsets, strict=True
+        rpn.anchor_generator.of_levels(x, list(levels.values())), logits, offsets, strict=True
     ):
         batch, shapes, height, width = logit.shape
         by_place = offset.reshape(batch, shapes, 4, height, width).permute(0, 3, 4, 1, 2)
@@ -141,45 +135,38 @@ def _at_least(boxes: Tensor, side: float) -> Tensor:
     return ((boxes[..., 2:] - boxes[..., :2]) >= side).all(dim=-1)
 
 
-def _pooled(pool: MultiScaleRoIAlign, levels: Levels, boxes: Tensor) -> Tensor:
+def _pooled(pool: LevelPool, levels: Levels, boxes: Tensor) -> Tensor:
     """Features (B N, C, side, side) of boxes (B, N, 4), each from the level that fits its size."""
     batch, count, _ = boxes.shape
     picture = torch.arange(batch, device=boxes.device)[:, None].expand(batch, count)
     flat = boxes.flatten(0, 1)
-    regions = torch.cat((picture.reshape(-1, 1).to(flat.dtype), flat), dim=1)
-    level = pool.map_levels([flat])
-    channels = levels[pool.featmap_names[0]].shape[1]
-    result = flat.new_zeros((flat.shape[0], channels, *pool.output_size))
-    for number, (name, scale) in enumerate(zip(pool.featmap_names, pool.scales, strict=True)):
-        here = torch.nonzero(level == number)[:, 0]
-        part = roi_align(levels[name], regions[here], pool.output_size, scale, pool.sampling_ratio)
-        result = result.index_put((here,), part)
-    return result
+    return pool.regions(levels, torch.cat((picture.reshape(-1, 1).to(flat.dtype), flat), dim=1))
 
 
 def _classified(
-    stages: list[RoIHeads],
+    heads: nn.Module,
     levels: Levels,
     boxes: Tensor,
     proposed: Tensor,
     size: tuple[int, int],
     test: ScoringConfig,
 ) -> Boxes:
-    """Detections of one head, or of a cascade: its last boxes, its mean probabilities.
+    """Detections of one head, or of a cascade: its last boxes, the scores of all stages' vote.
 
     The places of the proposals (B, P, 4) that hold one are true in `proposed`, (B, P).
     """
     batch, count, _ = boxes.shape
-    total = torch.zeros((), device=boxes.device)
-    for stage in stages:
-        logits, offsets = stage.box_predictor(
-            stage.box_head(_pooled(stage.box_roi_pool, levels, boxes))
-        )
-        total = total + logits.softmax(dim=-1)
+    every: list[Tensor] = []
+    for stage in _stages(heads):
+        pooled = _pooled(stage.box_roi_pool, levels, boxes)
+        logits, offsets = stage.box_predictor(stage.box_head(pooled))
+        every.append(logits)
         moved = stage.box_coder.decode_single(offsets, boxes.flatten(0, 1))
         each = clip_boxes_to_image(moved.reshape(batch, count, -1, 4), size)
         boxes = each[:, :, 0]
-    probabilities = (total / len(stages))[:, 1:].reshape(batch, count, -1).transpose(1, 2)
+    vote = heads.vote if isinstance(heads, CascadeHeads) else "probabilities"
+    scores = voted(every, vote)[:, 1:]
+    probabilities = scores.reshape(batch, count, -1).transpose(1, 2)
     # A head has a box for every class, background first; a cascade one for all of them.
     own = each[:, :, 1:] if each.shape[2] > 1 else each.expand(-1, -1, probabilities.shape[1], -1)
     own = own.transpose(1, 2)
@@ -194,13 +181,10 @@ def _classified(
     return Boxes(_take(own.flatten(1, 2), places), best, labels)
 
 
-def _masks(stages: list[RoIHeads], levels: Levels, found: Boxes) -> Tensor:
+def _masks(stages: list[Heads], levels: Levels, found: Boxes) -> Tensor:
     """Probabilities (B, D, 28, 28) of the detections' classes, the mean over a cascade's stages."""
-    parts = [
-        stage.mask_predictor(stage.mask_head(_pooled(stage.mask_roi_pool, levels, found.boxes)))
-        for stage in stages
-    ]
-    mean = torch.stack([part.float().sigmoid() for part in parts]).mean(dim=0)
+    parts = mask_logits(stages, _pooled(stages[0].mask_roi_pool, levels, found.boxes))
+    mean = torch.stack([part.sigmoid() for part in parts]).mean(dim=0)
     labels = found.labels.flatten()
     chosen = mean[torch.arange(labels.shape[0], device=labels.device), labels]
     there = (found.scores >= 0)[..., None, None]
@@ -217,7 +201,7 @@ def _single_stage(
     classes = scores.shape[-1]
     parts: list[Boxes] = []
     start = 0
-    for anchors in _anchors(detector.anchors, features, x):
+    for anchors in detector.anchors.of_levels(x, features):
         end = start + anchors.shape[0]
         flat = scores[:, start:end].flatten(1)
         best, chosen = _best(flat, CANDIDATES)

@@ -9,10 +9,13 @@ from common.errors import UserError
 from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
+from tasks.detection.conventions import CONVENTIONS, Conventions, Name
 
 DetectorName = Literal[
     "faster_rcnn", "mask_rcnn", "cascade_rcnn", "cascade_mask_rcnn", "retinanet", "fcos"
 ]
+Resize = Literal["area", "linear"]
+_SINGLE_STAGE = ("retinanet", "fcos")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class DataConfig(SplitFlags):
     """Short side in pixels of the pictures that are scored."""
     longest_side: int = 1333
     """No picture becomes longer than this; its short side is then below what was asked for."""
+    resize: Resize = "area"
+    """How pictures shrink: area averages; linear, as in mmdetection, reads single pixels."""
     flip_probability: float = 0.5
     """Share of the training samples that are mirrored."""
     jitter: tuple[float, float] | None = None
@@ -104,7 +109,9 @@ class ModelConfig:
     """The detector on the backbone."""
 
     detector: DetectorName = "mask_rcnn"
-    """Two stages (with masks or without), the same as a cascade of three heads, or one stage."""
+    """Two stages (masks or none), a cascade of three heads, or one stage."""
+    conventions: Name = "torchvision"
+    """Two stages: how anchors, features and masks are placed, and how a cascade votes."""
     channels: int = 64
     """Width of the feature pyramid and the heads; 256 in every published recipe."""
     box_channels: int = 128
@@ -128,7 +135,10 @@ class ModelConfig:
     @property
     def boxes_only(self) -> str:
         """The name of the same detector without masks."""
-        with_masks = {"mask_rcnn": "faster_rcnn", "cascade_mask_rcnn": "cascade_rcnn"}
+        with_masks = {
+            "mask_rcnn": "faster_rcnn",
+            "cascade_mask_rcnn": "cascade_rcnn",
+        }
         return with_masks.get(self.detector, self.detector)
 
     @property
@@ -136,7 +146,17 @@ class ModelConfig:
         """Whether it has three heads in a row."""
         return "cascade" in self.detector
 
+    @property
+    def rules(self) -> Conventions:
+        """What the conventions' name stands for."""
+        return CONVENTIONS[self.conventions]
+
     def __post_init__(self) -> None:
+        if self.detector in _SINGLE_STAGE and self.conventions != "torchvision":
+            raise UserError(
+                f"--model.conventions {self.conventions}: is for detectors of two stages; "
+                f"{self.detector} has torchvision's alone"
+            )
         for flag in ("channels", "box_channels", "anchor_size", "samples"):
             if getattr(self, flag) < 1:
                 raise UserError(f"--model.{flag} is {getattr(self, flag)}; it must be 1 or more")

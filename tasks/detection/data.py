@@ -152,7 +152,8 @@ class TrainSet:
         annotations, config = self.annotations, self.config
         height, width = annotations.sizes[row].tolist()
         view = self._view((height, width), generator)
-        image = look(read_picture_of(annotations, row, config), view, _padding(config))
+        picture = read_picture_of(annotations, row, config)
+        image = look(picture, view, _padding(config), config.resize)
         objects = annotations.objects(row)
         kept = ~objects.crowd & (generator.random(len(objects)) < share)
         boxes, masks = move_boxes(objects.boxes[kept], view), None
@@ -202,7 +203,8 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
 def as_tested(picture: Picture, config: DataConfig) -> Picture:
     """A picture (H, W, 3) as planes (3, h, w) of the size that is tested."""
     height, width = picture.shape[:2]
-    return planes(look(picture, View((height, width), tested_size(picture, config))))
+    view = View((height, width), tested_size(picture, config))
+    return planes(look(picture, view, resize=config.resize))
 
 
 def tested_size(picture: Picture, config: DataConfig) -> Size:

@@ -52,7 +52,7 @@ def evaluate(
     categories = [category.id for category in annotations.categories]
 
     def step(batch: dict[str, Tensor]) -> list[tuple[int, list[dict[str, Any]]]]:
-        found = detect(model, batch["image"], batch["size"], batch["original_size"], config.test)
+        found = detect(model, batch["image"], batch["size"], batch["original_size"], config)
         return [
             (image_id, [{"image_id": image_id, **one} for one in coco_results(objects, categories)])
             for objects, image_id in zip(found, batch["image_id"].tolist(), strict=True)

@@ -23,6 +23,7 @@ from tasks.detection.data import with_names
 from tasks.detection.inference import open_model
 from tasks.detection.model import MEAN, STD, DetectionModel
 from tasks.detection.suppression import TRANSLATIONS
+from tasks.detection.transforms import RESIZED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,8 @@ def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
     kept = f"(B, {test.detections}"
     masks = {
         "masks": f"{kept}, 28, 28), probabilities within the box; in the picture each is stretched "
-        f"over its box, whose corners may lie within pixels, and cut at {test.mask_threshold}"
+        f"over its box, whose corners may lie within pixels, and cut at {test.mask_threshold}; "
+        f"a pixel lies at its {'centre' if config.model.rules.aligned else 'number'}"
     }
     results = {
         "boxes": f"{kept}, 4), left, top, right, bottom in pixels of the pictures",
@@ -76,10 +78,10 @@ def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
             "task": "detection",
             "backbone": config.backbone,
             "detector": config.model.detector,
+            "conventions": config.model.conventions,
             "images": f"bytes (B, 3, H, W), {data.colour}, of any size, tested at a short side of "
-            f"{data.test_short_side}, the long one at most {data.longest_side}, rounded; shrunk by "
-            f"OpenCV's INTER_AREA, enlarged by INTER_LINEAR; normalised inside the file by {MEAN} "
-            f"and {STD}",
+            f"{data.test_short_side}, the long one at most {data.longest_side}, rounded; resized "
+            f"by {RESIZED[data.resize]}; normalised inside the file by {MEAN} and {STD}",
             **results,
             "nms_threshold": test.nms_threshold,
             "classes": list(data.classes),

@@ -25,11 +25,12 @@ from common.reading.image import Picture
 from common.training.distributed import choose_device, note
 from tasks.detection.batches import STRIDE, pad
 from tasks.detection.checkpoints import category_ids, model_classes
-from tasks.detection.config import ScoredConfig, ScoringConfig
+from tasks.detection.config import Config, ScoredConfig
 from tasks.detection.data import as_tested, tested_size, with_names
 from tasks.detection.draw import Drawn, draw_objects
 from tasks.detection.masks import Size, encode
 from tasks.detection.model import LAYOUT, MEAN, STD, DetectionModel, build
+from tasks.detection.transforms import RESIZED
 
 
 class Detections(NamedTuple):
@@ -139,7 +140,7 @@ class Predictor:
         for places in groups(sizes, self.config.engine.batch_size):
             shown = self._batch([read[place] for place in places])
             with self.opened.running():
-                each = detect(self.opened.network, *shown, self.config.test)
+                each = detect(self.opened.network, *shown, self.config)
             found |= dict(zip(places, each, strict=True))
         return [found[place] for place in range(len(read))]
 
@@ -172,7 +173,7 @@ class Predictor:
             mean=MEAN,
             std=STD,
             resize=f"short side {data.test_short_side}, long side at most {data.longest_side}; "
-            "OpenCV's area where it shrinks, else bilinear",
+            f"{RESIZED[data.resize]}",
             padding=f"right and below, to multiples of {STRIDE}, with the mean",
             precision=self.opened.precision,
         )
@@ -190,7 +191,7 @@ class Predictor:
         shown, given, pyramid = features
         with self.opened.running():
             found: Any = self.opened.layers.answer(given, pyramid, shown.sizes)
-            return in_originals(found, shown.sizes, shown.originals, self.config.test)[0]
+            return in_originals(found, shown.sizes, shown.originals, self.config)[0]
 
     def _batch(self, pictures: Sequence[Picture]) -> Shown:
         data, device = self.config.data, self.opened.device
@@ -205,7 +206,7 @@ class Predictor:
 
 
 def detect(
-    model: nn.Module, images: Tensor, sizes: Tensor, originals: Tensor, test: ScoringConfig
+    model: nn.Module, images: Tensor, sizes: Tensor, originals: Tensor, config: Config
 ) -> list[Detections]:
     """Find the objects of each picture.
 
@@ -214,34 +215,38 @@ def detect(
         images: (B, 3, H, W), RGB, 0..255, as the model takes them.
         sizes: (B, 2), height and width of each picture in there.
         originals: (B, 2), height and width of each as it is stored.
-        test: the threshold of the masks.
+        config: how masks are drawn back.
     """
-    return in_originals(model(images, sizes), sizes, originals, test)
+    return in_originals(model(images, sizes), sizes, originals, config)
 
 
 def in_originals(
-    found: Sequence[dict[str, Tensor]], sizes: Tensor, originals: Tensor, test: ScoringConfig
+    found: Sequence[dict[str, Tensor]], sizes: Tensor, originals: Tensor, config: Config
 ) -> list[Detections]:
     """What a model gives of each picture, in pixels of the pictures as they are stored."""
     return [
-        _in_original(one, size, (int(original[0]), int(original[1])), test.mask_threshold)
+        _in_original(one, size, (int(original[0]), int(original[1])), config)
         for one, size, original in zip(found, sizes.cpu(), originals.cpu(), strict=True)
     ]
 
 
 def _in_original(
-    found: dict[str, Tensor], size: Tensor, original: Size, threshold: float
+    found: dict[str, Tensor], size: Tensor, original: Size, config: Config
 ) -> Detections:
     """Detections in pixels of the network's input -> in those of the picture as it is stored."""
     height, width = original
     across, down = width / float(size[1]), height / float(size[0])
     boxes = found["boxes"].float().cpu() * torch.tensor([across, down, across, down])
-    masks = found["masks"].float().cpu() if "masks" in found else None
+    masks: list[dict[str, Any]] | None = None
+    if "masks" in found:
+        within, rules = found["masks"].float().cpu(), config.model.rules
+        threshold = config.test.mask_threshold
+        masks = encode(within, boxes, original, threshold, aligned=rules.aligned)
     return Detections(
         boxes.numpy(),
         found["scores"].float().cpu().numpy(),
         found["labels"].cpu().numpy(),
-        None if masks is None else encode(masks, boxes, original, threshold),
+        masks,
     )
 
 

@@ -1,8 +1,11 @@
 """What training needs beyond torchvision's losses: pure functions of outputs and targets."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import roi_align
 
 UNMATCHED = -1
 """Stands for the object of a place that shows none."""
@@ -60,3 +63,42 @@ def fcos_matches(cells: Tensor, per_level: list[int], boxes: Tensor, radius: flo
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).expand(len(cells), -1)
     smallest, match = torch.where(fits, areas, torch.inf).min(dim=1)
     return torch.where(smallest < torch.inf, match, UNMATCHED)
+
+
+def mask_term(
+    logits: Tensor,
+    boxes: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    labels: Tensor,
+    matches: Sequence[Tensor],
+    *,
+    aligned: bool,
+    binary: bool,
+) -> Tensor:
+    """Mean cross-entropy of masks with what their boxes show of an object.
+
+    Args:
+        logits: (N, classes + 1, side, side), of the boxes of all pictures.
+        boxes: (n, 4) of each picture, in pixels.
+        masks: (objects, h, w) of each picture, 0 and 1.
+        labels: (N,), from 1 on.
+        matches: (n,) of each picture, the object of each box.
+        aligned: a pixel's value lies at its centre; otherwise at its number.
+        binary: a place is 1 from a half of it on; otherwise the share of it.
+    """
+    if not len(labels):
+        return logits.sum() * 0
+    targets = torch.cat(
+        [
+            roi_align(
+                of_picture[:, None].to(box),
+                torch.cat((match[:, None].to(box), box), dim=1),
+                logits.shape[-1],
+                aligned=aligned,
+            )[:, 0]
+            for of_picture, box, match in zip(masks, boxes, matches, strict=True)
+        ]
+    )
+    targets = (targets >= 0.5).to(targets) if binary else targets
+    of_class = logits[torch.arange(len(labels), device=labels.device), labels]
+    return F.binary_cross_entropy_with_logits(of_class, targets)

@@ -19,9 +19,10 @@ from common.layers import Normalize, freeze_batchnorm
 from tasks.detection.cascade import cascade_heads
 from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.freeze import freeze_stages
+from tasks.detection.heads import Found, Targets, roi_heads
 from tasks.detection.published import from_published
 from tasks.detection.single_stage import FCOS, RETINANET_ANCHORS, RetinaNet
-from tasks.detection.two_stage import Found, Targets, TwoStage, roi_heads, rpn
+from tasks.detection.two_stage import TwoStage, rpn
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -176,11 +177,12 @@ def build(
 def _two_stage(
     trunk: Trunk, classes: int, model: ModelConfig, test: ScoringConfig
 ) -> DetectionModel:
+    channels = model.channels
+    neck = FeaturePyramidNetwork(list(trunk.channels[1:]), channels, LastLevelMaxPool())
+    pooled = trunk.strides[1:]
+    proposals = rpn((*pooled, 2 * pooled[-1]), model)
     heads: Callable[..., nn.Module] = cascade_heads if model.cascade else roi_heads
-    neck = FeaturePyramidNetwork(list(trunk.channels[1:]), model.channels, LastLevelMaxPool())
-    detector = TwoStage(
-        rpn(model.channels, model), heads(trunk.strides[1:], classes, model.masks, model, test)
-    )
+    detector = TwoStage(proposals, heads(pooled, classes, model, test))
     return DetectionModel(trunk, neck, detector, Normalize(MEAN, STD), first=0)
 
 

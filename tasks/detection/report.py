@@ -115,6 +115,8 @@ def _protocol(config: ScoredConfig, model: DetectionModel) -> dict[str, Any]:
         "scored_by": test.scorer,
         "short_side": data.test_short_side,
         "longest_side": data.longest_side,
+        "resize": data.resize,
+        "conventions": config.model.conventions,
         "score_threshold": test.score_threshold,
         "nms_threshold": test.nms_threshold,
         "detections": test.detections,

@@ -15,9 +15,11 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import boxes as box_ops
 
+from tasks.detection.anchors import RATIOS, Anchors
 from tasks.detection.config import ModelConfig, ScoringConfig
+from tasks.detection.heads import Found, Targets
 from tasks.detection.loss import UNMATCHED, fcos_matches
-from tasks.detection.two_stage import RATIOS, Anchors, Features, Found, Targets
+from tasks.detection.pooling import Features
 
 Outputs = dict[str, Tensor]
 

@@ -5,7 +5,7 @@ picture's corner, so that pixel i covers i to i + 1, and a mirrored x is width -
 boxes and polygons mean. Polygons are moved and then drawn, which is sharper than a resized bitmap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.detection.config import Resize
 from tasks.detection.entries import clipped
 from tasks.detection.outlines import Masks, Outline, decode, encode
 
@@ -23,6 +24,12 @@ Size = tuple[int, int]
 
 MEAN_COLOUR = (124, 116, 104)
 """ImageNet's mean in RGB, which normalisation turns into almost 0."""
+
+RESIZED: Mapping[Resize, str] = {
+    "area": "OpenCV's area where it shrinks, else bilinear",
+    "linear": "OpenCV's bilinear",
+}
+"""How pictures are resized, in words."""
 
 _THINNEST = 1.0
 """Objects that are thinner, in pixels of the sample, are left out."""
@@ -87,21 +94,23 @@ def _scaled(stored: Size, scale: float) -> Size:
     return height, width
 
 
-def look(image: Picture, view: View, colour: Sequence[int] = MEAN_COLOUR) -> Picture:
+def look(
+    image: Picture, view: View, colour: Sequence[int] = MEAN_COLOUR, resize: Resize = "area"
+) -> Picture:
     """The sample's picture (H, W, 3); padding has the colour."""
-    seen = _resize(image, view.scaled)
+    seen = _resize(image, view.scaled, resize)
     if view.mirrored:
         seen = np.asarray(cv2.flip(seen, 1), np.uint8)
     return _window(seen, view, colour)
 
 
-def _resize(image: Picture, size: Size) -> Picture:
+def _resize(image: Picture, size: Size, resize: Resize) -> Picture:
     height, width = size
     if image.shape[:2] == size:
         return image
     # OpenCV's linear interpolation aliases when it shrinks.
     shrinks = height * width < image.shape[0] * image.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if shrinks and resize == "area" else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 

@@ -12,8 +12,9 @@ from tasks.detection.masks import encode
 HEIGHT, WIDTH = 100, 130
 
 
-def drawn(masks, boxes, threshold=0.5, size=(HEIGHT, WIDTH)):
-    return coco_mask.decode(encode(masks, boxes, size, threshold)).transpose(2, 0, 1)
+def drawn(masks, boxes, threshold=0.5, size=(HEIGHT, WIDTH), aligned=False):
+    runs = encode(masks, boxes, size, threshold, aligned=aligned)
+    return coco_mask.decode(runs).transpose(2, 0, 1)
 
 
 def disc(box):
