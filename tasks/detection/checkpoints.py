@@ -14,7 +14,7 @@ from tasks.detection.config import Config
 from tasks.detection.model import LAYOUT, DetectionModel, classes_of
 from tasks.detection.published import COCO_CLASSES, COCO_NUMBERS
 
-_TWO_STAGE = re.compile(r"roi_heads\..*(cls_score|bbox_pred|mask_fcn_logits)\.")
+_TWO_STAGE = re.compile(r"roi_heads\..*(cls_score|bbox_pred|mask_fcn_logits)\.|semantic\.logits\.")
 _SINGLE_STAGE = "classification_head.cls_logits."
 _BOX = 4
 """Rows of a box that is the same for all classes, as a cascade's."""

@@ -12,7 +12,7 @@ from common.training.settings import EngineConfig, LoaderConfig
 from tasks.detection.conventions import CONVENTIONS, Conventions, Name
 
 DetectorName = Literal[
-    "faster_rcnn", "mask_rcnn", "cascade_rcnn", "cascade_mask_rcnn", "retinanet", "fcos"
+    "faster_rcnn", "mask_rcnn", "cascade_rcnn", "cascade_mask_rcnn", "htc", "retinanet", "fcos"
 ]
 Resize = Literal["area", "linear"]
 _SINGLE_STAGE = ("retinanet", "fcos")
@@ -109,7 +109,7 @@ class ModelConfig:
     """The detector on the backbone."""
 
     detector: DetectorName = "mask_rcnn"
-    """Two stages (masks or none), a cascade of three heads, or one stage."""
+    """Two stages (masks or none), a cascade of three heads, htc (hybrid cascade), or one stage."""
     conventions: Name = "torchvision"
     """Two stages: how anchors, features and masks are placed, and how a cascade votes."""
     channels: int = 64
@@ -130,7 +130,7 @@ class ModelConfig:
     @property
     def masks(self) -> bool:
         """Whether the detector draws masks."""
-        return "mask" in self.detector
+        return "mask" in self.detector or self.detector == "htc"
 
     @property
     def boxes_only(self) -> str:
@@ -138,13 +138,14 @@ class ModelConfig:
         with_masks = {
             "mask_rcnn": "faster_rcnn",
             "cascade_mask_rcnn": "cascade_rcnn",
+            "htc": "cascade_rcnn",
         }
         return with_masks.get(self.detector, self.detector)
 
     @property
     def cascade(self) -> bool:
         """Whether it has three heads in a row."""
-        return "cascade" in self.detector
+        return "cascade" in self.detector or self.detector == "htc"
 
     @property
     def rules(self) -> Conventions:

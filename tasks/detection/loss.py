@@ -1,6 +1,6 @@
 """What training needs beyond torchvision's losses: pure functions of outputs and targets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -102,3 +102,27 @@ def mask_term(
     targets = (targets >= 0.5).to(targets) if binary else targets
     of_class = logits[torch.arange(len(labels), device=labels.device), labels]
     return F.binary_cross_entropy_with_logits(of_class, targets)
+
+
+def semantic_term(
+    logits: Tensor, targets: Sequence[Mapping[str, Tensor]], size: Sequence[int]
+) -> Tensor:
+    """Mean cross-entropy of each place with the class of the smallest object there, 0 for none.
+
+    Args:
+        logits: (B, classes + 1, h, w).
+        targets: of each picture "labels" (N,) from 1 on, and "masks" (N, rows, columns).
+        size: height and width of the batch; what lies beyond a picture does not count.
+    """
+    wanted = torch.full(
+        (len(logits), *logits.shape[-2:]), UNMATCHED, dtype=torch.int64, device=logits.device
+    )
+    down, across = (side // places for side, places in zip(size, logits.shape[-2:], strict=True))
+    for of_picture, target in zip(wanted, targets, strict=True):
+        # The pixels in the middle of the places.
+        masks = target["masks"][:, down // 2 :: down, across // 2 :: across].bool()
+        shown = of_picture[: masks.shape[1], : masks.shape[2]]
+        shown.zero_()
+        for place in masks.sum(dim=(1, 2)).argsort(descending=True).tolist():
+            shown[masks[place]] = target["labels"][place]
+    return F.cross_entropy(logits, wanted, ignore_index=UNMATCHED)

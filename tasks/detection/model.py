@@ -1,4 +1,4 @@
-"""A backbone, a feature pyramid, and a detector on it: six networks of one shape."""
+"""A backbone, a feature pyramid, and a detector on it: seven networks of one shape."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ from tasks.detection.cascade import cascade_heads
 from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.freeze import freeze_stages
 from tasks.detection.heads import Found, Targets, roi_heads
+from tasks.detection.hybrid import HybridTaskCascade, SemanticBranch, hybrid_heads
 from tasks.detection.published import from_published
 from tasks.detection.single_stage import FCOS, RETINANET_ANCHORS, RetinaNet
 from tasks.detection.two_stage import TwoStage, rpn
@@ -30,7 +31,7 @@ STD = (0.229, 0.224, 0.225)
 Batch = Mapping[str, Any]
 """Samples as the loader gives them: pictures and sizes stacked, targets listed."""
 
-_OF_CLASSES = re.compile(r"\.(cls_score|bbox_pred|mask_fcn_logits|cls_logits)\.")
+_OF_CLASSES = re.compile(r"\.(cls_score|bbox_pred|mask_fcn_logits|cls_logits|logits)\.")
 """Layers whose size is the number of classes."""
 
 
@@ -181,8 +182,14 @@ def _two_stage(
     neck = FeaturePyramidNetwork(list(trunk.channels[1:]), channels, LastLevelMaxPool())
     pooled = trunk.strides[1:]
     proposals = rpn((*pooled, 2 * pooled[-1]), model)
-    heads: Callable[..., nn.Module] = cascade_heads if model.cascade else roi_heads
-    detector = TwoStage(proposals, heads(pooled, classes, model, test))
+    if model.detector == "htc":
+        semantic = SemanticBranch(channels, len(pooled) + 1, classes)
+        detector: TwoStage = HybridTaskCascade(
+            proposals, hybrid_heads(pooled, classes, model, test), semantic
+        )
+    else:
+        heads: Callable[..., nn.Module] = cascade_heads if model.cascade else roi_heads
+        detector = TwoStage(proposals, heads(pooled, classes, model, test))
     return DetectionModel(trunk, neck, detector, Normalize(MEAN, STD), first=0)
 
 

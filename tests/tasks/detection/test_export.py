@@ -26,11 +26,12 @@ from tests.tasks.detection.test_model import tiny
 from tests.test_deployed_tasks import SLIM, randomise
 
 DETECTORS = DetectorName.__args__
+MMDETECTION = [("mask_rcnn", "mmdetection"), ("htc", "mmdetection")]
 
 
-def detector(name, test):
+def detector(name, test, conventions="torchvision"):
     torch.manual_seed(0)
-    model = randomise(build(SLIM, 3, tiny(name), test))
+    model = randomise(build(SLIM, 3, tiny(name, conventions), test))
     for layer in model.modules():
         # A fresh head gives all places the same score, so that rounding would choose among them.
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.std() < 0.02:
@@ -43,14 +44,17 @@ def noise(*shape):
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-@pytest.mark.parametrize("name", DETECTORS)
-def test_a_whole_batch_finds_what_each_picture_does(name):
+@pytest.mark.parametrize(
+    ("name", "conventions"),
+    [*((one, "torchvision") for one in DETECTORS), *MMDETECTION],
+)
+def test_a_whole_batch_finds_what_each_picture_does(name, conventions):
     images, sizes = noise(2, 3, 70, 90), torch.tensor([[70, 90], [70, 90]])
     every, padded = ScoringConfig(score_threshold=0.0, detections=20), F.pad(images, (0, 6, 0, 26))
     with torch.inference_mode():
-        between = in_the_widest_gap(detector(name, every)(padded, sizes)[0]["scores"])
+        between = in_the_widest_gap(detector(name, every, conventions)(padded, sizes)[0]["scores"])
         for test in (every, replace(every, score_threshold=between), replace(every, detections=90)):
-            model = detector(name, test)
+            model = detector(name, test, conventions)
             found = BatchedDetector(model, test)(images)
             assert found[1].shape == (2, test.detections)
             compare(found, model(padded, sizes), full=test == every)
@@ -118,24 +122,32 @@ def test_alignment_follows_labels_and_hides_no_difference():
 
 
 @pytest.mark.parametrize(
-    "name",
-    [one if one == "mask_rcnn" else pytest.param(one, marks=pytest.mark.slow) for one in DETECTORS],
+    ("name", "conventions"),
+    [
+        ("mask_rcnn", "mmdetection"),
+        *(pytest.param(one, "torchvision", marks=pytest.mark.slow) for one in DETECTORS),
+        pytest.param("htc", "mmdetection", marks=pytest.mark.slow),
+    ],
 )
-def test_every_detector_becomes_a_file_of_any_size(name, tmp_path):
+def test_every_detector_becomes_a_file_of_any_size(name, conventions, tmp_path):
     pytest.importorskip("onnxruntime")
     test = ScoringConfig(score_threshold=0.0, detections=20)
-    config = ExportConfig(model=tiny(name), test=test)
+    config = ExportConfig(model=tiny(name, conventions), test=test)
     config = replace(config, data=replace(config.data, classes=("ant", "bee", "cat")))
     (tmp_path / "best.pt").write_bytes(b"weights")
     content = export.write(
-        graph(config, detector(name, test)),
+        graph(config, detector(name, test, conventions)),
         tmp_path / "d.onnx",
         Trained(tmp_path / "best.pt", {}, 1),
     )
     assert len(content["differences"]) == 3 and content["largest_difference"] < 1e-4
     require_portable(tmp_path / "d.onnx", ["batch", 3, "height", "width"])
     assert content["outputs"][:3] == ["boxes", "scores", "labels"]
-    assert json.loads((tmp_path / "d.json").read_text())["classes"] == ["ant", "bee", "cat"]
+    card = json.loads((tmp_path / "d.json").read_text())
+    assert card["classes"] == ["ant", "bee", "cat"]
+    assert card["conventions"] == conventions
+    place = "centre" if conventions == "mmdetection" else "number"
+    assert f"a pixel lies at its {place}" in card["masks"]
 
 
 def test_the_command_asks_for_one_file(monkeypatch, tmp_path):

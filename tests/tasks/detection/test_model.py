@@ -1,4 +1,4 @@
-"""Six detectors on any trunk; torchvision's own models, given the same weights, are the oracle."""
+"""Seven detectors on any trunk; torchvision's own, given the same weights, are the oracle."""
 
 import copy
 
@@ -21,9 +21,10 @@ DETECTORS = DetectorName.__args__
 TINY = {"channels": 32, "box_channels": 16, "proposals": (60, 30), "samples": 16}
 
 
-def tiny(detector):
+def tiny(detector, conventions="torchvision"):
     """FCOS normalises groups of channels, so it needs some."""
-    return ModelConfig(detector=detector, **{**TINY, "channels": 64 if detector == "fcos" else 32})
+    channels = 64 if detector == "fcos" else 32
+    return ModelConfig(detector=detector, conventions=conventions, **{**TINY, "channels": channels})
 
 
 ALL = ScoringConfig(score_threshold=0.0, detections=20)
@@ -68,10 +69,14 @@ def test_a_batch_without_any_object_can_be_learnt(detector):
     step(model, images, sizes, [empty, empty])
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_a_detector_learns_and_finds(detector):
+@pytest.mark.parametrize(
+    ("detector", "conventions"),
+    [*((one, "torchvision") for one in DETECTORS),
+     *((one, "mmdetection") for one in DETECTORS if one not in ("retinanet", "fcos"))],
+)  # fmt: skip
+def test_a_detector_learns_and_finds(detector, conventions):
     torch.manual_seed(0)
-    config = tiny(detector)
+    config = tiny(detector, conventions)
     model = build("res2net26_14w_4s_half", 3, config, ALL)
     images, sizes, targets = batch(masks=config.masks)
     step(model, images, sizes, targets)
@@ -99,10 +104,14 @@ def test_any_trunk_carries_a_detector(name):
     assert model.neck.inner_blocks[3][0].in_channels == model.backbone.channels.c5
 
 
-@pytest.mark.parametrize("detector", ["mask_rcnn", "cascade_mask_rcnn", "retinanet", "fcos"])
-def test_bf16_trains_and_keeps_boxes_exact(detector):
+@pytest.mark.parametrize(
+    ("detector", "conventions"),
+    [(one, "torchvision") for one in ("mask_rcnn", "cascade_mask_rcnn", "retinanet", "fcos")]
+    + [(one, "mmdetection") for one in ("mask_rcnn", "htc")],
+)
+def test_bf16_trains_and_keeps_boxes_exact(detector, conventions):
     torch.manual_seed(0)
-    config = tiny(detector)
+    config = tiny(detector, conventions)
     model = build("res2net26_14w_4s_half", 3, config, ALL)
     images, sizes, targets = batch(masks=config.masks)
     with torch.autocast("cpu", torch.bfloat16):
@@ -307,10 +316,14 @@ def test_an_unknown_backbone_is_named():
     assert "resnet51" not in MODELS
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_a_deployed_detector_finds_the_same(detector):
+@pytest.mark.parametrize(
+    ("detector", "conventions"),
+    [*((one, "torchvision") for one in DETECTORS), ("htc", "mmdetection")],
+)
+def test_a_deployed_detector_finds_the_same(detector, conventions):
     torch.manual_seed(0)
-    model = randomised(build("res2net26_14w_4s_half", 3, tiny(detector), ALL)).eval()
+    config = tiny(detector, conventions)
+    model = randomised(build("res2net26_14w_4s_half", 3, config, ALL)).eval()
     for name, parameter in model.named_parameters():
         if name.endswith("cls_logits.weight"):
             parameter.data *= 100  # fresh heads score every place alike, and ties have no order
