@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from common.commands import classes, trained
-from common.commands.trained import Trained
+from common.commands.trained import Trained, Translate
 from common.errors import UserError
 from tasks.detection.config import Config
+from tasks.detection.mmdetection import is_mmdetection
 from tasks.detection.model import LAYOUT, DetectionModel, classes_of
 from tasks.detection.published import COCO_CLASSES, COCO_NUMBERS
 
@@ -27,6 +28,24 @@ class Known(NamedTuple):
     """In the order of their labels; empty where nothing says them."""
     ids: tuple[int, ...]
     """Of each in its annotation file."""
+
+
+def translation(config: Config) -> Translate:
+    """How weights of others are read for a config: nothing in them says how they want to be used.
+
+    It raises UserError for those that would fit by their shapes and give other results.
+    """
+
+    def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        conventions = config.model.conventions
+        if is_mmdetection(state) and conventions != "mmdetection":
+            raise UserError(
+                f"--model.conventions {conventions}: these are mmdetection's weights, which would "
+                "give other results; say --model.conventions mmdetection"
+            )
+        return LAYOUT.translate(state)
+
+    return translate
 
 
 def known_classes(weights: Trained) -> Known:
@@ -83,7 +102,7 @@ def start_from(model: DetectionModel, config: Config) -> None:
     if config.weights is not None:
         trained.load_trunk(model.backbone, config.weights)
     if config.finetune is not None:
-        weights = trained.read("--finetune", config.finetune, LAYOUT.translate)
+        weights = trained.read("--finetune", config.finetune, translation(config))
         # A file of others may name COCO's classes otherwise, which only new classes can look past.
         known = weights.epoch is not None or config.new_classes
         found = known_classes(weights).names if known else ()

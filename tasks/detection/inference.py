@@ -24,7 +24,7 @@ from common.commands.predictor import (
 from common.reading.image import Picture
 from common.training.distributed import choose_device, note
 from tasks.detection.batches import STRIDE, pad
-from tasks.detection.checkpoints import category_ids, model_classes
+from tasks.detection.checkpoints import category_ids, model_classes, translation
 from tasks.detection.config import Config, ScoredConfig
 from tasks.detection.data import as_tested, tested_size, with_names
 from tasks.detection.draw import Drawn, draw_objects
@@ -74,7 +74,7 @@ def open_model(config: ScoredConfig, device: torch.device) -> Opened[DetectionMo
     Raises:
         UserError: it is missing, damaged or another model, or does not know such a class.
     """
-    weights = trained.find(config, LAYOUT.translate)
+    weights = trained.find(config, translation(config))
     asked = config.data.classes
     known = model_classes(weights, asked)
     model = build(config.backbone, len(known), config.model, config.test)

@@ -21,6 +21,7 @@ from tasks.detection.config import ModelConfig, ScoringConfig
 from tasks.detection.freeze import freeze_stages
 from tasks.detection.heads import Found, Targets, roi_heads
 from tasks.detection.hybrid import HybridTaskCascade, SemanticBranch, hybrid_heads
+from tasks.detection.mmdetection import from_mmdetection
 from tasks.detection.published import from_published
 from tasks.detection.single_stage import FCOS, RETINANET_ANCHORS, RetinaNet
 from tasks.detection.two_stage import TwoStage, rpn
@@ -237,5 +238,10 @@ def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     return hint(wrong, state)
 
 
-LAYOUT = Layout(from_published, explain)
-"""What is known of checkpoints from elsewhere: those of torchvision."""
+def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Weights of torchvision or mmdetection under the names here; None if they are of neither."""
+    return from_published(state) or from_mmdetection(state)
+
+
+LAYOUT = Layout(translate, explain)
+"""What is known of checkpoints from elsewhere: those of torchvision and of mmdetection."""
