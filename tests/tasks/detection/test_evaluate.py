@@ -101,6 +101,8 @@ def test_the_command_leaves_all_that_it_promises(scored):
     assert len(result.metrics) == 24
     assert result.protocol["classes"] == 3
     assert len(result.protocol["class_names"]) == 8
+    assert result.protocol["conventions"] == "torchvision"
+    assert result.protocol["resize"] == "area"
     assert result.data["objects"] == 3
     assert result.checkpoint["file"] == "best.pt"
     rows = json.loads((run / "classes.json").read_text())

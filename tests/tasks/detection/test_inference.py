@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from common.commands.opened import Opened
 from common.commands.trained import Trained
 from tasks import open_run
 from tasks.detection import predict
+from tasks.detection.anchors import Anchors
 from tasks.detection.config import ScoredConfig, ScoringConfig
 from tasks.detection.inference import Predictor
-from tasks.detection.two_stage import Anchors
 from tests.tasks.detection import runs, small
 from tests.tasks.detection.test_export import detector
+from tests.tasks.detection.test_model import tiny
 
 CPU = torch.device("cpu")
 SIZES = ((160, 120), (120, 160), (160, 120), (80, 60), (150, 120))
@@ -34,17 +36,26 @@ def pictures():
     return [np.asarray(small.picture(seed, size=size)) for seed, size in enumerate(SIZES)]
 
 
-def predictor(name="mask_rcnn", **data):
+def predictor(name="mask_rcnn", conventions="torchvision", **data):
     """Of an untrained network whose scores are far apart."""
     test = ScoringConfig(score_threshold=0.0, detections=10)
-    model = detector(name, test)
-    config = ScoredConfig(**vars(runs.tiny_config(data=data, test=test)))
+    model = detector(name, test, conventions)
+    settings = runs.tiny_config(data=data, test=test, model=tiny(name, conventions))
+    config = ScoredConfig(**vars(settings))
     return Predictor(Opened(model, model, Trained(Path("x.pt"), {}, 1), CPU, "fp32"), config)
 
 
-@pytest.mark.parametrize("name", ["mask_rcnn", "cascade_rcnn", "fcos"])
-def test_many_are_what_each_is(name):
-    one_by_one = predictor(name)
+@pytest.mark.parametrize(
+    ("name", "conventions"),
+    [
+        ("mask_rcnn", "torchvision"),
+        ("cascade_rcnn", "torchvision"),
+        ("fcos", "torchvision"),
+        ("htc", "mmdetection"),
+    ],
+)
+def test_many_are_what_each_is(name, conventions):
+    one_by_one = predictor(name, conventions)
     for picture, found in zip(pictures(), one_by_one.many(pictures()), strict=True):
         alone = one_by_one(picture)
         assert len(alone.labels) == 10
@@ -53,7 +64,7 @@ def test_many_are_what_each_is(name):
         np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["mask_rcnn", "cascade_mask_rcnn", "retinanet"])
+@pytest.mark.parametrize("name", ["mask_rcnn", "cascade_mask_rcnn", "htc", "retinanet"])
 def test_the_halves_make_the_whole_bit_for_bit(name):
     whole = predictor(name, colour="BGR")
     for picture in pictures()[:2]:
@@ -63,6 +74,23 @@ def test_the_halves_make_the_whole_bit_for_bit(name):
         assert found.masks == again.masks
     assert whole.trunk_input.colour == "BGR"
     assert whole.trunk_input == predictor(name, colour="BGR").trunk_input
+
+
+def test_the_conventions_decide_where_masks_lie_and_how_pictures_shrink():
+    """The same network: only how it is told to draw and to read changes."""
+    own, other = predictor(), predictor()
+    model = replace(other.config.model, conventions="mmdetection")
+    other.config = replace(other.config, model=model)
+    picture = pictures()[0]
+    found, drawn = own(picture), other(picture)
+    assert np.array_equal(found.boxes, drawn.boxes)
+    assert found.masks != drawn.masks
+    assert own.trunk_input == other.trunk_input
+    linear = predictor(resize="linear")
+    assert linear.trunk_input != own.trunk_input
+    assert linear.trunk_input.resize.endswith("OpenCV's bilinear")
+    large = np.asarray(small.picture(0, size=(640, 480)))
+    assert not np.array_equal(linear(large).scores, own(large).scores)
 
 
 def test_a_run_opens_as_what_predict_asks(run, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import torch
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from backbone import MODELS
+from backbone import MODELS, deploy
 from benchmarks.golden import detection as golden
 from benchmarks.golden.compare import BAR, weights_of
 from common.commands import trained
@@ -90,6 +90,14 @@ def test_masks_and_boxes_are_equal_under_all_rules(mask_rcnn, cascade_rcnn):
     boxes, masks = mask_rcnn.equal()
     assert boxes == 100 and masks >= 95
     assert cascade_rcnn.equal() == (100, 100)
+
+
+def test_a_deployed_published_network_finds_the_same(mask_rcnn):
+    with torch.inference_mode():
+        network = deploy(mask_rcnn.model)
+        found = golden.detections(network, mask_rcnn.x, mask_rcnn.sizes, mask_rcnn.config)
+    boxes, masks = golden.equal(found, mask_rcnn.entry["detections"])
+    assert boxes >= 98 and masks >= 95
 
 
 def test_the_rule_of_the_first_blocks_matters(mask_rcnn):
