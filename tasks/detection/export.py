@@ -19,8 +19,7 @@ from common.commands.export import ExportFlags, Graph, Outputs
 from common.errors import UserError
 from tasks.detection.batched import BatchedDetector
 from tasks.detection.config import ScoredConfig
-from tasks.detection.data import with_names
-from tasks.detection.inference import open_model
+from tasks.detection.inference import open_named
 from tasks.detection.model import MEAN, STD, DetectionModel
 from tasks.detection.suppression import TRANSLATIONS
 from tasks.detection.transforms import RESIZED
@@ -37,18 +36,17 @@ def main() -> None:
     target = config.target
     export.require_packages()
     outputs.make_folder(target.parent)
-    config = with_names(config)
-    found = open_model(config, torch.device("cpu"))
+    named, found = open_named(config, torch.device("cpu"))
     if found.model.kept is not None:
         raise UserError(
             "--data.classes: an exported detector finds all classes that it was trained on, in "
             "their order; leave the flag out"
         )
     # A trained network may find nothing in noise; at any score there is something to compare.
-    every = replace(config, test=replace(config.test, score_threshold=0.0))
+    every = replace(named, test=replace(named.test, score_threshold=0.0))
     with TemporaryDirectory() as folder:
         checked = export.write(graph(every, found.model), Path(folder) / target.name, found.weights)
-    final = graph(config, found.model)
+    final = graph(named, found.model)
     more = {"differences_at_any_score": checked["differences"]}
     export.save(replace(final, description={**final.description, **more}), target, found.weights)
 

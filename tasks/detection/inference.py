@@ -1,6 +1,7 @@
 """From a run to a predictor, and from a picture to the objects in it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -21,10 +22,11 @@ from common.commands.predictor import (
     groups,
     picture_of,
 )
+from common.commands.trained import Trained
 from common.reading.image import Picture
 from common.training.distributed import choose_device, note
 from tasks.detection.batches import STRIDE, pad
-from tasks.detection.checkpoints import category_ids, model_classes, translation
+from tasks.detection.checkpoints import category_ids, known_classes, model_classes, translation
 from tasks.detection.config import Config, ScoredConfig
 from tasks.detection.data import as_tested, tested_size, with_names
 from tasks.detection.draw import Drawn, draw_objects
@@ -74,7 +76,29 @@ def open_model(config: ScoredConfig, device: torch.device) -> Opened[DetectionMo
     Raises:
         UserError: it is missing, damaged or another model, or does not know such a class.
     """
+    return _opened(config, trained.find(config, translation(config)), device)
+
+
+def open_named(
+    config: ScoredConfig, device: torch.device
+) -> tuple[ScoredConfig, Opened[DetectionModel]]:
+    """The config with the names of its classes, and the model as `open_model` gives it.
+
+    Where the config does not name them, the weights do, or else the data set.
+
+    Raises:
+        UserError: as `open_model`; or nothing says what the classes are.
+    """
     weights = trained.find(config, translation(config))
+    known = known_classes(weights)
+    if known.names and not config.data.classes:
+        data = replace(config.data, classes=known.names, category_ids=known.ids)
+        config = replace(config, data=data)
+    config = with_names(config)
+    return config, _opened(config, weights, device)
+
+
+def _opened(config: ScoredConfig, weights: Trained, device: torch.device) -> Opened[DetectionModel]:
     asked = config.data.classes
     known = model_classes(weights, asked)
     model = build(config.backbone, len(known), config.model, config.test)
@@ -118,8 +142,8 @@ class Predictor:
             UserError: there is no such run, its checkpoint is damaged, or a flag is wrong.
         """
         config = flags_of(ScoredConfig, source, checkpoint, device, precision, compile, flags)
-        config = with_names(config)
-        return cls(open_model(config, choose_device(config.engine.device)), config)
+        config, model = open_named(config, choose_device(config.engine.device))
+        return cls(model, config)
 
     def __call__(self, picture: Picture | Path | str) -> Detections:
         """The objects of a picture (H, W, 3), uint8 RGB, or of a file.

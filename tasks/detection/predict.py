@@ -22,8 +22,7 @@ from common.training import distributed
 from common.training.distributed import World
 from tasks.detection import sample
 from tasks.detection.config import ScoredConfig
-from tasks.detection.data import with_names
-from tasks.detection.inference import Detections, Predictor, open_model
+from tasks.detection.inference import Detections, Predictor, open_named
 
 _DRAWN = ".jpg"
 
@@ -83,17 +82,16 @@ def main() -> None:
 
 def predict(config: PredictConfig, world: World) -> None:
     """Draw on every picture and video into config.out, and write detections.json there."""
-    config = with_names(config)
     config = replace(config, test=replace(config.test, score_threshold=config.score_threshold))
     with inputs.given(config, "predict --run runs/detection", generate) as found:
         given = inputs.placed(found, config, config.out, (_DRAWN,))
-        model = open_model(config, world.device)
+        named, model = open_named(config, world.device)
         done = predicting.each(
             given,
-            Prediction(Predictor(model, config), config.out),
+            Prediction(Predictor(model, named), config.out),
             config.out,
             world,
-            settings=journal.digest(config, model.weights.file),
+            settings=journal.digest(named, model.weights.file),
             resume=config.resume,
             workers=config.loader.workers,
             on_error=config.data.on_error,

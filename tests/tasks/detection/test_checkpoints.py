@@ -14,7 +14,8 @@ from tasks.detection.checkpoints import (
     known_classes,
     model_classes,
 )
-from tasks.detection.inference import Predictor
+from tasks.detection.config import DataConfig, ScoredConfig
+from tasks.detection.inference import Predictor, open_named
 from tasks.detection.model import build
 from tasks.detection.published import COCO_CLASSES, COCO_NUMBERS
 from tests.tasks.detection import runs
@@ -53,6 +54,18 @@ def test_rows_of_equal_names_are_kept(name):
             assert torch.equal(value, torch.cat(parts)), key
         else:
             assert torch.equal(value, was), key
+
+
+def test_a_file_of_80_classes_needs_neither_names_nor_a_data_set(tmp_path):
+    model = detector("fcos", 80)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "x.pth")
+    config = ScoredConfig(
+        checkpoint=str(tmp_path / "x.pth"), backbone="res2net26_14w_4s_half", model=tiny("fcos"),
+        data=DataConfig(masks=False),
+    )  # fmt: skip
+    named, found = open_named(config, torch.device("cpu"))
+    assert named.data.classes == COCO_CLASSES and named.data.category_ids == COCO_NUMBERS
+    assert Predictor(found, named).ids == COCO_NUMBERS
 
 
 def test_a_checkpoint_of_80_classes_from_elsewhere_is_cocos():

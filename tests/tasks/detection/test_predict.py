@@ -6,6 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -139,7 +140,9 @@ def test_mistakes_are_told_in_a_line(run, pictures, tmp_path, monkeypatch, capsy
 
 
 def test_a_checkpoint_without_class_names_asks_for_them(run, pictures, tmp_path, monkeypatch):
-    words = ("--checkpoint", run / "best.pt", "--out", tmp_path / "out", pictures)
+    state = torch.load(run / "best.pt", weights_only=True)["model"]
+    torch.save({"state_dict": state}, tmp_path / "bare.pth")
+    words = ("--checkpoint", tmp_path / "bare.pth", "--out", tmp_path / "out", pictures)
     assert "--data.classes is missing" in refusal(monkeypatch, *words)
 
 
