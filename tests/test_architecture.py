@@ -118,14 +118,17 @@ def test_a_file_is_one_readable_thing(path):
 
 
 def test_the_packages_import_without_work_or_optional_parts():
-    """Importing prints nothing, opens no connection and needs no optional package."""
+    """Importing prints nothing, opens no connection and needs no optional package.
+
+    Nor matplotlib, which takes a second that only who draws a chart should pay.
+    """
     import subprocess
 
     program = (
         "import socket, sys\n"
         "def refuse(*_): raise RuntimeError('network at import')\n"
         "socket.socket.connect = refuse\n"
-        "for name in ('tensorboard', 'av', 'onnx'): sys.modules[name] = None\n"
+        "for name in ('tensorboard', 'av', 'onnx', 'matplotlib'): sys.modules[name] = None\n"
         "import backbone\n"
     ) + "".join(
         f"import tasks.{task}.{command}\n"

@@ -5,11 +5,6 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import matplotlib
-from matplotlib import font_manager
-
-matplotlib.use("Agg")  # draw to files: a training machine has no screen
-
 
 @contextlib.contextmanager
 def having(names: Sequence[str]) -> Iterator[list[str]]:
@@ -18,6 +13,10 @@ def having(names: Sequence[str]) -> Iterator[list[str]]:
     Gives the names as they are to be passed to matplotlib. One that has a letter of which no
     installed font knows is replaced by its number, from 0 on; and a dollar begins no formula.
     """
+    # Imported here: matplotlib takes a second that only who draws a chart should pay.
+    import matplotlib
+    from matplotlib import font_manager
+
     standard = list(matplotlib.rcParams["font.family"])
     wanted = {ord(letter) for name in names for letter in name}
     wanted -= _letters(font_manager.findfont(font_manager.FontProperties(family=standard)))
@@ -42,6 +41,9 @@ def _installed() -> list[tuple[str, str]]:
 
     What matplotlib itself brings is for formulas, but for its standard font.
     """
+    import matplotlib
+    from matplotlib import font_manager
+
     own = Path(matplotlib.get_data_path())
     files = {
         entry.name: entry.fname
@@ -54,4 +56,6 @@ def _installed() -> list[tuple[str, str]]:
 @functools.cache
 def _letters(file: str) -> frozenset[int]:
     """The code points of a font's letters."""
+    from matplotlib import font_manager
+
     return frozenset(font_manager.get_font(file).get_charmap())

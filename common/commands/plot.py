@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.commands import fonts, lettering
 from common.reading import image
@@ -16,6 +15,14 @@ from common.reading import image
 _MARGIN = 6
 _TITLE_HEIGHT = 22
 _TITLE_SCALE = 0.45
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty matplotlib figure of this size in inches, whose parts keep clear of each other."""
+    # Imported here: matplotlib takes a second that only who draws a chart should pay.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def curves(log: Path, path: Path) -> None:
@@ -28,11 +35,11 @@ def curves(log: Path, path: Path) -> None:
     steps = [line for line in lines if "step" in line and "loss" in line]
     epochs = [line for line in lines if "metrics" in line]
     with fonts.having(list(epochs[0]["metrics"]) if epochs else []) as names:
-        figure = Figure(figsize=(10, 3.6), layout="constrained")
-        loss_axes, metric_axes = figure.subplots(1, 2)
+        chart = figure(10, 3.6)
+        loss_axes, metric_axes = chart.subplots(1, 2)
         _loss_curves(loss_axes, steps)
         _metric_curves(metric_axes, epochs, names)
-        figure.savefig(path, dpi=110)
+        chart.savefig(path, dpi=110)
 
 
 def lines(
@@ -43,15 +50,15 @@ def lines(
 ) -> None:
     """Draw named lines (x values, y values) into one square diagram with a grid and a legend."""
     with fonts.having(list(series)) as names:
-        figure = Figure(figsize=(5.6, 5), layout="constrained")
-        axes = figure.subplots()
+        chart = figure(5.6, 5)
+        axes = chart.subplots()
         for name, (x, y) in zip(names, series.values(), strict=True):
             axes.plot(x, y, label=name)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.grid(alpha=0.3)
         if series:
             axes.legend(fontsize="small")
-        figure.savefig(path, dpi=110)
+        chart.savefig(path, dpi=110)
 
 
 def sheet(

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from scipy.io import loadmat
-
 from common.errors import DamagedFile
 
 
@@ -16,6 +14,9 @@ def read_mat(file: Path, what: str, squeeze: bool = False) -> dict[str, Any]:
     Raises:
         DamagedFile: it is missing, cut short, damaged or of MATLAB's version 7.3.
     """
+    # Imported here: SciPy's reader takes a moment that only who has such a file should pay.
+    from scipy.io import loadmat
+
     try:
         with file.open("rb") as stream:
             content: dict[str, Any] = loadmat(stream, squeeze_me=squeeze)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from common.commands import plot
 
 _COLOURS = ("#9ecae1", "#4292c6", "#2171b5", "#084594", "#6a51a3", "#807dba", "#9e9ac8", "#bcbddc")
 _PASSED = "#fdae6b"
@@ -28,7 +29,7 @@ class Measured:
 
 def draw(path: Path, title: str, measured: Measured) -> None:
     """Draw energy shares and losses of accuracy, a bar for each group of each stage."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = plot.figure(10, 3.8)
     left, right = figure.subplots(1, 2)
     _bars(left, measured.stages, 100 * measured.energy)
     left.set(ylabel="share of the energy, %", title="What each group adds to its blocks' outputs")

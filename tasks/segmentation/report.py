@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from common import outputs
@@ -185,7 +184,7 @@ def draw_confusion(path: Path, counts: Counts, classes: Sequence[str]) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.0, 0.42 * len(classes) + 1.8)
     with fonts.having(classes) as names:
-        figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+        figure = plot.figure(side + 0.6, side)
         axes = figure.subplots()
         drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(classes)), names, rotation=90)

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from common.commands import fonts
+from common.commands import fonts, plot
 from tasks.speaker.metrics import EqualErrors, Floats, OperatingPoints
 
 _TICKS = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
@@ -23,7 +22,7 @@ def det_curve(path: Path, curves: Mapping[str, tuple[OperatingPoints, EqualError
     scores of normal distribution make straight lines.
     """
     with fonts.having(list(curves)) as names:
-        figure = Figure(figsize=(6.2, 6), layout="constrained")
+        figure = plot.figure(6.2, 6)
         axes = figure.subplots()
         highest, lowest = 0.1, 0.05
         for name, (points, equal) in zip(names, curves.values(), strict=True):
@@ -55,7 +54,7 @@ def score_histogram(
     path: Path, scores: Floats, target: NDArray[np.bool_], threshold: float
 ) -> None:
     """Draw how the scores of target and nontarget trials are spread, and the threshold."""
-    figure = Figure(figsize=(6.2, 3.6), layout="constrained")
+    figure = plot.figure(6.2, 3.6)
     axes = figure.subplots()
     edges = np.linspace(float(scores.min()), float(scores.max()) + 1e-6, 61).tolist()
     for name, chosen in (("different speakers", ~target), ("same speaker", target)):
