@@ -6,6 +6,7 @@ the run directory and reads back equal.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 import re
@@ -78,7 +79,7 @@ def _parsed(
     words = _spell_out_switches(given, _switches(kind))
     if positional is not None:
         words = _flag_bare(words, positional, get_type_hints(kind)[positional])
-    parser = _parser(kind)
+    parser = _parser(kind, _module_name())
     given, flags = _configs_first(words)
     files = [recipes.find(kind, name) for name in given]
     for file in files:
@@ -130,12 +131,11 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.represent_text)
 
 
-def _parser(kind: type) -> _Parser:
+@functools.cache  # made once for the words, the run's file and the recipes: it reads source code
+def _parser(kind: type, module: str) -> _Parser:
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     # Without abbreviations a misspelt flag is an error rather than a guess.
-    parser = _Parser(
-        prog=f"python -m {_module_name()}", description=kind.__doc__, allow_abbrev=False
-    )
+    parser = _Parser(prog=f"python -m {module}", description=kind.__doc__, allow_abbrev=False)
     parser.add_argument(
         "--config", action="config", help="YAML file, or the name of a recipe; flags win over it"
     )

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Literal
@@ -51,6 +52,14 @@ def yaml_file(tmp_path):
 
 def test_no_words_give_the_defaults():
     assert config.parse(Outer, []) == Outer()
+
+
+def test_what_was_read_before_leaves_no_trace(yaml_file):
+    file = yaml_file("root: /data\nmilestones: [1]\ninner:\n  epochs: 7\n")
+    for words in (["--config", file, "--resume"], ["--inner.epochs", "8"], ["--rate", "fast"]):
+        with contextlib.suppress(UserError):
+            assert config.parse(Outer, words) != Outer()
+        assert config.parse(Outer, []) == Outer()
 
 
 def test_flags_win_over_a_file_wherever_they_stand(yaml_file):
