@@ -120,7 +120,8 @@ def test_a_file_is_one_readable_thing(path):
 def test_the_packages_import_without_work_or_optional_parts():
     """Importing prints nothing, opens no connection and needs no optional package.
 
-    Nor matplotlib, which takes a second that only who draws a chart should pay.
+    Nor matplotlib, which takes a second that only who draws a chart should pay; nor timm, of all
+    optimizers, but for lamb.
     """
     import subprocess
 
@@ -129,6 +130,11 @@ def test_the_packages_import_without_work_or_optional_parts():
         "def refuse(*_): raise RuntimeError('network at import')\n"
         "socket.socket.connect = refuse\n"
         "for name in ('tensorboard', 'av', 'onnx', 'matplotlib'): sys.modules[name] = None\n"
+        "sys.modules['timm'] = None\n"
+        "from torch import nn\n"
+        "from common.training import optim\n"
+        "optim.build(nn.Linear(1, 1), optim.OptimizerConfig(name='adamw'))\n"
+        "del sys.modules['timm']\n"
         "import backbone\n"
     ) + "".join(
         f"import tasks.{task}.{command}\n"

@@ -302,51 +302,56 @@ from common.commands.inputs import InputFlags
 from common.training import distributed
 from tests.common.commands.test_predicting import Brightness
 
-def main():
-    source, out, on_error = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+def predict(source, out, world):
     flags = InputFlags(inputs=(source,))
     task = Brightness(out)
-    with distributed.started("cpu") as world, inputs.given(flags, "", None) as found:
+    with inputs.given(flags, "", None) as found:
         given = inputs.placed(found, flags, out, (".png",))
         done = predicting.each(given, task, out, world, settings="s", resume=False, workers=0,
-                               on_error=on_error, orientation=None)
+                               on_error="stop", orientation=None)
         (out / f"rank{world.rank}.txt").write_text(
             f"{len(task.found)} {done.pictures} {len(done.entries)} {task.lists}")
+
+def main():
+    with distributed.started("cpu") as world:
+        for name in ("whole", "damaged"):
+            predict(Path(sys.argv[1]) / name, Path(sys.argv[1]) / f"{name}_out", world)
 
 command.run(main)
 """
 
 
-def run_two_ranks(tmp_path, *words):
-    script = tmp_path / "job.py"
-    script.write_text(_TWO_RANKS)
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """What two ranks have left of five pictures, and of five of which one is damaged."""
+    folder = tmp_path_factory.mktemp("ranks")
+    write_pictures(folder / "whole")
+    (write_pictures(folder / "damaged") / "1.png").write_bytes(b"nothing")
+    (folder / "job.py").write_text(_TWO_RANKS)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(script), *map(str, words),
+        str(folder / "job.py"), str(folder),
     ]  # fmt: skip
-    return subprocess.run(
+    done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+    return folder, done
 
 
-def test_two_ranks_share_the_work_and_one_writes_the_list(tmp_path):
-    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
-    done = run_two_ranks(tmp_path, source, out, "stop")
-    assert done.returncode == 0, done.stderr
-    assert (out / "rank0.txt").read_text() == "3 5 5 1"
+def test_two_ranks_share_the_work_and_one_writes_the_list(two_ranks):
+    out = two_ranks[0] / "whole_out"
+    assert (out / "rank0.txt").read_text() == "3 5 5 1", two_ranks[1].stderr
     assert (out / "rank1.txt").read_text() == "2 5 5 0"
     assert Brightness(out).listed() == ["0.png", "1.png", "2.png", "3.png", "4.png"]
 
 
-def test_a_damaged_picture_of_one_rank_ends_both_with_one_line(tmp_path):
-    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
-    (source / "1.png").write_bytes(b"nothing")
-    done = run_two_ranks(tmp_path, source, out, "stop")
+def test_a_damaged_picture_of_one_rank_ends_both_with_one_line(two_ranks):
+    folder, done = two_ranks
     assert done.returncode != 0
     assert done.stderr.count("1.png: is not a picture") == 2  # both ranks end with the same line
     assert "Traceback" not in done.stderr.split("error: ")[1].split("\n")[0]
-    assert set(Brightness(out).listed()) >= {"0.png"}
+    assert set(Brightness(folder / "damaged_out").listed()) >= {"0.png"}
 
 
 def test_the_journal_is_of_one_model_and_its_settings(tmp_path):

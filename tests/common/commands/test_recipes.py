@@ -1,8 +1,5 @@
 """Recipes are found by name, so that they work from an installed package."""
 
-import subprocess
-import sys
-
 import pytest
 
 from common.commands import recipes
@@ -11,6 +8,7 @@ from common.errors import UserError
 from tasks import TASKS, __main__
 from tasks.pose.config import Config
 from tasks.pose.predict import PredictConfig
+from tests.tasks.commands import run_module
 
 
 def test_a_name_is_the_packaged_recipe_in_every_command():
@@ -32,12 +30,12 @@ def test_an_unknown_name_lists_near_ones():
         parse(Config, ["--config", "none.yaml"])
 
 
-def test_the_table_names_every_task_command_and_recipe():
-    done = subprocess.run(
-        [sys.executable, "-m", "tasks"], capture_output=True, text=True, check=True
-    )
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_the_table_names_every_task_command_and_recipe(capsys):
+    run_module("tasks")
+    table = capsys.readouterr().out
     for task in TASKS:
-        assert f"python -m tasks.{task}." in done.stdout
+        assert f"python -m tasks.{task}." in table
         folder = recipes.folder_of(__main__.importlib.import_module(f"tasks.{task}.config").Config)
-        assert all(name in done.stdout for name in recipes.names(folder))
-    assert "lens" in done.stdout, "commands that one task alone has"
+        assert all(name in table for name in recipes.names(folder))
+    assert "lens" in table, "commands that one task alone has"
