@@ -28,8 +28,9 @@ lint: install
 type: install
 	$(BIN)/mypy
 
+# Whole files go to one worker, which makes what their tests share once; tests/conftest.py sets the order.
 test: lint type
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 slow: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow

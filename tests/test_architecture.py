@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     path for folder in ("backbone", "common", "tasks") for path in (ROOT / folder).rglob("*.py")
@@ -115,6 +117,10 @@ def test_a_file_is_one_readable_thing(path):
             assert length - len(documented.splitlines()) <= 50, f"{node.name}: {length} lines"
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"bare except in line {node.lineno}"
+
+
+def test_the_files_that_are_begun_first_are_there():
+    assert all((ROOT / name).is_file() for name in LONGEST)
 
 
 def test_the_packages_import_without_work_or_optional_parts():

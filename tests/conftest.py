@@ -1,0 +1,35 @@
+"""The order of the test files."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+LONGEST = (
+    "tests/test_exported_tasks.py",
+    "tests/tasks/detection/test_export.py",
+    "tests/tasks/test_train_commands.py",
+    "tests/backbone/test_compile.py",
+    "tests/tasks/test_predict_commands.py",
+    "tests/common/training/test_kill.py",
+    "tests/tasks/detection/test_evaluate.py",
+    "tests/tasks/reid/test_train.py",
+    "tests/backbone/test_res2net.py",
+    "tests/tasks/salient/test_evaluate.py",
+    "tests/backbone/fast/test_cuda.py",
+    "tests/backbone/test_parity.py",
+    "tests/tasks/speaker/test_evaluate.py",
+    "tests/tasks/salient/test_train.py",
+    "tests/tasks/salient/test_model.py",
+    "tests/backbone/test_table.py",
+)
+"""The files that take longest, longest first.
+
+`make test` gives whole files to its workers, in the order of collection: one of these as the last
+would keep one worker busy while the other has nothing left to do.
+"""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first; all else stays in its order."""
+    places = {ROOT / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
