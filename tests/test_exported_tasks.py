@@ -16,7 +16,7 @@ from tasks.segmentation.config import ModelConfig
 from tasks.segmentation.decoder import DECODERS
 from tasks.segmentation.model import build as segmentation_model
 from tests.common.commands.test_export import require_portable
-from tests.test_deployed_tasks import CASES, randomise
+from tests.test_deployed_tasks import CASES, model_of, randomise
 
 TINY = (1, 1, 1, 1)
 FAMILIES = {
@@ -31,6 +31,9 @@ FAMILIES = {
     "dla": MODELS["dla60_res2net"],
 }  # fmt: skip
 slow = pytest.mark.slow
+
+PLAIN = "resnet26_half"
+"""The trunk under heads: trunks of Res2Net blocks, which take longer, have tests of their own."""
 
 
 def weights_in(folder):
@@ -77,7 +80,7 @@ def test_every_variant(variant, tmp_path):
 def test_pictures_smaller_than_the_head_of_salient_needs(tmp_path):
     torch.manual_seed(0)
     module = importlib.import_module("tasks.salient.export")
-    model = randomise(CASES["salient"].build())
+    model = randomise(model_of("salient").build(PLAIN, 0.1))
     graph = module.graph(module.ExportConfig(), model)
     small = [torch.randint(0, 256, (1, 3, *size)).byte() for size in ((64, 64), (5, 200))]
     graph = replace(graph, examples=[*graph.examples, *small])
@@ -102,7 +105,7 @@ def test_pictures_smaller_than_the_head_of_salient_needs(tmp_path):
 def test_every_decoder_of_segmentation(decoder, stride, tmp_path):
     torch.manual_seed(0)
     module = importlib.import_module("tasks.segmentation.export")
-    config = module.ExportConfig(backbone="res2net26_14w_4s_half")
+    config = module.ExportConfig(backbone=PLAIN)
     options = ModelConfig(decoder=decoder, output_stride=stride, channels=32)
     model = randomise(segmentation_model(config.backbone, 3, options))
     config = replace(config, data=replace(config.data, classes=tuple("abc")), model=options)

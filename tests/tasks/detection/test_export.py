@@ -24,14 +24,15 @@ from tests.common.commands.test_export import require_portable
 from tests.tasks.detection import runs
 from tests.tasks.detection.test_model import tiny
 from tests.test_deployed_tasks import SLIM, randomise
+from tests.test_exported_tasks import PLAIN
 
 DETECTORS = DetectorName.__args__
 MMDETECTION = [("mask_rcnn", "mmdetection"), ("htc", "mmdetection")]
 
 
-def detector(name, test, conventions="torchvision"):
+def detector(name, test, conventions="torchvision", backbone=SLIM):
     torch.manual_seed(0)
-    model = randomise(build(SLIM, 3, tiny(name, conventions), test))
+    model = randomise(build(backbone, 3, tiny(name, conventions), test))
     for layer in model.modules():
         # A fresh head gives all places the same score, so that rounding would choose among them.
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.std() < 0.02:
@@ -136,7 +137,7 @@ def test_every_detector_becomes_a_file_of_any_size(name, conventions, tmp_path):
     config = replace(config, data=replace(config.data, classes=("ant", "bee", "cat")))
     (tmp_path / "best.pt").write_bytes(b"weights")
     content = export.write(
-        graph(config, detector(name, test, conventions)),
+        graph(config, detector(name, test, conventions, PLAIN)),
         tmp_path / "d.onnx",
         Trained(tmp_path / "best.pt", {}, 1),
     )
