@@ -9,7 +9,7 @@ from common.errors import UserError
 from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
-from tasks.salient.model import Normalisation
+from tasks.salient.model import NetworkName, Normalisation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class DataConfig:
     """Size of the inputs: the picture's own, or input_size by stretching or by padding."""
     input_size: tuple[int, int] = (112, 112)
     """Height and width of the inputs unless they are native."""
+    resampling: Literal["area", "antialiased"] = "area"
+    """Resizing: averaged when shrunk, else bilinear; or Pillow's bilinear filter (as many nets)."""
     colour: Literal["RGB", "BGR"] = "RGB"
     """Order of the channels: BGR for Caffe's weights, RGB for the others."""
     flip_probability: float = 0.5
@@ -68,20 +70,32 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The head on the backbone, and how it takes pixels."""
+    """The head on the backbone, how it takes pixels, and how its maps are finished."""
 
+    network: NetworkName = "poolnet"
+    """PoolNet, or a network made for polyps (pranet), lung infection (infnet), camouflage
+    (sinetv2)."""
     head_width: float = 0.125
-    """Factor on the published channels of the head (512, 512, 256, 256, 128)."""
+    """Factor on the published channels of the head (512, 512, 256, 256, 128 for PoolNet)."""
     head_batchnorm: bool = True
-    """BatchNorm in the head: trains faster from random weights; the published head has none."""
+    """poolnet: BatchNorm in the head, which trains faster from random weights; published: none."""
     edge: bool = False
-    """Whether there is an edge branch, trained with --data.edge_set."""
+    """poolnet: whether there is an edge branch, trained with --data.edge_set."""
     normalisation: Normalisation = "imagenet"
     """imagenet (mean and deviation of 0..1) or caffe (mean of 0..255, for BGR)."""
     freeze_batchnorm: bool = False
     """Keep the backbone's BatchNorm as its weights say: needed with single pictures a batch."""
+    resize_maps: Literal["logits", "probabilities", "levels"] = "probabilities"
+    """What is brought from the input's size to the picture's, bilinearly; levels are 0..255."""
+    stretch_maps: bool = False
+    """Whether each picture's map is stretched, so that its least value is 0 and its greatest 1."""
 
     def __post_init__(self) -> None:
+        if self.edge and self.network != "poolnet":
+            raise UserError(
+                f"--model.edge true: {self.network} has no edge branch that learns from "
+                "--data.edge_set; leave it out, or say --model.network poolnet"
+            )
         if not 0 < self.head_width <= 16:
             raise UserError(
                 f"--model.head_width is {self.head_width}; it must be above 0, at most 16"
@@ -92,6 +106,12 @@ class ModelConfig:
 class LossConfig:
     """What is minimised."""
 
+    main: Literal["cross_entropy", "structure"] = "cross_entropy"
+    """Of every map: cross entropy, or the structure loss (weighted near borders) of PraNet."""
+    sides: float = 1.0
+    """Weight of the loss of each coarser map, where the network has them; 0 leaves it out."""
+    contour: float = 1.0
+    """Weight of the outlines' cross entropy, where the network has them; 0 leaves it out."""
     reduction: Literal["sum", "mean"] = "mean"
     """Cross entropies are summed over a picture's pixels, as published, or averaged."""
     iou: float = 1.0
@@ -100,9 +120,9 @@ class LossConfig:
     """Weight of 1 - structural similarity; 0 leaves it out."""
 
     def __post_init__(self) -> None:
-        for flag, weight in (("iou", self.iou), ("ssim", self.ssim)):
-            if not weight >= 0:
-                raise UserError(f"--loss.{flag} is {weight}; it must be 0 or more")
+        for flag in ("sides", "contour", "iou", "ssim"):
+            if not getattr(self, flag) >= 0:
+                raise UserError(f"--loss.{flag} is {getattr(self, flag)}; it must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

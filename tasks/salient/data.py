@@ -89,10 +89,11 @@ class TrainSet:
         image, mask = read_pair(self.saliency.pairs[index % len(self.saliency)], config)
         image, mask = augment(image, mask, self.augmentation, generator)
         everywhere = np.full_like(mask, 1)
+        how = config.fit, config.input_size, config.resampling
         sample = {
-            "image": planes(fit(image, config.fit, config.input_size).image),
-            "mask": fit_mask(mask, config.fit, config.input_size)[None],
-            "valid": fit_mask(everywhere, config.fit, config.input_size)[None],
+            "image": planes(fit(image, *how).image),
+            "mask": fit_mask(mask, *how)[None],
+            "valid": fit_mask(everywhere, *how)[None],
             "index": index,
         }
         if self.edges is not None:
@@ -103,7 +104,7 @@ class TrainSet:
         config = self.config
         image, edges = read_edges(pair, config)
         edges = fit_edges(edges, config.fit, config.input_size, UNLABELLED)
-        image = fit(image, config.fit, config.input_size).image
+        image = fit(image, config.fit, config.input_size, config.resampling).image
         return {"edge_image": planes(image), "edge_map": edges[None]}
 
 
@@ -130,7 +131,7 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
             image = pictures.read(pair.image, config.colour, config.orientation)
             mask = read_mask(pair.label, config.allow_empty, config.orientation)
             _require_unturned(pair, image, mask, config)
-            fitted = fit(image, config.fit, config.input_size)
+            fitted = fit(image, config.fit, config.input_size, config.resampling)
             return {
                 "image": planes(fitted.image),
                 "rows": fitted.rows,

@@ -21,7 +21,7 @@ from common.training import distributed
 from common.training.distributed import World
 from common.training.evaluation import infer
 from tasks.salient import maps, report
-from tasks.salient.config import Config, ScoredConfig
+from tasks.salient.config import Config, ModelConfig, ScoredConfig
 from tasks.salient.data import ScoringSet, read, read_training
 from tasks.salient.inference import Predictor, open_model, saliency_maps
 from tasks.salient.metrics import Measured, measure, scores
@@ -53,7 +53,7 @@ def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: Wo
     """Score a model in eval mode on one set; called on all ranks, which share the work."""
 
     def step(batch: dict[str, Any]) -> list[Result]:
-        return _measured(model, batch)
+        return _measured(model, batch, settings.model)
 
     native = settings.data.fit == "native"
     results: list[Result] = infer(
@@ -67,10 +67,10 @@ def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: Wo
     return _evaluation(results, pictures, world)
 
 
-def _measured(model: nn.Module, batch: dict[str, Any]) -> list[Result]:
+def _measured(model: nn.Module, batch: dict[str, Any], how: ModelConfig) -> list[Result]:
     contents = list(zip(batch["rows"].tolist(), batch["columns"].tolist(), strict=True))
     sizes = [(height, width) for height, width in batch["mask_size"].tolist()]
-    found = saliency_maps(model(batch["image"]).saliency, contents, sizes)
+    found = saliency_maps(model(batch["image"]).saliency, contents, sizes, how)
     masks = [
         np.frombuffer(content, dtype=np.uint8).reshape(size)
         for content, size in zip(batch["mask"], sizes, strict=True)

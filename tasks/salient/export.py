@@ -13,8 +13,8 @@ from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
 from tasks.salient.config import Config, ScoredConfig
-from tasks.salient.inference import open_model
-from tasks.salient.model import PoolNet
+from tasks.salient.inference import open_model, stretched
+from tasks.salient.model import SaliencyNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +31,18 @@ def main() -> None:
 
 
 class Saliency(nn.Module):
-    """Pictures in, maps from 0 to 1 out."""
+    """Pictures in, maps from 0 to 1 out, each stretched or not."""
 
-    def __init__(self, model: PoolNet) -> None:
+    def __init__(self, model: SaliencyNetwork, stretch: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.stretch = model, stretch
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (B, 1, H, W) of pictures (B, 3, H, W)."""
         height, width = images.shape[2:]
         saliency: Tensor = self.model(self._continued(images)).saliency
-        return saliency[:, :, :height, :width].sigmoid()
+        found = saliency[:, :, :height, :width].sigmoid()
+        return stretched(found) if self.stretch else found
 
     def _continued(self, images: Tensor) -> Tensor:
         """Small pictures continued by their border, as the model does: a file has no `if`."""
@@ -52,11 +53,13 @@ class Saliency(nn.Module):
         return images[:, :, rows.clamp(max=height - 1)][:, :, :, columns.clamp(max=width - 1)]
 
 
-def graph(config: Config, model: PoolNet) -> Graph:
+def graph(config: Config, model: SaliencyNetwork) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     data, least = config.data, model.least_side
+    stretch = config.model.stretch_maps
+    each = ", each picture's least value 0 and its greatest 1" if stretch else ""
     return Graph(
-        module=Saliency(deploy(model, portable=True)),
+        module=Saliency(deploy(model, portable=True), stretch),
         entry="images",
         results=("saliency",),
         dynamic=export.PICTURES,
@@ -66,8 +69,10 @@ def graph(config: Config, model: PoolNet) -> Graph:
             "backbone": config.backbone,
             "images": f"bytes (B, 3, H, W), {data.colour}, of any size; normalised inside the "
             f"file ({config.model.normalisation})",
-            "fit": f"trained with data.fit {data.fit}, {data.input_size}",
-            "saliency": "(B, 1, H, W), from 0 to 1",
+            "fit": f"trained with data.fit {data.fit}, {data.input_size}, data.resampling "
+            f"{data.resampling}",
+            "saliency": f"(B, 1, H, W), from 0 to 1{each}; in evaluate, "
+            f"{config.model.resize_maps} are resized to the picture",
         },
     )
 

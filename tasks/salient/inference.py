@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from backbone import Pyramid
 from common.commands import trained
@@ -25,9 +25,10 @@ from common.commands.predictor import (
 from common.errors import UserError
 from common.reading.image import Picture, planes
 from common.training.distributed import choose_device
-from tasks.salient.config import Config, DataConfig, ScoredConfig
+from tasks.salient.config import Config, DataConfig, ModelConfig, ScoredConfig
 from tasks.salient.draw import HALF, overlay
-from tasks.salient.model import NORMALISATION, PoolNet, build
+from tasks.salient.model import NORMALISATION, SaliencyNetwork, build
+from tasks.salient.networks.parts import resize
 from tasks.salient.published import LAYOUT
 from tasks.salient.transforms import Fitted, fit
 
@@ -53,12 +54,13 @@ class Features(NamedTuple):
     pyramid: Pyramid[Tensor]
 
 
-def fresh(config: Config) -> PoolNet:
+def fresh(config: Config) -> SaliencyNetwork:
     """The config's model with random weights, on the CPU."""
     model = config.model
     return build(
         config.backbone,
         model.head_width,
+        network=model.network,
         edge=model.edge,
         batchnorm=model.head_batchnorm,
         normalisation=model.normalisation,
@@ -66,7 +68,7 @@ def fresh(config: Config) -> PoolNet:
     )
 
 
-def open_model(config: ScoredConfig, device: torch.device) -> Opened[PoolNet]:
+def open_model(config: ScoredConfig, device: torch.device) -> Opened[SaliencyNetwork]:
     """The trained model that the config names.
 
     Raises:
@@ -88,7 +90,7 @@ class Predictor:
         config: of the run.
     """
 
-    def __init__(self, model: Opened[PoolNet], config: ScoredConfig) -> None:
+    def __init__(self, model: Opened[SaliencyNetwork], config: ScoredConfig) -> None:
         self.opened, self.config = model, config
 
     @classmethod
@@ -129,7 +131,8 @@ class Predictor:
             contents = [(inputs[place].rows, inputs[place].columns) for place in places]
             sizes = [_size(read[place]) for place in places]
             with self.opened.running():
-                maps = saliency_maps(self.opened.network(images).saliency, contents, sizes)
+                logits = self.opened.network(images).saliency
+                maps = saliency_maps(logits, contents, sizes, self.config.model)
             found |= {place: Saliency(one) for place, one in zip(places, maps, strict=True)}
         return [found[place] for place in range(len(read))]
 
@@ -150,11 +153,15 @@ class Predictor:
         data, model = self.config.data, self.opened.model
         mean, std = NORMALISATION[self.config.model.normalisation]
         height, width = data.input_size
+        filters = {
+            "area": "by area or else bilinear, in bytes",
+            "antialiased": "by Pillow's bilinear filter, in bytes",
+        }
+        by = filters[data.resampling]
         ways = {
             "native": "none",
-            "stretch": f"to {height} x {width}, by area or else bilinear, in bytes",
-            "pad": f"into {height} x {width} with the aspect kept, by area or else bilinear, in "
-            "bytes",
+            "stretch": f"to {height} x {width}, {by}",
+            "pad": f"into {height} x {width} with the aspect kept, {by}",
         }
         filled = f"to {height} x {width} and " if data.fit == "pad" else ""
         return TrunkInput(
@@ -181,7 +188,8 @@ class Predictor:
         size, fitted, x, pyramid = features
         with self.opened.running():
             logits = self.opened.layers.answer(x, pyramid, *_size(fitted.image))
-            maps = saliency_maps(logits, [(fitted.rows, fitted.columns)], [size])
+            content = fitted.rows, fitted.columns
+            maps = saliency_maps(logits, [content], [size], self.config.model)
         return Saliency(maps[0])
 
     def _batch(self, inputs: Sequence[Fitted]) -> Tensor:
@@ -192,7 +200,7 @@ class Predictor:
 def _fitted(picture: Picture, data: DataConfig) -> Fitted:
     """An RGB picture as an input, in the recipe's colour order."""
     ordered = picture if data.colour == "RGB" else np.ascontiguousarray(picture[:, :, ::-1])
-    return fit(ordered, data.fit, data.input_size)
+    return fit(ordered, data.fit, data.input_size, data.resampling)
 
 
 def _size(picture: Picture) -> Size:
@@ -200,7 +208,7 @@ def _size(picture: Picture) -> Size:
 
 
 def saliency_maps(
-    logits: Tensor, contents: Sequence[Size], sizes: Sequence[Size]
+    logits: Tensor, contents: Sequence[Size], sizes: Sequence[Size], how: ModelConfig
 ) -> list[NDArray[np.uint8]]:
     """The maps (H, W), 0..255, of a batch of inputs, each in a size of its own.
 
@@ -208,17 +216,35 @@ def saliency_maps(
         logits: (B, 1, h, w) of the inputs, as the model gives them.
         contents: rows and columns of each input that show its picture; the rest is padding.
         sizes: height and width of each map.
+        how: maps are finished.
 
     Raises:
         UserError: the maps are not finite; the model is broken.
     """
-    probabilities = logits.float().sigmoid()
-    if not torch.isfinite(probabilities).all():
+    if torch.isnan(logits).any():
         raise UserError("the model's maps are not finite: this checkpoint is of a failed run")
-    maps = []
-    for probability, (rows, columns), size in zip(probabilities, contents, sizes, strict=True):
-        content = probability[None, :, :rows, :columns]
-        if content.shape[2:] != tuple(size):
-            content = F.interpolate(content, list(size), mode="bilinear", align_corners=False)
-        maps.append((255 * content[0, 0]).round().to(torch.uint8).cpu().numpy())
-    return maps
+    return [
+        _finished(one[None, :, :rows, :columns], size, how)
+        for one, (rows, columns), size in zip(logits.float(), contents, sizes, strict=True)
+    ]
+
+
+def _finished(logits: Tensor, size: Size, how: ModelConfig) -> NDArray[np.uint8]:
+    """The map (H, W), 0..255, of a picture from its logits (1, 1, h, w)."""
+    if how.resize_maps == "logits":
+        logits = resize(logits, size, align_corners=False)
+    found = logits.sigmoid()
+    if how.stretch_maps:
+        found = stretched(found)
+    if how.resize_maps == "probabilities":
+        found = resize(found, size, align_corners=False)
+    levels = (255 * found[0, 0]).round().to(torch.uint8).cpu().numpy()
+    if levels.shape != tuple(size):
+        levels = np.asarray(cv2.resize(levels, size[::-1], interpolation=cv2.INTER_LINEAR))
+    return levels
+
+
+def stretched(maps: Tensor) -> Tensor:
+    """Maps (B, 1, h, w), each from 0 at its least value to 1; one of a single value is 0."""
+    least, greatest = maps.amin(dim=(2, 3), keepdim=True), maps.amax(dim=(2, 3), keepdim=True)
+    return (maps - least) / (greatest - least + 1e-8)

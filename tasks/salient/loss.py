@@ -11,33 +11,48 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tasks.salient.config import LossConfig
+from tasks.salient.model import Logits
 
 Reduction = Literal["sum", "mean"]
 
+AROUND = 31
+"""Side of the window in which the structure loss looks for other kinds of pixels."""
 WINDOW, DEVIATION = 11, 1.5
 """Side and standard deviation of the Gaussian window of the structural similarity, in pixels."""
 
 
-def terms(
-    saliency: Tensor, edges: Tensor | None, batch: Mapping[str, Tensor], config: LossConfig
-) -> dict[str, Tensor]:
+def terms(logits: Logits, batch: Mapping[str, Tensor], config: LossConfig) -> dict[str, Tensor]:
     """The losses that the config asks for, by name and with their weights; their sum is minimised.
 
+    Coarser maps and outlines have a loss where the network gives them, and edges where the batch
+    has edge pictures.
+
     Args:
-        saliency: logits (B, 1, H, W).
-        edges: logits (E, K, h, w) of the edge pictures, if there are any.
+        logits: of the network.
         batch: with mask and valid, and with edge_map for the edge pictures.
         config: which losses, and how they are reduced.
     """
     mask, valid = batch["mask"], batch["valid"]
-    found = {"saliency": saliency_loss(saliency, mask, valid, config.reduction)}
+    found = {"saliency": _main_loss(logits.saliency, mask, valid, config)}
     if config.iou:
-        found["iou"] = config.iou * iou_loss(saliency, mask, valid)
+        found["iou"] = config.iou * iou_loss(logits.saliency, mask, valid)
     if config.ssim:
-        found["ssim"] = config.ssim * ssim_loss(saliency, mask, valid)
-    if edges is not None:
-        found["edge"] = edge_loss(edges, batch["edge_map"], config.reduction)
+        found["ssim"] = config.ssim * ssim_loss(logits.saliency, mask, valid)
+    if logits.sides and config.sides:
+        each = [_main_loss(side, mask, valid, config) for side in logits.sides]
+        found["sides"] = config.sides * torch.stack(each).sum()
+    if logits.contour is not None and config.contour:
+        found["contour"] = config.contour * contour_loss(logits.contour, mask, valid)
+    if logits.edges is not None:
+        found["edge"] = edge_loss(logits.edges, batch["edge_map"], config.reduction)
     return found
+
+
+def _main_loss(logits: Tensor, mask: Tensor, valid: Tensor, config: LossConfig) -> Tensor:
+    """The loss that every map of an object has."""
+    if config.main == "structure":
+        return structure_loss(logits, mask, valid)
+    return saliency_loss(logits, mask, valid, config.reduction)
 
 
 def saliency_loss(logits: Tensor, mask: Tensor, valid: Tensor, reduction: Reduction) -> Tensor:
@@ -54,6 +69,37 @@ def saliency_loss(logits: Tensor, mask: Tensor, valid: Tensor, reduction: Reduct
     if reduction == "mean":
         sums = sums / valid.sum(dim=(1, 2, 3))
     return sums.mean()
+
+
+def structure_loss(logits: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
+    """Cross entropy plus 1 - intersection over union, pixels near borders weighing up to 6 times.
+
+    A pixel weighs 1 + 5 |share of the object around it - mask| (Wei, Wang, Huang, F3Net, AAAI
+    2020), as in the papers of PraNet, Inf-Net and SINet-V2. Their published code weighs the
+    intersection alone: its cross entropy is averaged before it is weighed.
+    """
+    target = mask / 255 * valid
+    around = F.avg_pool2d(target, AROUND, stride=1, padding=AROUND // 2)
+    weights = (1 + 5 * (around - target).abs()) * valid
+    losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    entropy = _total(losses * weights) / _total(weights)
+    map_ = logits.float().sigmoid()
+    intersection = _total(map_ * target * weights)
+    union = _total((map_ + target) * weights) - intersection
+    return (entropy + 1 - (intersection + 1) / (union + 1)).mean()
+
+
+def contour_loss(logits: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
+    """Binary cross entropy of the objects' outlines, averaged over each picture's valid pixels.
+
+    The outline is where a neighbour of a pixel is of the other kind, on either side of the border.
+    """
+    inside = (mask > 127).float()
+    beside = F.max_pool2d(inside, 3, stride=1, padding=1)
+    within = -F.max_pool2d(-inside, 3, stride=1, padding=1)
+    target = (beside - within) * valid
+    losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    return (_total(losses * valid) / _total(valid)).mean()
 
 
 def iou_loss(logits: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
@@ -105,6 +151,11 @@ def edge_loss(logits: Tensor, edges: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "mean":
         sums = sums / total.flatten()
     return sums.mean()
+
+
+def _total(values: Tensor) -> Tensor:
+    """Sums (B,) over the pixels of each picture."""
+    return values.sum(dim=(1, 2, 3))
 
 
 def _blurred(maps: Tensor) -> Tensor:

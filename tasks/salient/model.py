@@ -1,16 +1,10 @@
-"""PoolNet: pyramid pooling on top of a backbone, whose global view guides the way back down.
+"""A backbone with the head of one of the networks on it, from pictures to the logits of maps."""
 
-Liu, Hou, Cheng, Feng, Jiang: "A Simple Pooling-Based Design for Real-Time Salient Object
-Detection", CVPR 2019. Convolutions have no bias and there is no normalisation outside the backbone,
-as in the published code of PoolNet and Res2Net-PoolNet.
-"""
-
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,174 +12,29 @@ from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
 from common.layers import Normalize, freeze_batchnorm
-from tasks.salient.edge import EdgeBranch
-from tasks.salient.parts import activated, convolution, normed, resize
+from tasks.salient.networks.parts import Head, Maps, resize
+from tasks.salient.networks.poolnet import DEVIATION, EDGE_CHANNELS, PoolNetHead, scaled
+from tasks.salient.networks.reverse_attention import GroupReversalHead, ReverseAttentionHead
 
 Normalisation = Literal["imagenet", "caffe"]
+NetworkName = Literal["poolnet", "pranet", "infnet", "sinetv2"]
 
-AGGREGATION_POOLS = (2, 4, 8)
-"""Sides of the averages that a step of the head looks at."""
 NORMALISATION: dict[Normalisation, tuple[Sequence[float], Sequence[float]]] = {
     # ImageNet weights in RGB; Caffe's mean in BGR, whose values stay 0..255.
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "caffe": ((104.00699 / 255, 116.66877 / 255, 122.67892 / 255), (1 / 255, 1 / 255, 1 / 255)),
 }
-CHANNELS = Pyramid(128, 256, 256, 512, 512)
-"""Channels of the head at the stem and at the four stages, as published."""
-EDGE_CHANNELS = 16
-"""Channels of an edge map's features at each level, as published."""
-
-DEVIATION = 0.01
-"""Standard deviation of the head's initial weights, as published."""
 
 STRIDES, DILATIONS = (1, 2, 2, 1), (1, 1, 1, 2)
-
-
-class PyramidPooling(nn.Module):
-    """Features of the last stage beside their means over 1, 3 x 3 and 5 x 5 cells, merged."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        batchnorm: bool = False,
-        cells: Sequence[int] = (1, 3, 5),
-    ) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(in_channels, channels, 1, bias=False)
-        # A single cell of a single picture has no deviation that could be normalised.
-        self.branches = nn.ModuleList(
-            nn.Sequential(
-                nn.AdaptiveAvgPool2d(count), convolution(channels, channels, 1), nn.ReLU(True)
-            )
-            for count in cells
-        )
-        self.merge = activated((1 + len(cells)) * channels, channels, 3, batchnorm)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, in_channels, h, w) to (B, channels, h, w)."""
-        reduced = self.reduce(features)
-        levels = [reduced]
-        levels += [resize(branch(reduced), reduced.shape[2:]) for branch in self.branches]
-        merged: Tensor = self.merge(torch.cat(levels, dim=1))
-        return merged
-
-
-class DeepPool(nn.Module):
-    """Feature aggregation, and the step to the next level of the pyramid.
-
-    Args:
-        channels: of the features that come in.
-        out_channels: of the features that go out, and of the next level.
-        fuse: whether the next level and the global guidance are added.
-        batchnorm: whether the sums are normalised.
-    """
-
-    def __init__(
-        self, channels: int, out_channels: int, fuse: bool, batchnorm: bool = False
-    ) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(convolution(channels, channels, 3) for _ in AGGREGATION_POOLS)
-        self.conv_sum = normed(channels, out_channels, 3, batchnorm)
-        self.conv_sum_c = normed(out_channels, out_channels, 3, batchnorm) if fuse else None
-
-    def forward(self, features: Tensor, below: Tensor | None, guidance: Tensor | None) -> Tensor:
-        """Features (B, channels, h, w) to (B, out_channels, H, W).
-
-        `below`, the next level, and `guidance` are (B, out_channels, H, W); the last step has none
-        and keeps the size.
-        """
-        size = features.shape[2:]
-        total = features
-        for pool, convolve in zip(AGGREGATION_POOLS, self.convs, strict=True):
-            total = total + resize(convolve(F.avg_pool2d(features, pool)), size)
-        total = F.relu(total)
-        if self.conv_sum_c is None or below is None or guidance is None:
-            summed: Tensor = self.conv_sum(total)
-            return summed
-        fused: Tensor = self.conv_sum_c(
-            self.conv_sum(resize(total, below.shape[2:])) + below + guidance
-        )
-        return fused
-
-
-class PoolNetHead(nn.Module):
-    """From a backbone's pyramid to the logits of a saliency map.
-
-    Args:
-        in_channels: of the backbone's stem and stages.
-        channels: of the head at the same places.
-        edge_channels: of the edge branch's features; 0 builds the network without it.
-        batchnorm: whether there is BatchNorm in the head; the published one has none.
-        deviation: standard deviation of the initial weights; with BatchNorm, of the score's only.
-    """
-
-    def __init__(
-        self,
-        in_channels: Pyramid[int],
-        channels: Pyramid[int] = CHANNELS,
-        edge_channels: int = 0,
-        batchnorm: bool = False,
-        deviation: float = DEVIATION,
-    ) -> None:
-        super().__init__()
-        first, *_, last = channels
-        self.pyramid = PyramidPooling(in_channels.c5, last, batchnorm)
-        self.guidance = nn.ModuleList(
-            activated(last, count, 3, batchnorm) for count in reversed(channels[:4])
-        )
-        self.convert = nn.ModuleList(
-            activated(before, after, 1, batchnorm)
-            for before, after in zip(in_channels, channels, strict=True)
-        )
-        down = list(reversed(channels))
-        self.deep_pool = nn.ModuleList(
-            DeepPool(before, after, True, batchnorm) for before, after in itertools.pairwise(down)
-        )
-        self.deep_pool.append(DeepPool(first, first, False, batchnorm))
-        self.edge = EdgeBranch(down[1:], edge_channels, first) if edge_channels else None
-        # With the edges' features beside its own, the score looks around as well.
-        self.score = nn.Conv2d(2 * first, 1, 3, padding=1) if self.edge else nn.Conv2d(first, 1, 1)
-        self._initialise(deviation, he=batchnorm)
-
-    def _initialise(self, deviation: float, he: bool) -> None:
-        """Draw all weights with one deviation, as published, or all but the score's as He does."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                if he and module is not self.score:
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                else:
-                    nn.init.normal_(module.weight, std=deviation)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-
-    def aggregate(self, features: Pyramid[Tensor]) -> list[Tensor]:
-        """The features of the four steps down, deepest first."""
-        levels = [layer(level) for layer, level in zip(self.convert, features, strict=True)]
-        everything = self.pyramid(features.c5)
-        merged, steps = levels.pop(), []
-        for step, guide in zip(self.deep_pool, self.guidance, strict=False):
-            below = levels.pop()
-            merged = step(merged, below, guide(resize(everything, below.shape[2:])))
-            steps.append(merged)
-        return steps
-
-    def forward(self, features: Pyramid[Tensor]) -> Tensor:
-        """Logits (B, 1, h, w) at the stem's resolution."""
-        steps = self.aggregate(features)
-        merged = self.deep_pool[-1](steps[-1], None, None)
-        if self.edge is not None:
-            # The saliency loss does not reach the edge branch.
-            merged = torch.cat([merged, self.edge.describe(steps, merged.shape[2:])], dim=1)
-        logits: Tensor = self.score(merged)
-        return logits
-
-    def edges(self, features: Pyramid[Tensor], size: torch.Size) -> Tensor:
-        """Logits (B, 5, H, W) of edge maps: the fused one and those of the four steps."""
-        if self.edge is None:
-            raise ValueError("this network was built without its edge branch")
-        edges: Tensor = self.edge(self.aggregate(features), size)
-        return edges
+"""Of PoolNet's backbone; the others' are those of classification."""
+HEADS: Mapping[NetworkName, Callable[[Pyramid[int], float], Head]] = {
+    "pranet": ReverseAttentionHead,
+    "infnet": partial(ReverseAttentionHead, contours=True),
+    "sinetv2": GroupReversalHead,
+}
+"""What is built of the backbone's channels and a factor on the published ones, but PoolNet."""
+LEAST_SIDE = 64
+"""Pixels a side that leave two by two features at the last stage."""
 
 
 class Logits(NamedTuple):
@@ -195,21 +44,23 @@ class Logits(NamedTuple):
     """(B, 1, H, W)"""
     edges: Tensor | None
     """(E, 5, h, w) of the edge pictures: the fused map, then those of the four steps."""
+    sides: tuple[Tensor, ...] = ()
+    """Coarser maps (B, 1, H, W), coarsest first, that training looks at as well."""
+    contour: Tensor | None = None
+    """(B, 1, H, W) of the objects' outlines."""
 
 
-class PoolNet(nn.Module):
+class SaliencyNetwork(nn.Module):
     """Pictures in, the logits of their saliency maps out.
 
     Args:
-        backbone: gives features at strides 2, 4, 8, 16 and 16.
+        backbone: gives features at strides 2, 4, 8 and what the head needs.
         head: takes them.
         normalize: takes the pictures.
-        least_side: pixels a side below which the pools of the head find nothing to average.
+        least_side: pixels a side below which there are too few features.
     """
 
-    def __init__(
-        self, backbone: Trunk, head: PoolNetHead, normalize: nn.Module, least_side: int
-    ) -> None:
+    def __init__(self, backbone: Trunk, head: Head, normalize: nn.Module, least_side: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -223,12 +74,13 @@ class PoolNet(nn.Module):
         order is the recipe's.
         """
         x = self.prepare(images)
-        saliency = self.answer(x, self.backbone(x), images.shape[2], images.shape[3])
+        found = self.maps(x, self.backbone(x), images.shape[2], images.shape[3])
         if edge_images is None:
-            return Logits(saliency, None)
+            return Logits(found.result, None, found.sides, found.contour)
         x = self.prepare(edge_images)
         edges = self.head.edges(self.backbone(x), x.shape[2:])
-        return Logits(saliency, edges[..., : edge_images.shape[2], : edge_images.shape[3]])
+        edges = edges[..., : edge_images.shape[2], : edge_images.shape[3]]
+        return Logits(found.result, edges, found.sides, found.contour)
 
     def prepare(self, images: Tensor) -> Tensor:
         """What the trunk is given: normalised pictures (B, 3, h, w).
@@ -244,48 +96,66 @@ class PoolNet(nn.Module):
 
     def answer(self, x: Tensor, pyramid: Pyramid[Tensor], height: int, width: int) -> Tensor:
         """Logits (B, 1, height, width) of what the trunk was given and its features."""
-        logits = resize(self.head(pyramid), x.shape[2:])
-        return logits[..., :height, :width]
+        return self.maps(x, pyramid, height, width).result
 
-
-def scaled(width: float) -> Pyramid[int]:
-    """The published channels of the head times a factor."""
-    return Pyramid(*(max(1, round(width * count)) for count in CHANNELS))
+    def maps(self, x: Tensor, pyramid: Pyramid[Tensor], height: int, width: int) -> Maps:
+        """All that the head makes of the features, each map (B, 1, height, width)."""
+        found, align = self.head(pyramid), self.head.align_corners
+        every = [found.result, *found.sides, *([] if found.contour is None else [found.contour])]
+        every = [
+            resize(one, x.shape[2:], align_corners=align)[..., :height, :width] for one in every
+        ]
+        contour = None if found.contour is None else every.pop()
+        return Maps(every[0], tuple(every[1:]), contour)
 
 
 def build(
     backbone: str,
     head_width: float = 1.0,
     *,
+    network: NetworkName = "poolnet",
     edge: bool = False,
     batchnorm: bool = False,
     normalisation: Normalisation = "imagenet",
     freeze: bool = False,
-) -> PoolNet:
-    """A PoolNet with a fresh backbone of the given name, on the CPU.
+) -> SaliencyNetwork:
+    """A network with a fresh backbone of the given name, on the CPU.
 
     Args:
         backbone: a name in MODELS.
         head_width: factor on the head's channels.
-        edge: whether to build the edge branch.
-        batchnorm: whether the head has BatchNorm, which the published one has not.
+        network: which head.
+        edge: PoolNet: whether to build the edge branch.
+        batchnorm: PoolNet: whether the head has BatchNorm, which the published one has not.
         normalisation: of the pixels.
-        freeze: whether the backbone's BatchNorm stays as its weights say, as published.
+        freeze: whether the backbone's BatchNorm stays as its weights say, as PoolNet's.
 
     Raises:
         UserError: no backbone has that name.
     """
+    if network == "poolnet":
+        trunk, least_side = _pooled_trunk(backbone)
+        head: Head = _poolnet_head(trunk, head_width, edge, batchnorm)
+    else:
+        trunk, least_side = choose("--backbone", backbone, MODELS)(), LEAST_SIDE
+        head = HEADS[network](trunk.channels, head_width)
+    if freeze:
+        freeze_batchnorm(trunk)
+    return SaliencyNetwork(trunk, head, Normalize(*NORMALISATION[normalisation]), least_side)
+
+
+def _pooled_trunk(backbone: str) -> tuple[Trunk, int]:
+    """PoolNet's backbone, and the pixels a side in which its head's pools find something."""
     make = choose("--backbone", backbone, MODELS)
     # DLA has no pool behind its stem that could round up.
     pool = {} if backbone.startswith("dla") else {"ceil_mode": True}
     trunk = make(strides=STRIDES, dilations=DILATIONS, dilate_first=True, **pool)
-    edge_channels = max(1, round(head_width * EDGE_CHANNELS)) if edge else 0
-    # A narrower head sums over fewer channels; so its features start as large as the published.
-    deviation = DEVIATION / math.sqrt(head_width)
-    channels = scaled(head_width)
-    head = PoolNetHead(trunk.channels, channels, edge_channels, batchnorm, deviation)
-    if freeze:
-        freeze_batchnorm(trunk)
     # Eight features are needed at stride 16. A pool that rounds up finds them in two pixels less.
-    least_side = 111 if pool else 113
-    return PoolNet(trunk, head, Normalize(*NORMALISATION[normalisation]), least_side)
+    return trunk, 111 if pool else 113
+
+
+def _poolnet_head(trunk: Trunk, width: float, edge: bool, batchnorm: bool) -> PoolNetHead:
+    edge_channels = max(1, round(width * EDGE_CHANNELS)) if edge else 0
+    # A narrower head sums over fewer channels; so its features start as large as the published.
+    deviation = DEVIATION / math.sqrt(width)
+    return PoolNetHead(trunk.channels, scaled(width), edge_channels, batchnorm, deviation)

@@ -1,4 +1,7 @@
-"""The key layout of published PoolNet and Res2Net-PoolNet checkpoints, with and without edges."""
+"""Checkpoints of others: PoolNet's and Res2Net-PoolNet's layout, with and without edges, and more.
+
+The other networks' layouts are in `layouts.py`.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +9,7 @@ from torch import Tensor
 
 from backbone.detect import hint
 from common.commands.trained import Layout
+from tasks.salient import layouts
 
 CLASSIFIER = ("base.resnet.fc.weight", "base.resnet.fc.bias")
 """ImageNet's classifier, which published files carry along and nothing uses."""
@@ -39,18 +43,18 @@ _WITH_OR_WITHOUT_BATCHNORM = ("head.pyramid.merge.0.0.weight", "head.pyramid.mer
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """A published checkpoint's weights under the names of `PoolNet`; None if it is no such.
+    """A published checkpoint's weights under the names of `SaliencyNetwork`; None if it is no such.
 
     ImageNet's classifier is left out by name. A key that is unknown stays as it is, so that it is
     reported as left over.
     """
     if not any(key.startswith("base.ppm") for key in state):
-        return None
+        return layouts.translated(state)
     return {_ours(key): value for key, value in state.items() if key not in CLASSIFIER}
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A `PoolNet`'s weights under the published names, without ImageNet's classifier."""
+    """A PoolNet's weights under the published names, without ImageNet's classifier."""
     return {_theirs(key): value for key, value in state.items()}
 
 
@@ -79,6 +83,9 @@ def _replaced(key: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 def explain(wrong: Sequence[str], state: Mapping[str, Tensor]) -> str:
     """The likely cause when weights do not fit the model, for the message."""
+    network = layouts.explained(wrong, state)
+    if network:
+        return network
     if set(_WITH_OR_WITHOUT_BATCHNORM) <= set(wrong):
         if _WITH_OR_WITHOUT_BATCHNORM[0] in state:
             return "; their head has BatchNorm: say --model.head_batchnorm true"

@@ -19,7 +19,7 @@ from tasks.salient.config import Config, ScoredConfig
 from tasks.salient.data import read_mask
 from tasks.salient.inference import Predictor
 from tasks.salient.metrics import MAIN, Scores
-from tasks.salient.model import PoolNet
+from tasks.salient.model import SaliencyNetwork
 from tasks.salient.sets import PictureSet
 
 PICTURES = 6
@@ -98,7 +98,9 @@ def table(cards: Sequence[card.Card]) -> str:
     return "\n".join(lines)
 
 
-def model_card(config: ScoredConfig, evaluation: Evaluation, model: Opened[PoolNet]) -> card.Card:
+def model_card(
+    config: ScoredConfig, evaluation: Evaluation, model: Opened[SaliencyNetwork]
+) -> card.Card:
     """The card of maps that a model has just made of one set."""
     data = config.data
     inputs = "native" if data.fit == "native" else f"{data.fit} {list(data.input_size)}"
@@ -108,9 +110,13 @@ def model_card(config: ScoredConfig, evaluation: Evaluation, model: Opened[PoolN
         task="salient",
         metrics=evaluation.scores.metrics,
         protocol={
+            "network": config.model.network,
             "inputs": inputs,
+            "resampling": data.resampling,
             "colour": data.colour,
             "normalisation": config.model.normalisation,
+            "resized": config.model.resize_maps,
+            "stretched": config.model.stretch_maps,
             **_PROTOCOL,
         },
         data=_describe_set(config, evaluation),

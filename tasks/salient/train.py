@@ -1,4 +1,4 @@
-"""``python -m tasks.salient.train``: train PoolNet; without flags, on generated sample data."""
+"""``python -m tasks.salient.train``: train a network; without flags, PoolNet on sample data."""
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class SalientTask:
     def loss(self, model: nn.Module, batch: dict[str, Tensor], _: Progress) -> dict[str, Tensor]:
         """The terms of one micro-batch that the config asks for."""
         logits = model(batch["image"], batch.get("edge_image"))
-        return terms(logits.saliency, logits.edges, batch, self.config.loss)
+        return terms(logits, batch, self.config.loss)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Scores on the first test set."""

@@ -9,9 +9,11 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Picture = NDArray[np.uint8]
 Fit = Literal["native", "stretch", "pad"]
+Resampling = Literal["area", "antialiased"]
 
 
 class Fitted(NamedTuple):
@@ -61,7 +63,7 @@ def augment(
     return image, mask
 
 
-def fit(image: Picture, how: Fit, size: tuple[int, int]) -> Fitted:
+def fit(image: Picture, how: Fit, size: tuple[int, int], resampling: Resampling = "area") -> Fitted:
     """A picture as an input of the given height and width, or as it is.
 
     "pad" keeps the aspect, and continues the picture by its last row and column.
@@ -70,7 +72,7 @@ def fit(image: Picture, how: Fit, size: tuple[int, int]) -> Fitted:
     if how == "native":
         return Fitted(image, height, width)
     rows, columns = fitted_size((height, width), how, size)
-    resized = scale(image, (rows, columns))
+    resized = scale(image, (rows, columns), resampling)
     if (rows, columns) != size:
         resized = np.asarray(
             cv2.copyMakeBorder(
@@ -81,11 +83,17 @@ def fit(image: Picture, how: Fit, size: tuple[int, int]) -> Fitted:
     return Fitted(resized, rows, columns)
 
 
-def fit_mask(mask: Picture, how: Fit, size: tuple[int, int], padding: int = 0) -> Picture:
+def fit_mask(
+    mask: Picture,
+    how: Fit,
+    size: tuple[int, int],
+    resampling: Resampling = "area",
+    padding: int = 0,
+) -> Picture:
     """A mask in the size that `fit` gives its picture; the padding has a level of its own."""
     if how == "native":
         return mask
-    return _padded(scale(mask, fitted_size(mask.shape, how, size)), size, padding)
+    return _padded(scale(mask, fitted_size(mask.shape, how, size), resampling), size, padding)
 
 
 def fit_edges(edges: Picture, how: Fit, size: tuple[int, int], padding: int) -> Picture:
@@ -111,10 +119,17 @@ def fitted_size(shape: tuple[int, ...], how: Fit, size: tuple[int, int]) -> tupl
     return min(max(rows, 1), size[0]), min(max(columns, 1), size[1])
 
 
-def scale(image: Picture, size: tuple[int, int]) -> Picture:
-    """A picture or mask at another height and width: averaged when shrunk, else bilinear."""
+def scale(image: Picture, size: tuple[int, int], resampling: Resampling = "area") -> Picture:
+    """A picture or mask at another height and width.
+
+    "area": averaged when shrunk, else bilinear. "antialiased": Pillow's bilinear filter, which
+    averages with linearly falling weights when it shrinks.
+    """
     if image.shape[:2] == size:
         return image
+    if resampling == "antialiased":
+        whole = Image.fromarray(np.ascontiguousarray(image))
+        return np.array(whole.resize(size[::-1], Image.Resampling.BILINEAR), np.uint8)
     smaller = size[0] < image.shape[0] or size[1] < image.shape[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size[::-1], interpolation=method), np.uint8)

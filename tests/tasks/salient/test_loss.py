@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from tasks.salient.config import LossConfig
-from tasks.salient.loss import edge_loss, iou_loss, saliency_loss, ssim_loss, terms
+from tasks.salient.loss import (
+    edge_loss,
+    iou_loss,
+    saliency_loss,
+    ssim_loss,
+    terms,
+)
+from tasks.salient.model import Logits
 
 HEIGHT, WIDTH = 20, 26
 
@@ -142,9 +149,9 @@ def test_an_edge_map_without_any_label_costs_nothing():
 def test_the_config_chooses_the_terms(batch):
     logits, mask, valid = batch
     named = {"mask": mask, "valid": valid, "edge_map": torch.zeros_like(mask)}
-    plain = terms(logits, None, named, LossConfig(reduction="sum", iou=0))
+    plain = terms(Logits(logits, None), named, LossConfig(reduction="sum", iou=0))
     assert list(plain) == ["saliency"]
-    every = terms(logits, logits, named, LossConfig(iou=2, ssim=0.5))
+    every = terms(Logits(logits, logits), named, LossConfig(iou=2, ssim=0.5))
     assert list(every) == ["saliency", "iou", "ssim", "edge"]
     assert every["iou"].item() == pytest.approx(2 * iou_loss(*batch).item())
     assert every["ssim"].item() == pytest.approx(0.5 * ssim_loss(*batch).item())
@@ -155,7 +162,8 @@ def test_perfect_maps_cost_next_to_nothing():
     mask[..., 4:9, 5:12] = 255
     logits = torch.where(mask > 0, 20.0, -20.0)
     valid = torch.ones_like(mask)
-    every = terms(logits, None, {"mask": mask, "valid": valid}, LossConfig(iou=1, ssim=1))
+    batch = {"mask": mask, "valid": valid}
+    every = terms(Logits(logits, None), batch, LossConfig(iou=1, ssim=1))
     assert all(value.item() < 1e-5 for value in every.values())
 
 

@@ -11,7 +11,8 @@ from backbone import MODELS
 from common.commands import trained
 from common.commands.trained import Trained
 from common.errors import UserError
-from tasks.salient.model import CHANNELS, PoolNetHead, build, scaled
+from tasks.salient.model import build
+from tasks.salient.networks.poolnet import CHANNELS, PoolNetHead, scaled
 from tasks.salient.published import CLASSIFIER, explain, from_published, to_published
 from tests.tasks.salient import small
 

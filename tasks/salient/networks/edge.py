@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks.salient.parts import convolution, resize
+from tasks.salient.networks.parts import convolution, resize
 
 
 class EdgeBlock(nn.Module):

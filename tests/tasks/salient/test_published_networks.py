@@ -1,0 +1,154 @@
+"""Published networks: equal to what their authors' code gives, rule by rule."""
+
+import copy
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+from backbone import MODELS
+from benchmarks.golden import compare, salient
+from tasks.salient.model import build
+from tasks.salient.networks import receptive
+from tasks.salient.networks.parts import Normed
+from tasks.salient.published import LAYOUT
+from tests.tasks.salient.recorded import entries, state_of
+from tests.tasks.salient.test_model import refusal
+
+
+class Recorded:
+    """A published network with the weights by name, what its trunk gives, and what is recorded."""
+
+    def __init__(self, name):
+        self.model = salient.loaded(name, state_of(name))
+        self.recorded = entries()[name]["outputs"]
+        self.outputs = salient.OUTPUTS[name]
+        self.trunk = self.model.backbone
+        with torch.inference_mode():
+            self.outputs(self.model)  # fills the trunk's memory
+
+    def difference(self):
+        """The largest one to the recorded outputs, of the head as it is now."""
+        with torch.inference_mode():
+            return compare.difference(self.outputs(self.model), self.recorded)
+
+
+class Remembering(nn.Module):
+    """A trunk that is asked once for each input."""
+
+    def __init__(self, trunk):
+        super().__init__()
+        self.trunk, self.known = trunk, None
+
+    def forward(self, x):
+        if self.known is None:
+            self.known = self.trunk(x)
+        return self.known
+
+
+@functools.cache
+def network(name):
+    found = Recorded(name)
+    found.model.backbone = Remembering(found.trunk)
+    return found
+
+
+@pytest.fixture(params=salient.RECIPES)
+def each(request):
+    return network(request.param)
+
+
+def test_the_authors_outputs_come_out(each):
+    assert each.difference() < compare.BAR
+
+
+def decoder_without_aligned_corners(head, monkeypatch):
+    resize = functools.partial(receptive.resize, align_corners=False)
+    monkeypatch.setattr(receptive, "resize", resize)
+
+
+def relu_in_the_blocks(head, monkeypatch):
+    for part in head.receptive.modules():
+        if isinstance(part, Normed):
+            monkeypatch.setattr(part, "relu", nn.ReLU())
+
+
+def the_other_third_product(head, monkeypatch):
+    monkeypatch.setattr(head.decoder, "neighbour", not head.decoder.neighbour)
+
+
+def relu_after_the_first_convolution(head, monkeypatch):
+    monkeypatch.setattr(head.reverse[0][0], "relu", nn.ReLU())
+
+
+def relu_after_the_score(head, monkeypatch):
+    monkeypatch.setattr(head.reverse[2][-1], "relu", nn.ReLU())
+
+
+def guide_before_the_groups(head, monkeypatch):
+    block = head.reverse[2][0]
+    first = copy.deepcopy(block.conv)
+    first.weight.data = first.weight.data.roll(-1, dims=1)
+    monkeypatch.setitem(block._modules, "conv", first)
+
+
+BROKEN = [
+    ("pranet", decoder_without_aligned_corners),
+    ("pranet", relu_after_the_first_convolution),
+    ("inf_net", relu_in_the_blocks),
+    ("inf_net", the_other_third_product),
+    ("inf_net", relu_after_the_score),
+    ("sinet_v2", the_other_third_product),
+    ("sinet_v2", guide_before_the_groups),
+]
+
+
+@pytest.mark.parametrize(("name", "rule"), BROKEN)
+def test_a_broken_rule_is_seen(name, rule, monkeypatch):
+    found = network(name)
+    rule(found.model.head, monkeypatch)
+    assert found.difference() > 2 * compare.BAR
+
+
+def test_another_rule_of_first_blocks_is_seen():
+    found = network("sinet_v2")
+    strided = MODELS["res2net50_v1b_strided"]().eval()
+    strided.load_state_dict(found.trunk.state_dict())
+    x = compare.picture(64, 64, batch=1)
+    with torch.inference_mode():
+        assert not torch.allclose(strided(x).c2, found.trunk(x).c2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", salient.RECIPES)
+def test_all_keys_are_ours_and_the_unused_are_left_out_by_name(name):
+    published = entries()[name]["shapes"]
+    empty = {key: torch.empty(shape, device="meta") for key, shape in published.items()}
+    translated = LAYOUT.translate(empty)
+    own = network(name).model.state_dict()
+    own = {key.replace("backbone.trunk.", "backbone."): value for key, value in own.items()}
+    assert {key: value.shape for key, value in translated.items()} == {
+        key: value.shape for key, value in own.items()
+    }
+    left_over = LAYOUT.translate({**empty, "resnet.fancy.weight": torch.zeros(1)})
+    assert "backbone.fancy.weight" in left_over
+
+
+def test_a_file_of_another_network_names_it():
+    names, backbone = ("pranet", "inf_net"), "res2net50_v1b"
+    translated = {name: LAYOUT.translate(state_of(name)) for name in names}
+    message = refusal(build(backbone, network="infnet"), translated["pranet"])
+    assert "say --model.network pranet" in message
+    message = refusal(build(backbone, network="pranet"), translated["inf_net"])
+    assert "say --model.network infnet" in message
+    message = refusal(build(backbone, 0.1), translated["pranet"])
+    assert "say --model.network pranet" in message
+    message = refusal(build(backbone, 0.5, network="pranet"), translated["pranet"])
+    assert "looks like --model.head_width 1 " in message
+    message = refusal(build("res2net50_26w_4s", network="pranet"), translated["pranet"])
+    assert "looks like --backbone res2net50_v1b " in message
+    message = refusal(build(backbone, network="sinetv2"), build(backbone, 0.1).state_dict())
+    assert "say --model.network poolnet" in message
+    cut = {k: v for k, v in translated["pranet"].items() if k != "head.reverse.1.0.conv.weight"}
+    message = refusal(build(backbone, network="pranet"), cut)
+    assert "1 missing: head.reverse.1.0.conv.weight" in message
