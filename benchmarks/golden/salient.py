@@ -14,12 +14,16 @@ from common.commands.trained import Trained
 from tasks.salient.config import Config
 from tasks.salient.inference import fresh
 from tasks.salient.model import SaliencyNetwork
+from tasks.salient.networks.inspyrenet import InSPyReNetHead
+from tasks.salient.networks.parts import resize
 from tasks.salient.published import LAYOUT
 
 RECIPES: Mapping[str, str] = {
     "pranet": "pranet_res2net50_v1b",
     "inf_net": "infnet_res2net50_v1b",
     "sinet_v2": "sinetv2_res2net50_v1b",
+    "modelscope_res2net_salient": "senet_res2net50_v1b",
+    "inspyrenet_res2net50": "inspyrenet_res2net50_v1b",
 }
 """The recipe of each recorded network."""
 
@@ -55,9 +59,29 @@ def _maps(model: SaliencyNetwork) -> list[Tensor]:
     return [*found.sides, found.result, *outlines]
 
 
+def _probabilities(model: SaliencyNetwork) -> list[Tensor]:
+    """All maps, finest first, and the outlines; these were made bigger as probabilities."""
+    x = compare.picture(320, 320, batch=1, seed=16)
+    features = model.backbone(x)
+    found, outlines = model.maps(x, features, 320, 320), model.head(features).contour
+    assert outlines is not None
+    whole = resize(outlines.sigmoid(), (320, 320), align_corners=False)
+    return [*(one.sigmoid() for one in (found.result, *reversed(found.sides))), whole]
+
+
+def _pyramids(model: SaliencyNetwork) -> list[Tensor]:
+    """The maps, coarsest first, and the Laplacian maps."""
+    features = model.backbone(compare.picture(384, 384, batch=1, seed=14))
+    assert isinstance(model.head, InSPyReNetHead)
+    maps, laplacians = model.head.pyramids(features)
+    return [*maps, *laplacians]
+
+
 OUTPUTS: Mapping[str, Callable[[SaliencyNetwork], list[Tensor]]] = {
     "pranet": _maps,
     "inf_net": _maps,
     "sinet_v2": _maps,
+    "modelscope_res2net_salient": _probabilities,
+    "inspyrenet_res2net50": _pyramids,
 }
 """What is compared of each network on its recorded input."""

@@ -73,8 +73,8 @@ class ModelConfig:
     """The head on the backbone, how it takes pixels, and how its maps are finished."""
 
     network: NetworkName = "poolnet"
-    """PoolNet, or a network made for polyps (pranet), lung infection (infnet), camouflage
-    (sinetv2)."""
+    """PoolNet, or a network for polyps (pranet), lung infection (infnet), camouflage (sinetv2),
+    cut-outs (senet, inspyrenet)."""
     head_width: float = 0.125
     """Factor on the published channels of the head (512, 512, 256, 256, 128 for PoolNet)."""
     head_batchnorm: bool = True
@@ -144,9 +144,17 @@ class Config(RunConfig):
         """Refuse batches that cannot be: pictures of different sizes do not stack.
 
         Raises:
-            UserError: inputs of native size in micro-batches of several.
+            UserError: inputs of native size in micro-batches of several, or single ones that a
+                network cannot normalise.
         """
         single = self.engine.accumulate * ranks == self.engine.batch_size
+        if single and self.model.network == "senet":
+            raise UserError(
+                "--model.network senet: normalises one value of each picture over those that go "
+                f"through it together, which is one with --engine.batch_size "
+                f"{self.engine.batch_size}, --engine.accumulate {self.engine.accumulate} and "
+                f"{ranks} processes; two are needed: say a greater --engine.batch_size"
+            )
         if self.data.fit == "native" and not single:
             each = max(1, self.engine.batch_size // ranks)
             batch = each * ranks

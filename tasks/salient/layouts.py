@@ -53,6 +53,14 @@ _REVERSE: Pairs = tuple(
     for layer in range(5)
 )
 
+_PAIR: Pairs = ((".block.0.", ".conv."), (".block.1.", ".bn."))
+"""A convolution and its BatchNorm in SENet."""
+_CROSSED: Pairs = tuple(
+    (f".{theirs}.{layer}.", f".branches.{ours}.{layer // 3}.{'conv' if layer % 3 == 0 else 'bn'}.")
+    for theirs, ours in (("fusion_e", 1), ("fusion_e1", 2))
+    for layer in (0, 1, 3, 4)
+)
+
 NAMES: Mapping[NetworkName, Names] = {
     "infnet": Names(
         known_by="ParDec.conv5.weight",
@@ -94,12 +102,83 @@ NAMES: Mapping[NetworkName, Names] = {
         ),
         unused=(CLASSIFIER,),
     ),
+    "senet": Names(
+        known_by="aux_edge.bodye.0.weight",
+        starts=(
+            ("layer0_1.0.", "backbone.conv1."),
+            ("layer0_1.1.", "backbone.bn1."),
+            *((f"layer{stage}.", f"backbone.layer{stage}.") for stage in range(1, 5)),
+            *((f"aspp{place + 3}.", f"head.context.{place}.") for place in range(2)),
+            *((f"cbblock{place + 3}.", f"head.attention.{place}.") for place in range(2)),
+            *((f"layer{place + 1}_enhance.", f"head.enhance.{place}.") for place in range(2)),
+            ("layer3_decoder.", "head.decoder.0."),
+            ("layer2_decoder.", "head.decoder.1."),
+            ("conv_up.", "head.merge."),
+            ("aux_edge.", "head.contour."),
+            ("aux_area.", "head.area."),
+            ("out_conv_8.", "head.scores.0."),
+            ("out_conv_4.", "head.scores.1."),
+        ),
+        words=(
+            (".saLayer.conv1.", ".spatial."),
+            *((f".conv{branch + 1}.", f".branches.{branch}.") for branch in range(4)),
+            (".conv5.", ".whole."),
+            (".calayer.fc.", ".channel."),
+            (".lbody.", ".low."),
+            (".hbody.", ".high."),
+            (".bodye.", ".body."),
+            (".emlayes.", ".groups."),
+            (".elayer.", ".convolve."),
+            (".salayer.", ".spatial."),
+            (".conv_up.", ".reduce."),
+            (".alayers.0.fusion.", ".groups.0."),
+            (".alayers.1.fusion.", ".groups.1."),
+            (".fusion_0.", ".branches.0."),
+            *_CROSSED,
+            (".fusion.", ".fuse."),
+            *_PAIR,
+        ),
+        unused=("alayer.", "arlayer."),
+    ),
+    "inspyrenet": Names(
+        known_by="attention0.lthreshold",
+        starts=(
+            *((f"context{place + 1}.", f"head.context.{place}.") for place in range(5)),
+            *((f"attention{place}.", f"head.attention.{place}.") for place in range(3)),
+            ("decoder.conv1.", "head.decoder.reduce."),
+            *((f"decoder.conv{layer + 2}.", f"head.decoder.convs.{layer}.") for layer in range(3)),
+            ("decoder.conv5.conv.", "head.decoder.score."),
+            ("decoder.Hattn.", "head.decoder.attend.down."),
+            ("decoder.Wattn.", "head.decoder.attend.across."),
+        ),
+        words=(
+            (".branch0.", ".branches.0.0."),
+            *_BLOCK,
+            *((f".conv{layer}.", f".{layer}.") for layer in range(3)),
+            (".Hattn.", ".3.down."),
+            (".Wattn.", ".3.across."),
+            (".conv3.", ".4."),
+            (".query_conv.", ".query."),
+            (".key_conv.", ".key."),
+            (".value_conv.", ".value."),
+            (".conv_query.", ".query."),
+            (".conv_key.", ".key."),
+            (".conv_value.", ".value."),
+            (".conv_out1.", ".looked."),
+            (".conv_out2.", ".merge.0."),
+            (".conv_out3.", ".merge.1."),
+            (".conv_out4.", ".score."),
+            (".lthreshold", ".laplacian_threshold"),
+        ),
+    ),
 }
-"""The names of each network."""
+"""The names of each network; files of SENet carry along two convolutions of each group."""
 MARKS: Mapping[NetworkName, str] = {
     "infnet": "head.contour.0.conv.weight",
     "pranet": "head.reverse.0.4.conv.weight",
     "sinetv2": "head.reverse.0.0.score.weight",
+    "senet": "head.area.body.0.weight",
+    "inspyrenet": "head.attention.0.threshold",
     "poolnet": "head.pyramid.reduce.weight",
 }
 """A parameter that tells a network apart from those behind it."""
@@ -107,6 +186,8 @@ WIDTHS: Mapping[NetworkName, tuple[str, int]] = {
     "infnet": ("head.receptive.0.merge.conv.weight", 32),
     "pranet": ("head.receptive.0.merge.conv.weight", 32),
     "sinetv2": ("head.receptive.0.merge.conv.weight", 32),
+    "inspyrenet": ("head.context.0.merge.conv.weight", 64),
+    "senet": ("head.context.0.fuse.conv.weight", 256),
 }
 """A parameter whose length is the head's width, and its published length."""
 

@@ -5,19 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
+from common.errors import UserError
 from common.layers import Normalize, freeze_batchnorm
+from tasks.salient.networks.inspyrenet import InSPyReNetHead
 from tasks.salient.networks.parts import Head, Maps, resize
 from tasks.salient.networks.poolnet import DEVIATION, EDGE_CHANNELS, PoolNetHead, scaled
 from tasks.salient.networks.reverse_attention import GroupReversalHead, ReverseAttentionHead
+from tasks.salient.networks.senet import SENetHead
 
 Normalisation = Literal["imagenet", "caffe"]
-NetworkName = Literal["poolnet", "pranet", "infnet", "sinetv2"]
+NetworkName = Literal["poolnet", "pranet", "infnet", "sinetv2", "senet", "inspyrenet"]
 
 NORMALISATION: dict[Normalisation, tuple[Sequence[float], Sequence[float]]] = {
     # ImageNet weights in RGB; Caffe's mean in BGR, whose values stay 0..255.
@@ -31,6 +35,8 @@ HEADS: Mapping[NetworkName, Callable[[Pyramid[int], float], Head]] = {
     "pranet": ReverseAttentionHead,
     "infnet": partial(ReverseAttentionHead, contours=True),
     "sinetv2": GroupReversalHead,
+    "senet": SENetHead,
+    "inspyrenet": InSPyReNetHead,
 }
 """What is built of the backbone's channels and a factor on the published ones, but PoolNet."""
 LEAST_SIDE = 64
@@ -137,11 +143,27 @@ def build(
         trunk, least_side = _pooled_trunk(backbone)
         head: Head = _poolnet_head(trunk, head_width, edge, batchnorm)
     else:
-        trunk, least_side = choose("--backbone", backbone, MODELS)(), LEAST_SIDE
+        trunk, least_side = _trunk(backbone, dilated=network == "inspyrenet"), LEAST_SIDE
         head = HEADS[network](trunk.channels, head_width)
     if freeze:
         freeze_batchnorm(trunk)
     return SaliencyNetwork(trunk, head, Normalize(*NORMALISATION[normalisation]), least_side)
+
+
+def _trunk(backbone: str, dilated: bool) -> Trunk:
+    """A backbone with the strides of classification; dilated ever more in its last two stages."""
+    make = choose("--backbone", backbone, MODELS)
+    if not dilated:
+        return make()
+    with torch.device("meta"):
+        last = getattr(make(), "layer4", None)
+    if not isinstance(last, nn.Sequential):
+        raise UserError(
+            f"--backbone {backbone}: --model.network inspyrenet dilates the blocks of the last "
+            "stage one by one, which DLA cannot; take a ResNet or Res2Net, such as res2net50_v1b"
+        )
+    each = tuple(4 * 2**block for block in range(len(last)))
+    return make(dilations=(1, 1, 2, each), dilate_first=True, average_dilated=False)
 
 
 def _pooled_trunk(backbone: str) -> tuple[Trunk, int]:
