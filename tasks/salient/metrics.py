@@ -8,6 +8,9 @@ are in use, and both are here under names of their own:
   MaxF is the F-measure of the data set's mean precision and mean recall, at the best threshold.
 - meanF, adaptF, Sm, Em, wF and the names ending in `_stretched` or `_of_pictures`, as pysodmetrics
   1.6.2 computes them: each map is stretched to 0..255 first.
+
+The scores of polyps, mDice and mIoU, are means over the same thresholds of the same stretched maps,
+as in PraNet's evaluation.
 """
 
 from collections.abc import Sequence
@@ -34,7 +37,7 @@ SALMETRIC_EPSILON = 1e-4
 
 _VALUES = np.arange(LEVELS) / 255
 
-MAIN = ("MaxF", "MAE", "meanF", "adaptF", "Sm", "Em", "wF")
+MAIN = ("MaxF", "MAE", "meanF", "adaptF", "Sm", "Em", "wF", "mDice", "mIoU")
 """The scores that tables show."""
 
 
@@ -125,6 +128,7 @@ def scores(pictures: Sequence[Measured]) -> Scores:
     area, size = inside.sum(axis=1), (inside + outside).sum(axis=1)
     f_curves = f_measure(true, false, area[:, None])
     e_curves = e_measure(true, false, area[:, None], size[:, None])
+    dice_curves, iou_curves = overlaps(true, false, area[:, None])
     adaptive = _adaptive(outside, inside, stretched, [picture.mean for picture in pictures])
     metrics = {
         "MaxF": float(_f(precision, recall).max()),
@@ -134,11 +138,15 @@ def scores(pictures: Sequence[Measured]) -> Scores:
         "Sm": float(np.mean([picture.structure for picture in pictures])),
         "Em": float(e_curves.mean()),
         "wF": float(np.mean([picture.weighted for picture in pictures])),
+        "mDice": float(dice_curves.mean()),
+        "mIoU": float(iou_curves.mean()),
         "MaxF_of_pictures": float(f_curves.max(axis=1).mean()),
         "MaxF_stretched": float(f_curves.mean(axis=0).max()),
         "MAE_stretched": float(_stretched_errors(outside, inside, stretched).mean()),
         "maxE": float(e_curves.mean(axis=0).max()),
         "adaptE": float(e_measure(*adaptive, area, size).mean()),
+        "maxDice": float(dice_curves.mean(axis=0).max()),
+        "maxIoU": float(iou_curves.mean(axis=0).max()),
     }
     return Scores(metrics, precision, recall)
 
@@ -163,6 +171,19 @@ def f_measure(true: Floats, false: Floats, area: Floats) -> Floats:
     precision = true / np.maximum(true + false, 1)
     recall = true / np.maximum(area, 1)
     return _f(precision, recall)
+
+
+def overlaps(true: Floats, false: Floats, area: Floats) -> tuple[Floats, Floats]:
+    """Dice and intersection over union; both 0 where nothing is found rightly.
+
+    Args:
+        true: pixels found rightly.
+        false: pixels found wrongly.
+        area: pixels of the object.
+    """
+    # Without an object and without anything found there is nothing to divide by, and they are 0.
+    union = np.maximum(area + false, 1)
+    return 2 * true / np.maximum(area + true + false, 1), true / union
 
 
 def e_measure(true: Floats, false: Floats, area: Floats, size: Floats) -> Floats:

@@ -57,6 +57,17 @@ def f_curve(predicted, mask):
     return np.array([f_of(found, mask > 128) for found in thresholds(predicted)])
 
 
+def overlap_curves(predicted, mask):
+    """Dice and intersection over union at each threshold; 0 where nothing is found rightly."""
+    dice, iou = [], []
+    truth = mask > 128
+    for found in thresholds(predicted):
+        both = int(np.logical_and(found, truth).sum())
+        dice.append(2 * both / (found.sum() + truth.sum()) if both else 0.0)
+        iou.append(both / np.logical_or(found, truth).sum() if both else 0.0)
+    return np.array(dice), np.array(iou)
+
+
 def adaptive(predicted):
     values = stretched(predicted)
     return values >= min(2 * values.mean(), 1)

@@ -72,6 +72,7 @@ def expected(predicted, mask):
     """All scores of one picture by the slow code."""
     f_curve, e_curve = slow.f_curve(predicted, mask), slow.e_curve(predicted, mask)
     truth, chosen = mask > 128, slow.adaptive(predicted)
+    dice, iou = slow.overlap_curves(predicted, mask)
     return {
         "MaxF": slow.max_f([(predicted, mask)]),
         "MAE": slow.salmetric(predicted, mask)[2],
@@ -85,6 +86,10 @@ def expected(predicted, mask):
         "MAE_stretched": np.abs(slow.stretched(predicted) - truth).mean(),
         "maxE": e_curve.max(),
         "adaptE": slow.e_of(chosen, truth),
+        "mDice": dice.mean(),
+        "mIoU": iou.mean(),
+        "maxDice": dice.max(),
+        "maxIoU": iou.max(),
     }
 
 
@@ -105,7 +110,7 @@ def test_a_data_set_by_the_definitions():
     curves = [slow.salmetric(*picture) for picture in pictures]
     assert got.precision == pytest.approx(np.mean([curve[0] for curve in curves], axis=0))
     assert got.recall == pytest.approx(np.mean([curve[1] for curve in curves], axis=0))
-    for name in got.metrics.keys() - {"MaxF", "MaxF_stretched", "maxE"}:
+    for name in got.metrics.keys() - {"MaxF", "MaxF_stretched", "maxE", "maxDice", "maxIoU"}:
         assert got.metrics[name] == pytest.approx(np.mean([one[name] for one in each]), abs=1e-6)
     assert got.metrics["MaxF"] == pytest.approx(slow.max_f(pictures))
     f_curves = [slow.f_curve(*picture) for picture in pictures]
@@ -113,6 +118,9 @@ def test_a_data_set_by_the_definitions():
     assert got.metrics["MaxF_stretched"] < got.metrics["MaxF_of_pictures"]
     e_curves = [slow.e_curve(*picture) for picture in pictures]
     assert got.metrics["maxE"] == pytest.approx(np.mean(e_curves, axis=0).max())
+    overlaps = np.mean([slow.overlap_curves(*picture) for picture in pictures], axis=0)
+    assert got.metrics["maxDice"] == pytest.approx(overlaps[0].max())
+    assert got.metrics["maxIoU"] == pytest.approx(overlaps[1].max())
 
 
 @pytest.fixture(scope="module")
