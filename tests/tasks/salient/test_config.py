@@ -33,6 +33,11 @@ def test_flags_reach_their_fields():
         ("--model.head_width", "0", "above 0"),
         ("--model.head_width", ".inf", "at most 16"),
         ("--model.normalisation", "zero", "caffe"),
+        ("--model.network", "unet", "pranet"),
+        ("--model.resize_maps", "bytes", "levels"),
+        ("--data.resampling", "cubic", "antialiased"),
+        ("--loss.main", "dice", "structure"),
+        ("--loss.sides", "-1", "0 or more"),
         ("--loss.reduction", "none", "mean"),
         ("--loss.iou", "-1", "0 or more"),
         ("--loss.ssim", "-1", "0 or more"),
@@ -44,6 +49,19 @@ def test_a_wrong_value_is_one_line_with_the_flag(flag, value, allowed):
     assert flag in str(caught.value)
     assert allowed in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_only_poolnet_has_an_edge_branch():
+    words = ["--model.edge", "true", "--model.network", "infnet"]
+    with pytest.raises(UserError, match=r"^--model\.edge true: infnet has no edge branch"):
+        parse(Config, words)
+
+
+def test_single_pictures_are_too_few_for_senet():
+    words = ["--model.network", "senet", "--engine.batch_size", "4", "--engine.accumulate", "4"]
+    with pytest.raises(UserError, match=r"--model\.network senet: .* say a greater --engine"):
+        parse(Config, words).check(ranks=1)
+    parse(Config, [*words[:-1], "2"]).check(ranks=1)
 
 
 def test_native_pictures_go_one_by_one():

@@ -5,32 +5,34 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from common.commands import config as configuration
 from tasks import open_run
 from tasks.salient import predict
-from tasks.salient.config import Config
+from tasks.salient.config import Config, ModelConfig
 from tasks.salient.data import read, read_training
-from tasks.salient.inference import Predictor
+from tasks.salient.inference import Predictor, saliency_maps
 from tests.tasks.salient import small
 
 RECIPES = {
     "stretch": {"fit": "stretch"},
     "pad": {"fit": "pad", "input_size": (40, 48)},
     "native": {"fit": "native", "colour": "BGR"},
+    "finished": {"fit": "stretch", "resampling": "antialiased"},
 }
+MODELS = {
+    "native": {"normalisation": "caffe", "edge": True},
+    "finished": {"network": "sinetv2", "resize_maps": "logits", "stretch_maps": True},
+}
+"""What else is set."""
 
 
 @pytest.fixture(scope="module", params=RECIPES)
 def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / request.param
-    caffe = request.param == "native"
-    model = small.ModelConfig(
-        head_width=0.02,
-        head_batchnorm=False,
-        normalisation="caffe" if caffe else "imagenet",
-        edge=caffe,
-    )
+    more = MODELS.get(request.param, {})
+    model = small.ModelConfig(head_width=0.02, head_batchnorm=False, **more)
     small.write_run(folder, data=RECIPES[request.param], model=model)
     return folder
 
@@ -68,6 +70,9 @@ def test_what_the_trunk_is_given_tells_recipes_apart(predictor, run):
     assert given.colour == predictor.config.data.colour
     other = open_run(run, device="cpu", flags=("--data.input_size", "[50, 50]")).trunk_input
     assert (given == other) == (run.name == "native")
+    another = {"area": "antialiased", "antialiased": "area"}[predictor.config.data.resampling]
+    other = open_run(run, device="cpu", flags=("--data.resampling", another)).trunk_input
+    assert (given == other) == (run.name == "native")
 
 
 def test_what_is_described_and_drawn_is_what_predict_writes(predictor, run, tmp_path, monkeypatch):
@@ -87,6 +92,48 @@ def test_low_precision_is_nearly_the_same(predictor, run):
     for picture in pictures()[:2]:
         difference = low(picture).map.astype(int) - predictor(picture).map
         assert np.abs(difference).mean() < 4
+
+
+@pytest.mark.parametrize("stretch", [False, True])
+@pytest.mark.parametrize("what", ["logits", "probabilities", "levels"])
+def test_maps_are_finished_in_the_order_that_is_asked_for(what, stretch):
+    """Against NumPy, whose interpolation is written here; 12 rows of 16 show the picture."""
+    logits = torch.randn(1, 1, 16, 20, generator=torch.Generator().manual_seed(1)) - 2
+    how = ModelConfig(resize_maps=what, stretch_maps=stretch)
+    (found,) = saliency_maps(logits, [(12, 20)], [(31, 33)], how)
+    values = logits[0, 0, :12].double().numpy()
+    if what == "logits":
+        values = enlarged(values, (31, 33))
+    values = 1 / (1 + np.exp(-values))
+    if stretch:
+        values = (values - values.min()) / (values.max() - values.min())
+    if what == "probabilities":
+        values = enlarged(values, (31, 33))
+    levels = np.round(255 * values)
+    if what == "levels":
+        levels = enlarged(levels, (31, 33))
+    assert found.dtype == np.uint8
+    assert np.abs(found - levels).max() <= 1
+    if stretch and what == "logits":
+        assert (found.min(), found.max()) == (0, 255)
+
+
+def enlarged(values, size):
+    """Bilinear, pixel centres at halves, the border continued."""
+    for axis, length in enumerate(size):
+        before = values.shape[axis]
+        places = np.clip((np.arange(length) + 0.5) * before / length - 0.5, 0, before - 1)
+        low = np.minimum(np.floor(places).astype(int), before - 2)
+        share = np.expand_dims(places - low, 1 - axis)
+        first, second = (np.take(values, low + step, axis) for step in (0, 1))
+        values = first * (1 - share) + second * share
+    return values
+
+
+def test_a_flat_map_is_stretched_to_nothing():
+    how = ModelConfig(stretch_maps=True)
+    (found,) = saliency_maps(torch.full((1, 1, 4, 4), 3.0), [(4, 4)], [(4, 4)], how)
+    assert not found.any()
 
 
 def test_files_and_what_is_no_picture(predictor, tmp_path):

@@ -1,5 +1,6 @@
 """The losses against loops over pictures and pixels."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 
 from tasks.salient.config import LossConfig
 from tasks.salient.loss import (
+    contour_loss,
     edge_loss,
     iou_loss,
     saliency_loss,
     ssim_loss,
+    structure_loss,
     terms,
 )
 from tasks.salient.model import Logits
@@ -62,7 +65,8 @@ def test_what_is_in_the_padding_does_not_count(batch):
     outside = valid == 0
     other = torch.where(outside, 50.0, logits)
     other_mask = torch.where(outside, 255, mask)
-    for loss in (iou_loss, ssim_loss, lambda *args: saliency_loss(*args, "sum")):
+    summed = functools.partial(saliency_loss, reduction="sum")
+    for loss in (iou_loss, ssim_loss, structure_loss, summed):
         assert loss(other, other_mask, valid).item() == pytest.approx(
             loss(logits, mask, valid).item(), rel=1e-5
         )
@@ -144,6 +148,63 @@ def test_edges_are_balanced_for_each_picture():
 def test_an_edge_map_without_any_label_costs_nothing():
     unlabelled = torch.full((1, 1, 4, 4), 64, dtype=torch.uint8)
     assert edge_loss(torch.randn(1, 5, 4, 4), unlabelled, "mean").item() == 0
+
+
+def test_structure_pixel_by_pixel(batch):
+    """Weights from a window of 31 pixels, with zeros beyond the border."""
+    logits, mask, valid = batch
+    wanted = []
+    for n in range(2):
+        shown = valid[n, 0].double().numpy()
+        target = mask[n, 0].numpy() / 255 * shown
+        map_ = logits[n, 0].sigmoid().double().numpy()
+        padded = np.pad(target, 15)
+        entropy = weights = both = either = 0.0
+        for i, j in np.argwhere(shown):
+            around = padded[i : i + 31, j : j + 31].sum() / 31**2
+            weight = 1 + 5 * abs(around - target[i, j])
+            entropy += weight * cross_entropy(float(logits[n, 0, i, j]), target[i, j])
+            weights += weight
+            both += weight * map_[i, j] * target[i, j]
+            either += weight * (map_[i, j] + target[i, j])
+        wanted.append(entropy / weights + 1 - (both + 1) / (either - both + 1))
+    assert structure_loss(*batch).item() == pytest.approx(np.mean(wanted), rel=1e-5)
+
+
+def test_outlines_lie_on_both_sides_of_the_border():
+    mask = torch.zeros(1, 1, 7, 8, dtype=torch.uint8)
+    mask[..., 2:5, 2:6] = 255
+    outline = torch.tensor(
+        [
+            [0, 0, 0, 0, 0, 0, 0, 0],
+            [0, 1, 1, 1, 1, 1, 1, 0],
+            [0, 1, 1, 1, 1, 1, 1, 0],
+            [0, 1, 1, 0, 0, 1, 1, 0],
+            [0, 1, 1, 1, 1, 1, 1, 0],
+            [0, 1, 1, 1, 1, 1, 1, 0],
+            [0, 0, 0, 0, 0, 0, 0, 0],
+        ]
+    )
+    valid = torch.ones_like(mask)
+    perfect = torch.where(outline[None, None] > 0, 30.0, -30.0)
+    assert contour_loss(perfect, mask, valid).item() < 1e-6
+    zeros = torch.zeros_like(perfect)
+    assert contour_loss(zeros, mask, valid).item() == pytest.approx(math.log(2))
+
+
+def test_every_map_has_the_main_loss(batch):
+    logits, mask, valid = batch
+    named = {"mask": mask, "valid": valid}
+    several = Logits(logits, None, (logits, 2 * logits), contour=logits)
+    found = terms(several, named, LossConfig(main="structure", iou=0, sides=0.5, contour=3))
+    assert list(found) == ["saliency", "sides", "contour"]
+    each = [structure_loss(factor * logits, mask, valid).item() for factor in (1, 2)]
+    assert found["saliency"].item() == pytest.approx(each[0])
+    assert found["sides"].item() == pytest.approx(0.5 * sum(each))
+    assert found["contour"].item() == pytest.approx(3 * contour_loss(*batch).item())
+    found = terms(several, named, LossConfig(iou=0, sides=0, contour=0))
+    assert list(found) == ["saliency"]
+    assert found["saliency"].item() == pytest.approx(saliency_loss(*batch, "mean").item())
 
 
 def test_the_config_chooses_the_terms(batch):

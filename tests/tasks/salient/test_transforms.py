@@ -5,6 +5,8 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from tasks.salient.transforms import (
     Augmentation,
@@ -111,6 +113,20 @@ def test_stretched_pictures_fill_the_input(pair):
         np.abs(fitted.image[:, :, 2].astype(int) - fit_mask(pair[1], "stretch", (32, 48))).max()
         == 0
     )
+
+
+@pytest.mark.parametrize("size", [(17, 23), (64, 30), (90, 141)])
+def test_the_antialiasing_filter_is_a_triangle_as_wide_as_the_shrinking(pair, size):
+    fitted = fit(pair[0], "stretch", size, "antialiased")
+    whole = torch.from_numpy(pair[0]).permute(2, 0, 1)[None].double()
+    wanted = F.interpolate(whole, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+    assert np.abs(fitted.image - wanted.numpy()).max() < 1.1
+    plain = fit(pair[0], "stretch", size).image
+    # Made larger, both are bilinear.
+    assert (np.abs(plain.astype(int) - fitted.image).max() <= 1) == (size == (90, 141))
+    mask = fit_mask(pair[1], "stretch", size, "antialiased")
+    assert mask.shape == size
+    assert np.array_equal(mask, scale(pair[1], size, "antialiased"))
 
 
 @pytest.mark.parametrize(
