@@ -46,7 +46,8 @@ def loaded(name: str, state: Mapping[str, Tensor]) -> SaliencyNetwork:
     file = Path(recipes.find(Config, RECIPES[name]))
     model = fresh(config.read(Config, file))
     translated = LAYOUT.translate(state)
-    assert translated is not None, f"{name}: no layout that is known"
+    if translated is None:
+        raise ValueError("its keys are of no layout that is known")
     trained.load(model, Trained(file.with_suffix(".pth"), translated, None), LAYOUT.explain)
     return model.eval()
 
