@@ -10,7 +10,7 @@ be known: the formats have no sums, or their decoders do not look.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -172,6 +172,26 @@ def _decode(
     return np.asarray(image, dtype=np.uint8)
 
 
+def stored(path: Path | str) -> NDArray[Any]:
+    """The levels of a file as they are stored: (H, W) or (H, W, C), of its own type, not turned.
+
+    Raises:
+        DamagedFile: it is missing, cut short, or nothing that OpenCV can decode.
+    """
+    encoded = content(path)
+    if encoded.size == 0:
+        raise DamagedFile(f"{path}: is empty (0 bytes)")
+    if _is_cut_png(encoded):
+        raise DamagedFile(f"{path}: the picture is cut short; copy the file again")
+    try:
+        found = cv2.imdecode(tiff.unturned(encoded), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DamagedFile(f"{path}: cannot be decoded ({error.err})") from None
+    if found is None:
+        raise DamagedFile(f"{path}: is not a picture that OpenCV can decode, or is damaged")
+    return np.asarray(found)
+
+
 def _is_cut_png(encoded: NDArray[np.uint8]) -> bool:
     """Whether a PNG lacks its end, which OpenCV fills in."""
     if encoded[:8].tobytes() != _PNG:
@@ -179,10 +199,11 @@ def _is_cut_png(encoded: NDArray[np.uint8]) -> bool:
     return b"IEND" not in encoded[-64:].tobytes() and b"IEND" not in encoded.tobytes()
 
 
-def write(path: Path | str, image: Picture) -> None:
+def write(path: Path | str, image: Picture | NDArray[np.uint16]) -> None:
     """Write a picture in RGB (H, W, 3), RGBA (H, W, 4) or grey (H, W); the suffix says the format.
 
-    JPEG has no transparency: a fourth channel needs a PNG, TIFF or WebP file.
+    Grey may have 16 bits, in a PNG or TIFF. JPEG has no transparency: a fourth channel needs a PNG,
+    TIFF or WebP file.
     """
     orders = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
     if image.ndim == 3 and image.shape[2] == 4 and Path(path).suffix.lower() in _OPAQUE:

@@ -5,10 +5,9 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
 
 from common.reading import jpeg, tiff
@@ -16,6 +15,8 @@ from common.reading.jpeg import Bytes
 
 Orientation = Literal["stored", "upright"]
 """How a picture is seen: with the pixels as they are stored, or turned as viewers turn it."""
+
+Array = TypeVar("Array", bound=NDArray[Any])
 
 SIDEWAYS = 5
 """Orientations from this one on exchange height and width."""
@@ -77,16 +78,17 @@ def _in_chunks(data: Bytes, place: int, order: Literal["big", "little"], wanted:
     return b""
 
 
-def turned(image: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
-    """What is stored (H, W, ...), as a viewer turns it for an orientation 1..8."""
+def turned(image: Array, number: int) -> Array:
+    """What is stored (H, W, ...), of any type, as a viewer turns it for an orientation 1..8."""
+    seen: Any = image
     if number in _ROTATIONS:
-        return np.asarray(cv2.rotate(image, _ROTATIONS[number]), np.uint8)
-    if number in (2, 4):
-        return np.asarray(cv2.flip(image, 1 if number == 2 else 0), np.uint8)
-    if number in (5, 7):
-        rotated = image if number == 5 else cv2.rotate(image, cv2.ROTATE_180)
-        return np.asarray(cv2.transpose(rotated), np.uint8)
-    return image
+        seen = cv2.rotate(image, _ROTATIONS[number])
+    elif number in (2, 4):
+        seen = cv2.flip(image, 1 if number == 2 else 0)
+    elif number in (5, 7):
+        seen = cv2.transpose(image if number == 5 else cv2.rotate(image, cv2.ROTATE_180))
+    turned_image: Array = seen
+    return turned_image
 
 
 def of_file(path: Path) -> int:

@@ -1,5 +1,6 @@
 """Pictures and their label maps on disk, paired by two folders or by a list file."""
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product, takewhile
@@ -55,6 +56,18 @@ def naming(pairs: Sequence[Pair]) -> str:
     """What a summary says of pairs whose names are not equal; "" if they are."""
     odd = next((pair for pair in pairs if pair.image.stem != pair.label.stem), None)
     return f"; {odd.label.name} is the label of {odd.image.name}" if odd is not None else ""
+
+
+def fingerprint(pairs: Iterable[Pair]) -> str:
+    """sha256 over the names of the pictures and the bytes of their label maps."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(pair.image.name.encode(errors="surrogateescape"))
+        try:
+            digest.update(pair.label.read_bytes())
+        except OSError:  # scores may leave it out
+            digest.update(b"not readable")
+    return digest.hexdigest()
 
 
 def _alone(pictures: Mapping[str, Path]) -> list[Pair]:

@@ -24,11 +24,17 @@ class OptimizerConfig:
     learning_rate: float = 1e-3
     """Base learning rate, of the whole batch: it is never scaled behind the user's back."""
     momentum: float = 0.9
-    """Momentum of sgd; the others use 0.9 and 0.999."""
+    """Momentum of sgd."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """adam, adamw, lamb: decay of the averages of the gradient and of its square."""
+    epsilon: float | None = None
+    """adam, adamw, lamb: added to the root of the square's average; none: 1e-8, lamb 1e-6."""
     nesterov: bool = False
     """sgd: look ahead along the momentum (Sutskever et al., ICML 2013)."""
     weight_decay: float = 1e-4
     """Weight decay."""
+    backbone_decay: float | None = None
+    """Weight decay of the parameters under `backbone.`; none: that of the others."""
     decay_norm_and_bias: bool = False
     """Whether biases and normalisation parameters decay as well."""
     schedule: Literal["constant", "multistep", "cosine", "poly", "exponential"] = "cosine"
@@ -40,7 +46,8 @@ class OptimizerConfig:
     power: float = 0.9
     """poly: exponent of (1 - progress)."""
     final_rate: float = 0.0
-    """cosine, exponential: learning rate at the end of the run; exponential needs one above 0."""
+    """cosine, poly, exponential: learning rate at the end of the run; exponential needs one above
+    0."""
     warmup_epochs: float = 0.0
     """Epochs over which the rate rises linearly to its base; fractions are allowed."""
     warmup_factor: float = 0.01
@@ -60,6 +67,15 @@ class OptimizerConfig:
                 raise UserError(
                     f"--optimizer.{name} {getattr(self, name)}: must not be negative or infinite"
                 )
+        for name in ("backbone_decay", "epsilon"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise UserError(f"--optimizer.{name} {value}: must not be negative or infinite")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(
+                f"--optimizer.betas {list(self.betas)}: must be from 0 to below 1, such as "
+                "[0.9, 0.999]"
+            )
         if self.warmup_epochs > 1e6:
             raise UserError(f"--optimizer.warmup_epochs {self.warmup_epochs}: must be at most 1e6")
         for name in ("momentum", "warmup_factor"):
@@ -90,11 +106,13 @@ def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
             groups.setdefault((name.startswith("backbone."), decayed), []).append(parameter)
     if not groups:
         raise UserError("the model has no parameter that learns: everything is frozen")
+    own = config.backbone_decay
+    decays = {False: config.weight_decay, True: config.weight_decay if own is None else own}
     settings: list[dict[str, Any]] = [
         {
             "params": parameters,
             "lr": config.learning_rate * (config.backbone_factor if backbone else 1.0),
-            "weight_decay": config.weight_decay if decayed else 0.0,
+            "weight_decay": decays[backbone] if decayed else 0.0,
         }
         for (backbone, decayed), parameters in groups.items()
     ]
@@ -105,22 +123,23 @@ def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
             momentum=config.momentum,
             nesterov=config.nesterov,
         )
+    epsilon: dict[str, float] = {} if config.epsilon is None else {"eps": config.epsilon}
     if config.name == "lamb":
         # You et al., ICLR 2020. Imported here: timm takes seconds that only its users should pay.
         from timm.optim.lamb import Lamb
 
-        lamb: Optimizer = Lamb(settings, lr=config.learning_rate)
+        lamb: Optimizer = Lamb(settings, lr=config.learning_rate, betas=config.betas, **epsilon)
         return lamb
     kind = Adam if config.name == "adam" else AdamW
     # One kernel for all parameters: on a small network the plain loop costs a tenth of the step.
-    return kind(settings, lr=config.learning_rate, fused=True)
+    return kind(settings, lr=config.learning_rate, betas=config.betas, fused=True, **epsilon)
 
 
 def schedule(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> Callable[[int], float]:
     """The factor of the base learning rates at each optimizer step, counted from 0.
 
     Milestones count from the start of the run; the other curves run from the end of the warm-up to
-    the end of the run. There poly would reach 0, cosine and exponential the final rate.
+    the end of the run, where they reach the final rate.
     """
     warmup = round(config.warmup_epochs * steps_per_epoch)
     span = max(1, steps_per_epoch * epochs - warmup)
@@ -137,7 +156,7 @@ def schedule(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> Call
             case "cosine":
                 return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
             case "poly":
-                return float((1 - progress) ** config.power)
+                return float(final + (1 - final) * (1 - progress) ** config.power)
             case "exponential":
                 return float(final**progress)
             case _:

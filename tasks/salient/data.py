@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
@@ -183,8 +182,7 @@ def read_map(path: Path, orientation: Orientation | None = None) -> NDArray[np.u
 
 def _require_darkness(path: Path) -> None:
     """Raise DamagedFile if a map is black only because its levels are those of 8 bits in 16."""
-    decoded = cv2.imdecode(pictures.content(path), cv2.IMREAD_UNCHANGED)
-    stored = np.asarray(decoded)
+    stored = pictures.stored(path)
     if stored.dtype == np.uint16 and 0 < stored.max() <= 255:
         raise DamagedFile(
             f"{path}: has 16 bits of which levels up to {stored.max()} are used, where white is "

@@ -1,6 +1,5 @@
 """Data sets of pictures with label maps: a random crop for training, the whole for evaluation."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from common.reading.orientation import Orientation, of_file, other_way, turned
 from common.reading.pairs import (
     Pair,
     base_of,
+    fingerprint,
     from_folders,
     from_list,
     listed_names,
@@ -82,14 +82,7 @@ class Split:
 
     def fingerprint(self) -> str:
         """sha256 over the names of the pictures and the bytes of their label maps."""
-        digest = hashlib.sha256()
-        for pair in self.pairs:
-            digest.update(pair.image.name.encode(errors="surrogateescape"))
-            try:
-                digest.update(pair.label.read_bytes())
-            except OSError:  # scores may leave it out
-                digest.update(b"not readable")
-        return digest.hexdigest()
+        return fingerprint(self.pairs)
 
 
 def with_classes(config: AnyConfig) -> AnyConfig:

@@ -26,13 +26,13 @@ from common.commands.predictor import (
 )
 from common.errors import UserError
 from common.reading.image import Picture, planes
+from common.reading.windows import scaled_size
 from common.training.distributed import choose_device
 from tasks.segmentation.config import ScoredConfig, ScoringConfig
 from tasks.segmentation.data import with_classes
 from tasks.segmentation.draw import overlay
 from tasks.segmentation.model import LAYOUT, MEAN, STD, SegmentationModel, build
 from tasks.segmentation.palette import Colours, colours_of
-from tasks.segmentation.transforms import scaled_size
 
 Size = tuple[int, int]
 

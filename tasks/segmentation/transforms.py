@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.reading import windows
+from common.reading.windows import MEAN_COLOUR, scaled_size
 from tasks.segmentation.labels import IGNORED
-
-MEAN_COLOUR = (124, 116, 104)
-"""ImageNet's mean, which normalisation turns into almost 0."""
 
 
 class Sample(NamedTuple):
@@ -28,22 +27,11 @@ class Sample(NamedTuple):
 
 def resize(sample: Sample, height: int, width: int) -> Sample:
     """Both in another size: the picture interpolated, the labels taken from the nearest pixel."""
-    rows, columns = sample.label.shape
-    if (rows, columns) == (height, width):
+    if sample.label.shape == (height, width):
         return sample
-    shrinks = height * width < rows * columns
-    # OpenCV's linear interpolation aliases when it shrinks.
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    image = cv2.resize(sample.image, (width, height), interpolation=method)
-    label = cv2.resize(sample.label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return Sample(np.asarray(image, np.uint8), np.asarray(label, np.uint8))
-
-
-def scaled_size(shape: tuple[int, ...], short_side: int) -> tuple[int, int]:
-    """Height and width of a picture resized so that its shorter side is this long, at least 1."""
-    height, width = shape[:2]
-    scale = short_side / min(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return Sample(
+        windows.resized(sample.image, height, width), windows.nearest(sample.label, height, width)
+    )
 
 
 def random_scale(
@@ -61,24 +49,17 @@ def random_scale(
 
 def pad(sample: Sample, height: int, width: int) -> Sample:
     """At least this high and wide, padded at the right and below."""
-    rows, columns = sample.label.shape
-    down, across = max(height - rows, 0), max(width - columns, 0)
-    if not down and not across:
-        return sample
-    image = cv2.copyMakeBorder(
-        sample.image, 0, down, 0, across, cv2.BORDER_CONSTANT, value=MEAN_COLOUR
+    return Sample(
+        windows.padded(sample.image, height, width, MEAN_COLOUR),
+        windows.padded(sample.label, height, width, IGNORED),
     )
-    label = cv2.copyMakeBorder(sample.label, 0, down, 0, across, cv2.BORDER_CONSTANT, value=IGNORED)
-    return Sample(np.asarray(image, np.uint8), np.asarray(label, np.uint8))
 
 
 def random_crop(sample: Sample, height: int, width: int, generator: np.random.Generator) -> Sample:
     """A window at a random place; what the picture does not fill is padded."""
-    padded = pad(sample, height, width)
-    top = int(generator.integers(0, padded.label.shape[0] - height + 1))
-    left = int(generator.integers(0, padded.label.shape[1] - width + 1))
-    here = np.s_[top : top + height, left : left + width]
-    return Sample(padded.image[here], padded.label[here])
+    whole = pad(sample, height, width)
+    here = windows.random_window(whole.label.shape, height, width, generator)
+    return Sample(whole.image[here], whole.label[here])
 
 
 def flip(sample: Sample) -> Sample:

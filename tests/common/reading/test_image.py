@@ -219,3 +219,27 @@ def test_planes_of_a_picture_and_of_a_mirrored_view_of_it():
         found = pictures.planes(seen)
         np.testing.assert_array_equal(found, seen.transpose(2, 0, 1))
         assert found.flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".pfm"])
+def test_levels_are_given_as_they_are_stored(tmp_path, suffix):
+    file = tmp_path / f"a{suffix}"
+    kind = np.uint16 if suffix == ".png" else np.float32
+    levels = (np.arange(12).reshape(3, 4) * 1000).astype(kind)
+    assert pictures.cv2.imwrite(str(file), levels)
+    found = pictures.stored(file)
+    assert found.dtype == kind
+    np.testing.assert_array_equal(found, levels)
+
+
+def test_sixteen_bits_are_written(tmp_path):
+    levels = np.array([[0, 1, 65535]], np.uint16)
+    pictures.write(tmp_path / "a.png", levels)
+    np.testing.assert_array_equal(pictures.stored(tmp_path / "a.png"), levels)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n and no end"])
+def test_levels_of_what_is_no_picture(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"a\.png: "):
+        pictures.stored(tmp_path / "a.png")

@@ -132,3 +132,12 @@ def test_a_set_of_upright_pictures_is_read_in_silence(tmp_path, scene, capsys):
     orientation.report([tmp_path / "a.jpg"], None)
     orientation.report([], None)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_values_of_any_type_are_turned_like_a_picture(scene, kind, number):
+    values = scene[:, :, 0].astype(kind)
+    turned = orientation.turned(values, number)
+    assert turned.dtype == kind
+    np.testing.assert_array_equal(turned, orientation.turned(scene, number)[:, :, 0])

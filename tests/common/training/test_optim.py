@@ -33,6 +33,11 @@ def test_poly():
     assert values == pytest.approx([(1 - s / 100) ** 0.9 for s in range(100)])
 
 
+def test_poly_to_a_final_rate():
+    values = factors(schedule="poly", power=0.9, learning_rate=1e-4, final_rate=1e-5)
+    assert values == pytest.approx([0.1 + 0.9 * (1 - s / 100) ** 0.9 for s in range(100)])
+
+
 def test_exponential_falls_by_the_same_factor_at_every_step_to_the_final_rate():
     values = factors(schedule="exponential", learning_rate=0.1, final_rate=5e-5)
     assert values == pytest.approx([(5e-5 / 0.1) ** (s / 100) for s in range(100)])
@@ -116,6 +121,23 @@ def test_everything_decays_if_asked():
     assert {decay for _, decay in settings_of(model, optim.build(model, config)).values()} == {0.5}
 
 
+def test_the_backbone_may_decay_by_itself():
+    model = Net()
+    config = OptimizerConfig(weight_decay=0.0, backbone_decay=0.5, decay_norm_and_bias=True)
+    decays = {name: one[1] for name, one in settings_of(model, optim.build(model, config)).items()}
+    assert {decay for name, decay in decays.items() if name.startswith("backbone.")} == {0.5}
+    assert {decay for name, decay in decays.items() if name.startswith("head.")} == {0.0}
+
+
+@pytest.mark.parametrize(("name", "epsilon"), [("adam", 1e-8), ("adamw", 1e-8), ("lamb", 1e-6)])
+def test_betas_and_epsilon_reach_the_optimizer(name, epsilon):
+    usual = optim.build(Net(), OptimizerConfig(name=name)).param_groups[0]
+    assert (tuple(usual["betas"]), usual["eps"]) == ((0.9, 0.999), epsilon)
+    config = OptimizerConfig(name=name, betas=(0.5, 0.9), epsilon=1e-3)
+    own = optim.build(Net(), config).param_groups[0]
+    assert (tuple(own["betas"]), own["eps"]) == ((0.5, 0.9), 1e-3)
+
+
 def test_nothing_to_learn():
     with pytest.raises(UserError, match="everything is frozen"):
         optim.build(nn.Linear(2, 2).requires_grad_(False), OptimizerConfig())
@@ -127,6 +149,9 @@ def test_nothing_to_learn():
         ({"learning_rate": 0.0}, "--optimizer.learning_rate 0.0"),
         ({"learning_rate": math.nan}, "--optimizer.learning_rate nan"),
         ({"weight_decay": -1.0}, "--optimizer.weight_decay -1.0"),
+        ({"backbone_decay": -1.0}, "--optimizer.backbone_decay -1.0"),
+        ({"epsilon": math.inf}, "--optimizer.epsilon inf"),
+        ({"betas": (0.9, 1.0)}, "--optimizer.betas .0.9, 1.0."),
         ({"warmup_factor": 1.5}, "--optimizer.warmup_factor 1.5"),
         ({"schedule": "multistep"}, "--optimizer.milestones"),
         ({"milestones": (5, 3)}, "--optimizer.milestones .5, 3."),

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.reading.windows import MEAN_COLOUR, scaled_size
 from tasks.segmentation.labels import IGNORED
 from tasks.segmentation.transforms import (
-    MEAN_COLOUR,
     Sample,
     blur,
     flip,
@@ -15,7 +15,6 @@ from tasks.segmentation.transforms import (
     random_crop,
     random_scale,
     resize,
-    scaled_size,
 )
 
 sides = st.integers(1, 40)
