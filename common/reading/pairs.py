@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from common.errors import UserError
 from common.reading.annotations import NAMES_WITH_SPACES, read_text, words_of
-from common.reading.image import SUFFIXES, pictures_in
+from common.reading.folders import Kind, inside
+from common.reading.image import PICTURES, pictures_in
 
 _NAMED = 3
 _SIGN = re.compile(r"[^A-Za-z0-9]")
@@ -23,7 +24,12 @@ class Pair(NamedTuple):
     label: Path
 
 
-def from_folders(images: Path, labels: Path, names: Collection[str] | None = None) -> list[Pair]:
+def from_folders(
+    images: Path,
+    labels: Path,
+    names: Collection[str] | None = None,
+    label_kind: Kind = PICTURES,
+) -> list[Pair]:
     """Pairs of two folders, sorted by name; other files do not count.
 
     A picture and its label have equal stems, or stems that are equal without words that all
@@ -33,6 +39,7 @@ def from_folders(images: Path, labels: Path, names: Collection[str] | None = Non
         images: the pictures.
         labels: the label maps.
         names: of the pictures that are meant, with suffix or without; none takes all.
+        label_kind: what label maps may be.
 
     Raises:
         UserError: a folder is missing or empty, a picture has no label, two files have one stem,
@@ -40,7 +47,7 @@ def from_folders(images: Path, labels: Path, names: Collection[str] | None = Non
     """
     if images == labels:
         return _named(_from_one_folder(images), names, images)
-    pictures, maps = _by_stem(images), _by_stem(labels)
+    pictures, maps = _by_stem(images, PICTURES), _by_stem(labels, label_kind)
     pictures = {pair.image.stem: pair.image for pair in _named(_alone(pictures), names, images)}
     found, missing = _matched(pictures, maps)
     if not missing:
@@ -261,18 +268,20 @@ def _case_hint(missing: Iterable[str], present: Iterable[str]) -> str:
     return ""
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, kind: Kind) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in pictures_in(folder):
+    for path in inside(folder, kind):
         if path.stem in found:
             raise UserError(
                 f"{folder}: {found[path.stem].name} and {path.name} have one name; remove one"
             )
         found[path.stem] = path
     if not found:
-        raise UserError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(
+            f"{folder}: no {kind.name}s in this folder ({', '.join(sorted(kind.suffixes))})"
+        )
     return found
 
 

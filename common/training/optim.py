@@ -123,7 +123,7 @@ def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
             momentum=config.momentum,
             nesterov=config.nesterov,
         )
-    epsilon: dict[str, float] = {} if config.epsilon is None else {"eps": config.epsilon}
+    epsilon: dict[str, Any] = {} if config.epsilon is None else {"eps": config.epsilon}
     if config.name == "lamb":
         # You et al., ICLR 2020. Imported here: timm takes seconds that only its users should pay.
         from timm.optim.lamb import Lamb

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.classification import sample as classification
+from tasks.depth import sample as depth
+from tasks.depth.metrics import NAMES
 from tasks.detection import sample as detection
 from tasks.pose import sample as pose
 from tasks.salient import sample as salient
@@ -322,6 +324,39 @@ CLASSIFICATION = Row(
     sample_files=("*/*/*.jpg", 20),
 )  # fmt: skip
 
+DEPTH = Row(
+    name="depth",
+    data=lambda folder: depth.write(folder, seed=3, train=14, val=3),
+    flags=(
+        "--data.crop_size", "[64, 96]", "--model.channels", "8", "--engine.batch_size", "4",
+        "--optimizer.warmup_epochs", "0",
+    ),
+    files=("pictures/depth.jpg",),
+    metrics=NAMES,
+    watched=NAMES,
+    says=(("protocol", "alignment", "none"), ("data", "without_depth", 0)),
+    terms=("silog",),
+    golden=((10.699, 0.02), (10.926, 0.02), (9.855, 0.02)),
+    falls=Falls(
+        flags=("--engine.epochs", "8", "--engine.evaluate_every", "8"), steps=4, factor=0.8
+    ),
+    changed=("--loss.balance", "0.5"),
+    head=("decoder.last.weight",),
+    mistakes=(
+        (("--data.train_split", "nowhere"), "no list nowhere.txt"),
+        (("--engine.batch_size", "500"), "--engine.batch_size"),
+        (("--model.decoder", "bts"), "--model.channels is 8; bts takes multiples of 32 from 128"),
+        (("--loss.name", "ssi"), "--test.align least_squares"),
+        (("--data.depth_scale", "1"), "beyond --data.max_depth 10"),
+        (("--data.min_depth", "20"), "--data.min_depth 20"),
+    ),
+    config=("--data.border", "[45, 43, 8, 32]", "--test.crop", "garg", "--data.focal", "518.9"),
+    sample=("--train", "2", "--val", "1"),
+    sample_says="2 training and 1 held-out pictures in the layout of BTS's lists",
+    sample_files=("*/rgb_*.jpg", 4),
+)  # fmt: skip
+
 ROWS = {
-    row.name: row for row in (POSE, SALIENT, SEGMENTATION, DETECTION, REID, SPEAKER, CLASSIFICATION)
+    row.name: row
+    for row in (POSE, SALIENT, SEGMENTATION, DETECTION, REID, SPEAKER, CLASSIFICATION, DEPTH)
 }

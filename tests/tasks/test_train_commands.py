@@ -73,6 +73,7 @@ SCORED_ON_TRAINING = {
     "segmentation": ("--data.val_split", "train"),
     "detection": ("--data.val_split", "train2017"),
     "classification": ("--data.val_split", "train"),
+    "depth": ("--data.val_split", "train"),
 }
 
 
