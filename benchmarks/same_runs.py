@@ -81,6 +81,13 @@ PLANS = {
         "--engine.batch_size 8 --data.noise musan --data.rooms rirs --data.time_mask 20",
         "test/wav/**/*.wav",
     ),
+    "depth": Plan(
+        "--train 12 --val 5",
+        "--engine.batch_size 4 --data.rotation 5 --data.colour_probability 0.7 --engine.ema 0.9",
+        "val/*.jpg",
+        ("", "--outputs [numbers,points] --focal 118"),
+        clip=True,
+    ),
     "classification": Plan(
         "--train 20 --val 10",
         "--engine.batch_size 4 --engine.accumulate 2 --data.randaugment 5 --loss.mixup 0.2",

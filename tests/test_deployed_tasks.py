@@ -41,6 +41,14 @@ def segmentation(decoder):
     return model_of("segmentation").build(SLIM, 5, config)
 
 
+def depth(decoder, channels):
+    from dataclasses import replace
+
+    config = replace(config_of("depth"), backbone=SLIM)
+    options = replace(config.model, decoder=decoder, channels=channels)
+    return model_of("depth").build(replace(config, model=options))
+
+
 CASES = {
     "pose": Case(lambda: model_of("pose").build(SLIM, 5, (16, 16)), (2, 3, 64, 64)),
     "salient": Case(lambda: model_of("salient").build(SLIM, 0.1), (2, 3, 75, 66)),
@@ -60,6 +68,14 @@ CASES = {
         lambda: model_of("classification").build(SLIM, 5, config_of("classification").model),
         (2, 3, 64, 64),
     ),
+    **{
+        f"depth, {decoder}": Case(
+            lambda decoder=decoder, channels=channels: depth(decoder, channels),
+            (1, 3, 70, 65),
+            left,
+        )
+        for decoder, channels, left in (("light", 32, 0), ("fusion", 32, 0), ("bts", 128, 9))
+    },
     **{
         f"segmentation, {decoder}": Case(
             lambda decoder=decoder: segmentation(decoder), (1, 3, 70, 65)
@@ -108,7 +124,16 @@ def test_a_deployed_model_gives_the_same(name):
         assert ((one - other).norm() / other.norm()).item() < TOLERANCE
 
 
-TASKS = ("pose", "salient", "segmentation", "reid", "speaker", "classification", "detection")
+TASKS = (
+    "pose",
+    "salient",
+    "segmentation",
+    "reid",
+    "speaker",
+    "classification",
+    "detection",
+    "depth",
+)
 
 
 @pytest.mark.parametrize("task", TASKS)

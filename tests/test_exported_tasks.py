@@ -118,12 +118,24 @@ def test_every_decoder_of_segmentation(decoder, stride, tmp_path):
 
 @slow
 @pytest.mark.parametrize(
-    "task", ["pose", "salient", "segmentation", "reid", "speaker", "classification"]
+    "task",
+    [
+        "pose",
+        "salient",
+        "segmentation",
+        "reid",
+        "speaker",
+        "classification",
+        "depth, light",
+        "depth, bts",
+        "depth, fusion",
+    ],  # fmt: skip
 )
 def test_every_task(task, tmp_path):
     torch.manual_seed(0)
-    module = importlib.import_module(f"tasks.{task}.export")
     name = "segmentation, deeplabv3plus" if task == "segmentation" else task
+    task = task.split(",")[0]
+    module = importlib.import_module(f"tasks.{task}.export")
     model = randomise(CASES[name].build())
     config = module.ExportConfig()
     if task == "segmentation":

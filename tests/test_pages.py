@@ -14,6 +14,7 @@ from common.commands.card import describe_checkpoint
 from common.commands.config import parse
 from tasks.speaker.decision import FILE, Decision
 from tests.tasks.classification import small as classification
+from tests.tasks.depth import small as depth
 from tests.tasks.detection import runs as detection
 from tests.tasks.pose import oracle as pose
 from tests.tasks.reid import small as reid
@@ -38,6 +39,7 @@ def workplace(tmp_path_factory):
     for task, module in (
         ("pose", pose), ("salient", salient), ("segmentation", segmentation),
         ("detection", detection), ("reid", reid), ("speaker", speaker),
+        ("depth", depth),
     ):  # fmt: skip
         module.write_run(runs / task)
     classification.write_run(runs / "classification", folder / "none")
@@ -69,7 +71,7 @@ def test_every_example_of_the_python_page_runs(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
     names = {}
     found = blocks(ROOT / "docs" / "python.md", "python")
-    assert len(found) >= 11
+    assert len(found) >= 12
     for block in found:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert names["same"].all()

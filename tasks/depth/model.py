@@ -62,10 +62,12 @@ class DepthModel(nn.Module):
         mean colour.
         """
         height, width = images.shape[-2:]
-        down, across = (
-            -(-side // self.multiple) * self.multiple - side for side in (height, width)
-        )
+        down, across = (self._side(length) - length for length in (height, width))
         return F.pad(self.normalize(images), (0, across, 0, down))
+
+    def _side(self, length: int) -> int:
+        # Of numbers above 0: of others, whole division means another thing in ONNX.
+        return (length + self.multiple - 1) // self.multiple * self.multiple
 
     def answer(
         self,

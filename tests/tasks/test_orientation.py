@@ -15,6 +15,9 @@ from common.reading import image
 from tasks.classification import data as classification
 from tasks.classification.config import Config as ClassificationConfig
 from tasks.classification.sample import write as write_classification
+from tasks.depth import data as depth
+from tasks.depth.config import Config as DepthConfig
+from tasks.depth.sample import write as write_depth
 from tasks.detection import data as detection
 from tasks.detection.config import Config as DetectionConfig
 from tasks.detection.sample import write as write_detection
@@ -51,6 +54,11 @@ def of_classification(config: Any) -> Sets:
     return classification.TrainSet(train, config.data), classification.ScoringSet(val, config)
 
 
+def of_depth(config: Any) -> Sets:
+    train, val = (depth.read(config, split) for split in ("train", "val"))
+    return depth.TrainSet(train, config.data), depth.ScoringSet(val, config)
+
+
 def of_detection(config: Any) -> Sets:
     train, val = (detection.read(config, split) for split in ("train2017", "val2017"))
     return detection.TrainSet(train, config.data), detection.ScoringSet(val, config.data)
@@ -83,6 +91,7 @@ TASKS: dict[str, tuple[Callable[[Path], None], Any, Callable[[Any], Sets]]] = {
         lambda root: write_classification(root, train=8, val=8), ClassificationConfig(),
         of_classification,
     ),
+    "depth": (lambda root: write_depth(root, train=4, val=2), DepthConfig(), of_depth),
     "detection": (
         lambda root: write_detection(root, train=4, val=2), DetectionConfig(), of_detection,
     ),

@@ -13,6 +13,7 @@ from backbone import WeightsError
 from common.errors import DamagedFile, UserError
 from tests.tasks.classification import small as classification
 from tests.tasks.commands import call
+from tests.tasks.depth import small as depth
 from tests.tasks.detection import runs as detection_runs
 from tests.tasks.detection import small as detection
 from tests.tasks.pose import oracle as pose_runs
@@ -109,6 +110,15 @@ DRAWING = (
         listed=("predictions.json", None),
         key="drawn",
         samples=10,
+    ),
+    Drawing(
+        name="depth",
+        write_run=depth.write_run,
+        save=lambda path, seed: Image.fromarray(depth.picture(seed)).save(path),
+        size=(depth.WIDTH, depth.HEIGHT),
+        drawn="{}_depth.png",
+        listed=("depth.json", "files"),
+        key="depth",
     ),
 )
 

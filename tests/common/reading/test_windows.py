@@ -1,4 +1,4 @@
-"""Sizes and windows: nothing is made up, and what is not filled has the value that was asked for."""
+"""Sizes and windows: nothing is made up, and what is not filled is as it was asked for."""
 
 import numpy as np
 import pytest

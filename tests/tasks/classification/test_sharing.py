@@ -20,6 +20,7 @@ TASKS = {
     "segmentation": ({"train": 6, "val": 2}, ("--data.crop_size", "[64, 64]")),
     "reid": ({"train": 3, "test": 2}, ("--engine.batch_size", "8")),
     "speaker": ({"train": 3, "test": 2}, ("--model.width", "null")),
+    "depth": ({"train": 8, "val": 2}, ()),
 }
 """How each task writes its sample set, and what makes it begin on so little."""
 
