@@ -120,16 +120,9 @@ def test_every_decoder_of_segmentation(decoder, stride, tmp_path):
 @pytest.mark.parametrize(
     "task",
     [
-        "pose",
-        "salient",
-        "segmentation",
-        "reid",
-        "speaker",
-        "classification",
-        "depth, light",
-        "depth, bts",
-        "depth, fusion",
-    ],  # fmt: skip
+        *("pose", "salient", "segmentation", "reid", "speaker", "classification"),
+        *("depth, light", "depth, bts", "depth, fusion"),
+    ],
 )
 def test_every_task(task, tmp_path):
     torch.manual_seed(0)

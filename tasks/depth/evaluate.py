@@ -67,8 +67,8 @@ def evaluate(
         found = depth_maps(model, batch["image"], batch["focal"], size, config.test.flip)
         truth = batch["depth"][0].cpu().numpy()
         whole = pasted(found[0].cpu().numpy(), batch["place"][0].tolist(), truth.shape)
-        result = score_picture(truth, whole, config, guesses)
-        return [result._replace(picture=index, depth=result.depth if index in shown else None)]
+        result = score_picture(truth, whole, config, guesses, keep=index in shown)
+        return [result._replace(picture=index)]
 
     results: list[Result] = infer(
         ScoringSet(split, config),
@@ -120,6 +120,7 @@ def score_picture(
     predicted: NDArray[np.float32],
     config: Config,
     guesses: Baselines | None,
+    keep: bool,
 ) -> Result:
     """The scores of a prediction (H, W), NaN where there is none, and of the guesses beside it.
 
@@ -137,12 +138,12 @@ def score_picture(
     if not gt.size:
         return Result(0, {}, 0, beyond, None)
     bring = metrics.alignment(gt, predicted[inside], how, config.metric)
-    found = bring(predicted)
-    measured = {MODEL: metrics.measure(gt, metrics.clipped(found[inside], limits))}
+    depth = bring(predicted).astype(np.float32) if keep else None
+    measured = {MODEL: metrics.measure(gt, metrics.clipped(bring(predicted[inside]), limits))}
     for name, guess in ({} if guesses is None else guesses.guesses(*truth.shape)).items():
         bring = metrics.alignment(gt, guess[inside], how, True)
         measured[name] = metrics.measure(gt, metrics.clipped(bring(guess[inside]), limits))
-    return Result(0, measured, int(gt.size), beyond, found.astype(np.float32))
+    return Result(0, measured, int(gt.size), beyond, depth)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The nine scores of depth, of each picture and then the mean over pictures; crops; alignment."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ NYU_SIZE = (480, 640)
 """Height and width of the pictures for which Eigen's crop of NYU is defined."""
 
 Map = NDArray[np.floating]
+Numbers = TypeVar("Numbers", bound=NDArray[np.floating])
 Mask = NDArray[np.bool_]
 
 _STEP = 1.25
@@ -63,15 +64,14 @@ def valid(truth: Map, crop: Crop, limits: Range) -> Mask:
     return inside
 
 
-def clipped(predicted: Map, limits: Range) -> NDArray[np.float64]:
+def clipped(predicted: Numbers, limits: Range) -> Numbers:
     """Predictions within the limits: infinite ones are the greatest, those that are none the least.
 
     So negative ones, too, have a logarithm.
     """
-    finite = np.nan_to_num(
-        predicted.astype(np.float64), nan=limits.least, posinf=limits.greatest, neginf=limits.least
-    )
-    return np.clip(finite, limits.least, limits.greatest)
+    # Of a number and none, these two take the number.
+    found: Numbers = np.fmin(np.fmax(predicted, limits.least), limits.greatest)
+    return found
 
 
 def measure(truth: Map, predicted: Map) -> NDArray[np.float64]:
@@ -81,22 +81,19 @@ def measure(truth: Map, predicted: Map) -> NDArray[np.float64]:
         truth: (N,) metres of the valid pixels, above 0; at least one.
         predicted: (N,) metres, above 0, as `clipped` gives them.
     """
-    gt, found = truth.astype(np.float64), predicted.astype(np.float64)
-    error = found - gt
-    ratio = found / gt
-    squares = error * error
-    logs = np.log(ratio)
-    worse = np.maximum(ratio, gt / found)
-    mean_of_logs, mean_of_squares = logs.mean(), (logs * logs).mean()
+    count = len(truth)
+    error, ratio = predicted - truth, predicted / truth
+    relative, logs = ratio - 1, np.log(ratio)
+    worse = np.maximum(ratio, truth / predicted)
     return np.array([
-        (np.abs(error) / gt).mean(),
-        (squares / gt).mean(),
-        np.sqrt(squares.mean()),
-        np.sqrt(mean_of_squares),
+        np.abs(relative).mean(),
+        np.dot(error, relative) / count,
+        np.sqrt(np.dot(error, error) / count),
+        np.sqrt(np.dot(logs, logs) / count),
         np.abs(logs).mean() / np.log(10),
-        100 * np.sqrt(max(0.0, mean_of_squares - mean_of_logs**2)),
-        *((worse < _STEP**power).mean() for power in (1, 2, 3)),
-    ])  # fmt: skip
+        100 * logs.std(),
+        *(np.count_nonzero(worse < _STEP**power) / count for power in (1, 2, 3)),
+    ], np.float64)  # fmt: skip
 
 
 def means(measured: Sequence[NDArray[np.float64]]) -> dict[str, float]:
@@ -104,9 +101,7 @@ def means(measured: Sequence[NDArray[np.float64]]) -> dict[str, float]:
     return dict(zip(NAMES, np.mean(measured, axis=0).tolist(), strict=True))
 
 
-def alignment(
-    truth: Map, predicted: Map, how: Alignment, metric: bool
-) -> Callable[[Map], NDArray[np.float64]]:
+def alignment(truth: Map, predicted: Map, how: Alignment, metric: bool) -> Callable[[Map], Map]:
     """What brings predictions of one picture, of any shape, to metres that fit its ground truth.
 
     Args:
@@ -124,7 +119,7 @@ def alignment(
     if how == "median":
         middle = float(np.median(predicted if metric else _reciprocal(predicted)))
         factor = float(np.median(truth)) / middle if 0 < middle < np.inf else 1.0
-    return lambda found: factor * (found.astype(np.float64) if metric else _reciprocal(found))
+    return lambda found: factor * (found if metric else _reciprocal(found))
 
 
 def _reciprocal(values: Map) -> NDArray[np.float64]:

@@ -5,8 +5,9 @@ colour: that is what tells a network how far things are.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -55,11 +56,18 @@ class Scene(NamedTuple):
 
 
 class _Rays(NamedTuple):
-    """Directions (H, W) in the room, one metre along the optical axis each."""
+    """Directions in the room, one metre along the optical axis each, or the places they reach.
+
+    They count from the camera: x to the right, y up, z ahead.
+    """
 
     x: Numbers
     y: Numbers
     z: Numbers
+
+
+Paint = Callable[[_Rays], Numbers]
+"""Places on a surface (N,) -> their colours (N, 3)."""
 
 
 class _Card(NamedTuple):
@@ -113,67 +121,73 @@ def _room(generator: np.random.Generator) -> _Room:
         far=far,
         high=generator.uniform(2.4, 3.0),
         eye=generator.uniform(1.2, 1.6),
-        pitch=np.radians(generator.uniform(-2, 8)),
+        pitch=math.radians(generator.uniform(-2, 8)),
         cards=cards,
         paints=generator.uniform(90, 230, (3, 3)),
     )
 
 
-def _look(room: _Room, camera: Camera, finer: int) -> tuple[Numbers, Numbers]:
-    """Colours (H, W, 3) and depth (H, W) of so many times finer a picture."""
+def _rays(room: _Room, camera: Camera, finer: int) -> _Rays:
+    """The rays through a picture of so many times the pixels across and down."""
     rows, columns = np.mgrid[0 : HEIGHT * finer, 0 : WIDTH * finer]
     x = ((columns + 0.5) / finer - WIDTH / 2) / camera.focal
     down = ((rows + 0.5) / finer - HEIGHT / 2) / camera.focal
     # The camera looks down by the pitch.
-    rays = _Rays(
+    return _Rays(
         x,
-        -down * np.cos(room.pitch) - np.sin(room.pitch),
-        np.cos(room.pitch) - down * np.sin(room.pitch),
+        -down * math.cos(room.pitch) - math.sin(room.pitch),
+        math.cos(room.pitch) - down * math.sin(room.pitch),
     )
-    depth = np.full(x.shape, np.inf)
-    colours = np.zeros((*x.shape, 3))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for reach, painted in _surfaces(room, rays):
-            nearer = (reach > 0) & (reach < depth)
-            depth[nearer] = reach[nearer]
-            colours[nearer] = painted[nearer]
+
+
+def _look(room: _Room, camera: Camera, finer: int) -> tuple[Numbers, Numbers]:
+    """Colours (H, W, 3) and depth (H, W) of so many times finer a picture."""
+    rays = _rays(room, camera, finer)
+    depth, colours = np.full(rays.x.shape, np.inf), np.zeros((*rays.x.shape, 3))
+    surfaces = [*_walls(room, rays), *_cards(room, rays)]
+    owner = np.zeros(rays.x.shape, np.int64)
+    for number, (reach, _) in enumerate(surfaces):
+        nearer = (reach > 0) & (reach < depth)
+        depth[nearer], owner[nearer] = reach[nearer], number
+    for number, (_, paint) in enumerate(surfaces):
+        here = owner == number
+        colours[here] = paint(_Rays(*(one[here] * depth[here] for one in rays)))
     return colours / (1 + 0.06 * depth[..., None]), depth
 
 
-def _surfaces(room: _Room, rays: _Rays) -> Iterator[tuple[Numbers, Numbers]]:
-    """How far along the rays (H, W) each surface is, and its colours (H, W, 3) there."""
+def _walls(room: _Room, rays: _Rays) -> Iterator[tuple[Numbers, Paint]]:
+    """How far along the rays (H, W) floor, ceiling and walls are, and what paints them."""
     floor, ceiling, wall = room.paints
-    for reach, colour, size, sides in (
-        (-room.eye / rays.y, floor, 0.4, (0, 2)),
-        ((room.high - room.eye) / rays.y, ceiling, 0.6, (0, 2)),
-        (room.far / rays.z, wall, 0.5, (0, 1)),
-        (room.left / rays.x, 0.85 * wall, 0.5, (2, 1)),
-        (room.right / rays.x, 0.9 * wall, 0.5, (2, 1)),
-    ):
-        places = _places(room, rays, reach)
-        yield reach, _tiles(colour, places[sides[0]], places[sides[1]], size)
+    with np.errstate(divide="ignore"):
+        yield -room.eye / rays.y, lambda at: _tiles(floor, at.x, at.z, 0.4)
+        yield (room.high - room.eye) / rays.y, lambda at: _tiles(ceiling, at.x, at.z, 0.6)
+        yield room.far / rays.z, lambda at: _tiles(wall, at.x, at.y + room.eye, 0.5)
+        yield room.left / rays.x, lambda at: _tiles(0.85 * wall, at.z, at.y + room.eye, 0.5)
+        yield room.right / rays.x, lambda at: _tiles(0.9 * wall, at.z, at.y + room.eye, 0.5)
+
+
+def _cards(room: _Room, rays: _Rays) -> Iterator[tuple[Numbers, Paint]]:
+    """The same of the cards; what passes beside one never meets it."""
     for card in room.cards:
-        width, height, painted = CARDS[card.kind]
+        width, height, _ = CARDS[card.kind]
         reach = card.far / rays.z
-        x, y, _ = _places(room, rays, reach)
-        side = np.abs(x - card.middle)
-        inside = (side < width / 2) & (y < height) & (y > 0)
-        edge = (side > width / 2 - 0.05) | (y > height - 0.05)
-        shade = np.where(edge, 0.6, 1.0)[..., None]
-        yield np.where(inside, reach, np.inf), shade * np.array(painted, np.float64)
+        above = rays.y * reach + room.eye
+        inside = (np.abs(rays.x * reach - card.middle) < width / 2) & (above < height) & (above > 0)
+        yield np.where(inside, reach, np.inf), partial(_framed, card, room.eye)
 
 
-def _places(room: _Room, rays: _Rays, reach: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """Where in the room the rays end, in metres; y counts from the floor."""
-    return rays.x * reach, room.eye + rays.y * reach, rays.z * reach
+def _framed(card: _Card, eye: float, at: _Rays) -> Numbers:
+    """Colours (N, 3) of a card, darker along its edge."""
+    width, height, colour = CARDS[card.kind]
+    edge = (np.abs(at.x - card.middle) > width / 2 - 0.05) | (at.y + eye > height - 0.05)
+    return np.where(edge, 0.6, 1.0)[:, None] * np.array(colour, np.float64)
 
 
 def _tiles(colour: Numbers, across: Numbers, along: Numbers, size: float) -> Numbers:
-    """Colours (H, W, 3) of square tiles of this side in metres, light and dark, with joints."""
+    """Colours (N, 3) of square tiles of this side in metres, light and dark, with joints."""
     joint = (across % size < _JOINT) | (along % size < _JOINT)
     chess = (np.floor(across / size) + np.floor(along / size)) % 2
-    tiles = colour * (0.82 + 0.18 * chess[..., None])
-    return np.where(joint[..., None], 50.0, tiles)
+    return np.where(joint[:, None], 50.0, colour * (0.82 + 0.18 * chess[:, None]))
 
 
 def _holes(depth: Numbers, generator: np.random.Generator) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Lists of samples: BTS's of both data sets in their own folders, CSV, and what is wrong in them."""
+"""Lists of samples: BTS's of both data sets in their own folders, CSV, and faulty ones."""
 
 import pytest
 

@@ -45,8 +45,10 @@ def test_equal_to_the_definitions(truth, found):
     if valid.any():
         rows = [one.astype(np.float64).tolist() for one in (truth, found)]
         expected = oracle.scores(*rows, valid.tolist(), *LIMITS)
-        # The logarithms' deviation is a root of a difference: it has half of their digits.
-        assert measured(truth, found) == pytest.approx(expected, abs=1e-5, rel=1e-8)
+        # The oracle's deviation is a root of a difference: it has half of the digits.
+        doubles = [one.astype(np.float64) for one in (truth, found)]
+        assert measured(*doubles) == pytest.approx(expected, abs=1e-5, rel=1e-8)
+        assert measured(truth, found) == pytest.approx(expected, abs=1e-5, rel=1e-5)
 
 
 def test_what_is_not_valid_changes_nothing():
