@@ -14,7 +14,7 @@ from common.reading.left_out import LeftOut
 from common.reading.orientation import other_way
 from common.reading.pairs import Pair, fingerprint, from_folders, naming
 from common.reading.windows import Window
-from tasks.depth import lists, sample
+from tasks.depth import lists, metrics, sample
 from tasks.depth.config import Config, DataConfig
 from tasks.depth.lists import Item, Listing
 from tasks.depth.maps import MAPS, read_depth
@@ -105,8 +105,21 @@ def read(config: Config, split: str) -> Split:
             "list's third column, or say --data.focal"
         )
     if data.on_error == "stop":
-        found.read(0)
+        _require_settings(found, config)
     return found
+
+
+def _require_settings(split: Split, config: Config) -> None:
+    """Refuse settings that do not fit a split's first sample, before anything is trained."""
+    first = split.read(0)
+    if config.data.kb_crop:
+        window = required_kb(split.files[0], first)
+        first = cut(first, window) if config.test.kb == "cut" else first
+    if split.name == config.data.val_split:
+        try:
+            metrics.window(config.test.crop, *first.depth.shape)
+        except ValueError as error:
+            raise UserError(str(error)) from None
 
 
 def _listing(root: Path, split: str, data: DataConfig) -> Listing:

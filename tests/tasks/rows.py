@@ -349,6 +349,8 @@ DEPTH = Row(
         (("--loss.name", "ssi"), "--test.align least_squares"),
         (("--data.depth_scale", "1"), "beyond --data.max_depth 10"),
         (("--data.min_depth", "20"), "--data.min_depth 20"),
+        (("--test.crop", "eigen_nyu"), "eigen_nyu is defined for 640x480 pixels, found 128x96"),
+        (("--data.kb_crop", "true"), "128x96 pixels, and --data.kb_crop takes 1216x352"),
     ),
     config=("--data.border", "[45, 43, 8, 32]", "--test.crop", "garg", "--data.focal", "518.9"),
     sample=("--train", "2", "--val", "1"),

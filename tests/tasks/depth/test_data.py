@@ -91,7 +91,9 @@ def test_the_kb_crop_of_a_picture_to_be_scored(tmp_path):
 
 
 def test_pictures_that_are_none_of_kittis(root):
-    settings = config(root, kb_crop=True)
+    with pytest.raises(DamagedFile, match=r"64x48 pixels, and --data\.kb_crop takes 1216x352"):
+        read(config(root, kb_crop=True), "train")
+    settings = config(root, kb_crop=True, on_error="skip")
     samples = TrainSet(read(settings, "train"), settings.data)
     with pytest.raises(DamagedFile, match=r"64x48 pixels, and --data\.kb_crop takes 1216x352"):
         samples.sample(0, np.random.default_rng(0))
