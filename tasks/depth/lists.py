@@ -2,13 +2,12 @@
 
 import csv
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
-from common.reading.annotations import read_text
+from common.reading.annotations import NAMES_WITH_SPACES, read_text, words_of
 from common.reading.pairs import Pair
 
 NONE = "None"
@@ -18,6 +17,9 @@ PLACES = ("", "sync", "official_splits/test")
 """Where the pictures of BTS's lists lie below the folder of the data set."""
 DEPTH_PLACES = ("data_depth_annotated", "data_depth_annotated/train", "data_depth_annotated/val")
 """Where KITTI's depth maps lie besides."""
+
+COLUMNS = (2, 3)
+"""How many words a line may have."""
 
 _HEADS = {"rgb", "image", "picture", "color", "colour", "img"}
 _NAMED = 3
@@ -119,20 +121,18 @@ def _lines(file: Path) -> Iterator[_Line]:
         words = _words(text)
         if not words or (number == 1 and words[0].lower() in _HEADS):
             continue
-        if len(words) not in (2, 3):
+        if len(words) not in COLUMNS:
             raise UserError(
                 f"{file}, line {number}: needs a picture, its depth map and, where it is known, "
-                f"the focal length in pixels; found {len(words)} words; put names with "
-                "spaces within double quotes, or part the columns by commas"
+                f"the focal length in pixels; found {len(words)} words; {NAMES_WITH_SPACES}"
             )
         yield _Line(number, words[0], words[1], _focal(words, file, number))
 
 
 def _words(text: str) -> list[str]:
-    for sign in ("\t", ","):
-        if sign in text:
-            return [word.strip() for word in next(csv.reader([text], delimiter=sign))]
-    return [word.strip('"') for word in re.findall(r'"[^"]*"|[^"\s]+', text)]
+    """Words of a line, parted by commas, or else as `words_of` parts them."""
+    parted = [word.strip() for word in next(csv.reader([text]), [])]
+    return parted if len(parted) in COLUMNS else words_of(text, COLUMNS)
 
 
 def _focal(words: Sequence[str], file: Path, number: int) -> float | None:

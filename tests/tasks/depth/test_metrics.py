@@ -48,7 +48,7 @@ def test_equal_to_the_definitions(truth, found):
         # The oracle's deviation is a root of a difference: it has half of the digits.
         doubles = [one.astype(np.float64) for one in (truth, found)]
         assert measured(*doubles) == pytest.approx(expected, abs=1e-5, rel=1e-8)
-        assert measured(truth, found) == pytest.approx(expected, abs=1e-5, rel=1e-5)
+        assert measured(truth, found) == pytest.approx(expected, abs=5e-4, rel=1e-5)
 
 
 def test_what_is_not_valid_changes_nothing():
