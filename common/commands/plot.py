@@ -61,6 +61,11 @@ def lines(
         chart.savefig(path, dpi=110)
 
 
+def spread(length: int, count: int) -> list[int]:
+    """Indices of at most so many of `length` things, evenly spread, the first one among them."""
+    return sorted({place * length // count for place in range(count)}) if length else []
+
+
 def sheet(
     pictures: Sequence[np.ndarray],
     path: Path,

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.commands import plot
 from common.errors import DamagedFile
 from tasks.depth.data import Split
 from tasks.depth.maps import read_depth
@@ -40,10 +41,9 @@ def learn(training: Split) -> Baselines:
     Raises:
         DamagedFile: none can.
     """
-    places = {place * len(training) // _MOST for place in range(_MOST)}
     sums, counts = np.zeros(_GRID), np.zeros(_GRID)
     medians: list[float] = []
-    for index in sorted(place for place in places if place < len(training)):
+    for index in plot.spread(len(training), _MOST):
         try:
             depth = read_depth(training.items[index].pair.label, training.config)
         except DamagedFile:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common.commands import command, seen, trained
+from common.commands import command, plot, seen, trained
 from common.errors import UserError
 from common.reading import orientation
 from common.training import distributed
@@ -60,7 +60,7 @@ def evaluate(
     Raises:
         UserError: no pixel of the split can be scored, or the model is broken.
     """
-    shown = set(report.spread(len(split)))
+    shown = set(plot.spread(len(split), report.ROWS))
 
     def step(batch: dict[str, Any]) -> list[Result]:
         index, size = int(batch["index"][0]), tuple(batch["shown"][0].tolist())

@@ -193,11 +193,6 @@ def _number(value: float | None) -> str:
     return "-" if value is None or value < 0 else f"{value:.4f}"
 
 
-def spread(length: int) -> list[int]:
-    """Rows of the pictures to draw, evenly spread over a split of this length."""
-    return sorted({place * length // ROWS for place in range(ROWS)})
-
-
 def write_sheet(
     path: Path,
     evaluation: Evaluation,
@@ -208,7 +203,7 @@ def write_sheet(
     labels = {category.id: label for label, category in enumerate(annotations.categories, 1)}
     cells: list[NDArray[np.uint8]] = []
     titles: list[str] = []
-    for row in spread(len(annotations)):
+    for row in plot.spread(len(annotations), ROWS):
         file = annotations.images[row]
         try:
             picture = image.read(file, orientation=orientation)

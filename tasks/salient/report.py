@@ -157,7 +157,7 @@ def write_pictures(config: Config, evaluations: Sequence[Evaluation], predictor:
     outputs.make_folder(folder)
     for evaluation in evaluations:
         pairs = evaluation.pictures.pairs
-        chosen = sorted({place * len(pairs) // PICTURES for place in range(PICTURES)})
+        chosen = plot.spread(len(pairs), PICTURES)
         cells: list[NDArray[np.uint8]] = []
         titles: list[str] = []
         for index in chosen:

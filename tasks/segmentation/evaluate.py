@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from torch import Tensor, nn
 
-from common.commands import command, seen, trained
+from common.commands import command, plot, seen, trained
 from common.errors import UserError
 from common.reading import orientation
 from common.training import distributed
@@ -32,7 +32,7 @@ def evaluate(model: nn.Module, split: Split, config: Config, world: World) -> Ev
     Raises:
         UserError: no pixel of the split has a label, or the model is broken.
     """
-    shown = set(report.spread(len(split)))
+    shown = set(plot.spread(len(split), report.ROWS))
     counts: Counts = np.zeros((len(split.classes),) * 2, dtype=np.int64)
 
     def step(batch: dict[str, Tensor]) -> list[Prediction]:

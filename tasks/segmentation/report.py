@@ -50,11 +50,6 @@ class Evaluation:
     """Pictures that could not be read."""
 
 
-def spread(length: int) -> list[int]:
-    """Indices of the pictures to draw, evenly spread over a split of this length."""
-    return sorted({place * length // ROWS for place in range(ROWS)}) if length else []
-
-
 def write(
     config: ScoredConfig, evaluation: Evaluation, split: Split, model: Opened[SegmentationModel]
 ) -> None:

@@ -59,3 +59,9 @@ def test_a_grid_is_what_a_sheet_writes(tmp_path):
     plot.sheet(pictures, tmp_path / "sheet.png", columns=2, titles=titles)
     grid = plot.grid(pictures, columns=2, titles=titles)
     assert np.array_equal(cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1], grid)
+
+
+def test_what_is_drawn_is_spread_over_all():
+    assert plot.spread(0, 6) == []
+    assert plot.spread(3, 6) == [0, 1, 2]
+    assert plot.spread(600, 6) == [0, 100, 200, 300, 400, 500]

@@ -186,12 +186,6 @@ def test_a_class_that_does_not_occur_has_no_entry(voc, tmp_path, monkeypatch, ca
     assert one.data["absent_classes"] == "1 of 3 (disc)"
 
 
-def test_pictures_are_spread_over_the_split():
-    assert evaluate.report.spread(0) == []
-    assert evaluate.report.spread(3) == [0, 1, 2]
-    assert evaluate.report.spread(600) == [0, 100, 200, 300, 400, 500]
-
-
 def test_what_is_missing_or_broken_is_told_in_one_line(voc, tmp_path, monkeypatch):
     write_run(tmp_path / "run", voc)
     assert "--run is missing" in refusal(monkeypatch)
