@@ -6,11 +6,13 @@ FILE is JSON: for each name of a network `shapes` (name of a tensor -> its shape
 the authors' code), `outputs` (of each its `shape`, `norm` and `sample`) and optionally `scale` and
 `override` (see `compare.weights_of`), and for detectors `detections` and the like. Every network
 gets weights that depend on names and shapes alone, translated as a published file would be. One
-line for each; the exit status is 1 if one falls short, and 2 if a name is unknown.
+line for each; the exit status is 1 if one falls short, and 2 if a name is unknown or
+FILE holds no networks.
 """
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -36,8 +38,12 @@ def line(name: str, entry: Mapping[str, Any]) -> tuple[int, str]:
         return 2, "unknown"
     try:
         found = module.outcome(name, entry, weights_of(entry))
-    except (ValueError, RuntimeError, KeyError) as error:
+    except KeyError as error:
+        return 1, f"FAILED: the entry has no {error}"
+    except (ValueError, RuntimeError) as error:
         return 1, f"FAILED: {str(error).partition(chr(10))[0]}"
+    except (TypeError, AttributeError, re.error) as error:
+        return 1, f"FAILED: the entry is of another form than --help says ({error})"
     return (0 if found.passed else 1), f"{'equal' if found.passed else 'DIFFERS'}: {found.text}"
 
 
@@ -50,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         entries = json.loads(given.file.read_text())
     except (OSError, ValueError) as error:
         parser.error(f"{given.file}: cannot be read as JSON ({error})")
+    if not isinstance(entries, dict) or not entries:
+        parser.error(f"{given.file}: holds no networks; needed: an object with one entry for each")
     torch.set_grad_enabled(False)
     worst = 0
     for name, entry in entries.items():

@@ -53,6 +53,47 @@ def test_equal_networks_other_outputs_and_unknown_names(entry, tmp_path, capsys)
     assert status == 1 and "FAILED" in said and len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("place", ["output", "sample", "norm"])
+def test_what_is_no_number_is_never_equal(place):
+    output = torch.ones(2, 3)
+    one = {"shape": [2, 3], "norm": 6**0.5, "sample": [1.0] * 6}
+    assert compare.near([output], [one]).passed
+    if place == "output":
+        output[1, 2] = torch.nan
+    else:
+        one[place] = float("nan") if place == "norm" else [float("nan")] + [1.0] * 5
+    both = [torch.ones(1)], [{"shape": [1], "norm": 1.0, "sample": [1.0]}]
+    for found, recorded in (([output], [one]), ([output, *both[0]], [one, *both[1]])):
+        outcome = compare.near(found, recorded)
+        assert not outcome.passed and "nan" in outcome.text
+
+
+@pytest.mark.parametrize("text", ["", '{"a":', "[1]", "null", '"x"', "{}"])
+def test_a_file_of_no_networks_is_one_line(tmp_path, capsys, text):
+    (tmp_path / "file.json").write_text(text)
+    with pytest.raises(SystemExit) as stopped:
+        golden.main([str(tmp_path / "file.json")])
+    assert stopped.value.code == 2
+    assert "file.json: " in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        5,
+        {"outputs": []},
+        {"shapes": {"conv1.weight": [2]}},
+        {"shapes": [1], "outputs": []},
+        {"shapes": {"conv1.weight": "x"}, "outputs": []},
+        {"shapes": {"conv1.weight": [2]}, "override": {"conv1.weight": "x"}, "outputs": []},
+        {"shapes": {"conv1.weight": [2]}, "scale": {"(": 2}, "outputs": []},
+    ],
+)
+def test_an_entry_of_another_form_is_one_line(entry):
+    status, text = golden.line("pose_resnet50", entry)
+    assert status == 1 and text.startswith("FAILED: ") and "\n" not in text
+
+
 def test_weights_are_scaled_and_overridden():
     shapes = {"a.weight": [2, 3], "a.bias": [2], "b.running_var": [4], "n.num_batches_tracked": []}
     plain = compare.weights_of({"shapes": shapes})
