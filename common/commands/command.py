@@ -1,5 +1,6 @@
 """How every command ends: quietly, or with one line that says what to do."""
 
+import errno
 import io
 import os
 import select
@@ -29,14 +30,15 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
     except (UserError, WeightsError) as error:
         _end(str(error))
-    except _FILES as error:
-        if error.filename is None:
-            raise
-        _end(f"{error.filename}: {error.strerror}")
     except BrokenPipeError:
         if not _reader_is_gone():
             raise
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        named = isinstance(error, _FILES) or error.errno == errno.ENAMETOOLONG
+        if error.filename is None or not named:
+            raise
+        _end(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -39,6 +39,9 @@ def test_a_file_that_the_system_refuses_is_named(capsys, tmp_path):
     with pytest.raises(SystemExit):
         command.run(lambda: print(tmp_path.read_text()))
     assert capsys.readouterr().err == f"error: {tmp_path}: Is a directory\n"
+    with pytest.raises(SystemExit):
+        command.run(lambda: print((tmp_path / ("a" * 300)).is_file()))
+    assert capsys.readouterr().err.endswith("aaa: File name too long\n")
 
 
 def test_other_errors_of_the_system_are_ours():
