@@ -7,6 +7,8 @@ python -m common.zoo NAME --pin FILE         # let the name stand for this file
 """
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         print(_answer(given))
+        sys.stdout.flush()
     except (UserError, WeightsError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # as in `| head`; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except PermissionError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 
@@ -47,7 +56,8 @@ def _answer(given: argparse.Namespace) -> str:
             raise UserError("name a published model: python -m common.zoo NAME")
         cards = [card.read(card.CARDS / f"{name}.yaml") for name in card.names()]
         return page.page(cards) if given.page else f"{page.table(cards)}\n\n{_BACKBONES}"
-    found = card.named(given.name)
+    known = given.name in card.names()  # whatever lies here under that name
+    found = card.read(card.CARDS / f"{given.name}.yaml") if known else None
     if found is None and given.name in WEIGHTS:
         raise UserError(f"{given.name}: weights of a backbone, for --weights; {_BACKBONES}")
     if found is None:

@@ -62,8 +62,9 @@ class Card:
 
     @property
     def command(self) -> str:
-        """The command that gives a first result."""
-        return f"python -m tasks.{self.task}.predict --run {self.name} {self.example}"
+        """The command that gives a first result, once the licence is accepted."""
+        given = "" if self.by_name else f" --checkpoint {self.file or 'FILE'}"
+        return f"python -m tasks.{self.task}.predict --run {self.name} {self.example}{given}"
 
 
 def names() -> list[str]:
@@ -72,22 +73,28 @@ def names() -> list[str]:
 
 
 def named(source: str | Path | None) -> Card | None:
-    """The card of a name; None of what is no name, such as a path that exists.
+    """The card of a name; None of what is no name, and where a file or a run lies under it.
+
+    A folder without a run, such as one of results, does not hide a model of its name.
 
     Raises:
         UserError: the card is damaged.
     """
-    if source is None or Path(source).exists():
+    # Names first: the system is not asked about a text that no file could be called.
+    if source is None or str(source) not in names():
         return None
-    text = str(source)
-    return read(CARDS / f"{text}.yaml") if text in names() else None
+    path = Path(source)
+    taken = path.is_file() or (path / "config.yaml").is_file()
+    return None if taken else read(CARDS / f"{source}.yaml")
 
 
 def close(source: str | Path) -> str:
-    """Names near to one that is unknown, for a message: "such as A and B"."""
+    """Names near to one that is unknown, for a message: "such as A and B (...)"."""
     known = names()
-    near = difflib.get_close_matches(Path(source).name, known, n=3, cutoff=0.5) or known[:2]
-    return f"such as {' and '.join(near)}" if near else "of which there are none"
+    if not known:
+        return "of which there are none"
+    near = difflib.get_close_matches(Path(source).name, known, n=2, cutoff=0.5) or known[:2]
+    return f"such as {' and '.join(near)} (all: python -m common.zoo)"
 
 
 def read(path: Path) -> Card:

@@ -6,11 +6,12 @@ given by hand; its digest is printed, and can be pinned, so that the name then s
 """
 
 import json
+import os
 import re
 from pathlib import Path
 
 from backbone import download
-from backbone.files import sha256
+from backbone.files import contents, sha256
 from common.errors import UserError
 from common.zoo.card import Card
 
@@ -51,8 +52,10 @@ def pin(card: Card, file: Path) -> str:
 
     Raises:
         UserError: there is no such file, or it is not the one that was published.
+        WeightsError: it cannot be read as weights, such as a page that a server sent instead.
     """
     path = _checked(card, file, card.sha256)
+    contents(path)
     digest = sha256(path)
     _write(_pin_of(card), json.dumps({"file": str(path.resolve()), "sha256": digest}))
     return digest
@@ -71,14 +74,25 @@ def digest_of(card: Card) -> str | None:
 def _checked(card: Card, file: Path, expected: str | None) -> Path:
     """The file, if it is that of the card as far as anybody knows."""
     if not file.is_file():
-        raise UserError(f"{file}: no such file; needed is the file of {card.name}")
+        found = "is a folder" if file.is_dir() else "no such file"
+        raise UserError(f"{file}: {found}; needed is the file of {card.name}")
     digest = sha256(file)
     if expected is not None and not digest.startswith(expected):
         raise UserError(
             f"{file}: is not the file of {card.name}: its sha256 begins with {digest[:8]}, not "
-            f"with {expected[:8]}"
+            f"with {expected[:8]}, {_otherwise(card)}"
         )
     return file
+
+
+def _otherwise(card: Card) -> str:
+    """Where an expected hash is from, and how a file of another is taken nevertheless."""
+    if card.sha256 is None:
+        return f"as that of the file that was pinned; to pin another: {_HOW} {card.name} --pin FILE"
+    return (
+        f"as published; another file of this network is taken as --config {card.recipe} "
+        "--checkpoint FILE, without the name"
+    )
 
 
 def _pinned(card: Card) -> Path | None:
@@ -132,8 +146,8 @@ def _require_licence(card: Card, accepted: bool) -> None:
     if not accepted:
         raise UserError(
             f"{card.name}: its weights are not stated to be free for every use "
-            f"({card.weights_licence}); see {_HOW} {card.name}, and accept that once with "
-            "--accept_licence"
+            f"({card.weights_licence}); see {_HOW} {card.name}, and accept that once: "
+            f"{_HOW} {card.name} --accept_licence"
         )
     accept(card)
 
@@ -150,7 +164,8 @@ def _write(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".tmp")
+        # Of this process alone: another one may write the same file at this moment.
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:

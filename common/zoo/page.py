@@ -15,15 +15,16 @@ published files themselves were not seen by this project.
 
     python -m common.zoo                                  # this table
     python -m common.zoo mask_rcnn_res2net101.coco_mmdet  # one card
+    python -m common.zoo mask_rcnn_res2net101.coco_mmdet --accept_licence  # fetched
     python -m tasks.detection.predict --run mask_rcnn_res2net101.coco_mmdet photos/ --out drawn
 
 `--run NAME` takes a published model wherever it takes a run directory (evaluate, predict, export,
 `open_run`), `--finetune NAME` starts a training from it, and `--weights NAME` gives its trunk to
 any task. "By name" means that the file is fetched when the name is first used, and that its hash is
 checked. Weights that are not stated to be free for every use are fetched after
-`--accept_licence`, once. "By hand" means that nobody publishes a hash: fetch the file yourself and
-give it as `--checkpoint FILE`, whose digest is then printed, or let the name stand for it with
-`python -m common.zoo NAME --pin FILE`.
+`--accept_licence`, once; `evaluate`, `predict` and `export` take that flag too. "By hand" means
+that nobody publishes a hash: fetch the file yourself and give it as `--checkpoint FILE`, whose
+digest is then printed, or let the name stand for it with `python -m common.zoo NAME --pin FILE`.
 
 Weights of backbones alone, trained on ImageNet: `python -m backbone.table --weights`.
 

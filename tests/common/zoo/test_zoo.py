@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from backbone import MODELS, WeightsError, download
@@ -168,13 +169,15 @@ def test_a_file_without_a_hash_is_never_fetched_by_name(toy, server):
 
 def test_a_file_by_hand_is_taken_and_pinned_on_request(toy, tmp_path):
     model, file = toy(sha256=None), tmp_path / "by_hand.pth"
-    file.write_bytes(CONTENT)
+    torch.save({"state_dict": {}}, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert zoo.file_of(model, file) == file and zoo.digest_of(model) is None
+    (download.cache() / "toy.test.pin.json.tmp").mkdir(parents=True)  # another one's
     assert main(["toy.test", "--pin", str(file)]) == 0
-    assert zoo.file_of(model) == file and zoo.digest_of(model) == DIGEST
+    assert zoo.file_of(model) == file and zoo.digest_of(model) == digest
     other = tmp_path / "other.pth"
     other.write_bytes(b"another model")
-    with pytest.raises(UserError, match=r"not the file of toy\.test"):
+    with pytest.raises(UserError, match=r"not the file of toy\.test.*that was pinned.*--pin FILE"):
         zoo.file_of(model, other)
     file.write_bytes(b"another model")
     with pytest.raises(UserError, match=r"was pinned for toy\.test"):
@@ -182,6 +185,15 @@ def test_a_file_by_hand_is_taken_and_pinned_on_request(toy, tmp_path):
     file.unlink()
     with pytest.raises(UserError, match="is gone"):
         zoo.file_of(model)
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\3\4 cut short"])
+def test_what_is_no_file_of_weights_is_not_pinned(toy, tmp_path, capsys, content):
+    model, file = toy(sha256=None), tmp_path / "page.pth"
+    file.write_bytes(content)
+    assert main(["toy.test", "--pin", str(file)]) == 2
+    assert f"error: {file}: is " in capsys.readouterr().err
+    assert zoo.digest_of(model) is None
 
 
 def test_a_damaged_pin_is_named(toy):
@@ -196,7 +208,9 @@ def test_a_damaged_pin_is_named(toy):
 def test_a_file_of_another_model_under_the_right_name_is_refused(toy, tmp_path, capsys):
     model, file = toy(), tmp_path / "toy.pth"
     file.write_bytes(b"another model")
-    with pytest.raises(UserError, match=r"not the file of toy\.test: its sha256 begins with"):
+    with pytest.raises(
+        UserError, match=r"not the file of toy\.test: its sha256 begins with.*--config res2net50 "
+    ):
         zoo.file_of(model, file)
     assert main(["toy.test", "--pin", str(file)]) == 2
     assert "not the file of toy.test" in capsys.readouterr().err
@@ -217,12 +231,41 @@ def test_the_command_lists_shows_fetches_and_proposes(toy, capsys):
     assert Path(capsys.readouterr().out.split()[-1]).read_bytes() == CONTENT
 
 
-def test_a_name_that_exists_as_a_path_is_the_path(toy, tmp_path, monkeypatch):
-    toy()
+def test_a_run_or_a_file_hides_a_name_and_a_folder_of_results_does_not(
+    toy, tmp_path, monkeypatch, capsys
+):
+    model = toy()
     monkeypatch.chdir(tmp_path)
-    assert zoo.named("toy.test") is not None
     (tmp_path / "toy.test").mkdir()
-    assert zoo.named("toy.test") is None and zoo.named(None) is None
+    (tmp_path / "toy.test" / "detections.json").write_text("[]")
+    assert zoo.named("toy.test") == model and zoo.named(None) is None
+    (tmp_path / "toy.test" / "config.yaml").write_text("")
+    assert zoo.named("toy.test") is None
+    assert main(["toy.test"]) == 0 and "meant for   Tests." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "", "a\nb", "../toy.test", "toy.test/", "\0"])
+def test_a_text_that_is_no_name_is_one_line(toy, capsys, name):
+    toy()
+    assert zoo.named(name) is None and main([name]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_reader_of_the_table_that_goes_away_ends_it_quietly():
+    words = f"{sys.executable} -m common.zoo --page | head -1"
+    found = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("# Published models\n", "")
+
+
+def test_a_cache_that_may_not_be_read_is_one_line(toy, tmp_path, monkeypatch, capsys):
+    toy(sha256=None)
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert main(["toy.test", "--accept_licence"]) == 2
+    assert "toy.test.pin.json: Permission denied" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
