@@ -172,15 +172,10 @@ def find(flags: TrainedFlags, translate: Translate) -> Trained:
 
 def _published(flags: TrainedFlags, card: Card, translate: Translate) -> Trained:
     """The weights of a published model: of its own file, or of one that a person fetched."""
-    given = None if flags.checkpoint in ("best", "last") else Path(flags.checkpoint)
+    if flags.checkpoint == "last":
+        raise UserError(f"--checkpoint last: {card.name} is published as one file; leave it out")
+    given = None if flags.checkpoint == "best" else Path(flags.checkpoint)
     file = zoo.file_of(card, given, accepted=flags.accept_licence)
-    if given is not None and zoo.digest_of(card) is None:
-        distributed.note(
-            f"{file}: its sha256 is {files.sha256(file)}; nobody publishes that of {card.name}; "
-            f"python -m common.zoo {card.name} --pin {file} keeps it"
-        )
-    if card.research:
-        distributed.note(f"{card.name}: {card.intended}")
     return replace(read("--checkpoint", file, translate), published=card)
 
 
@@ -273,6 +268,19 @@ def load(model: nn.Module, trained: Trained, explain: Explain) -> None:
     if trained.averaged:
         distributed.note(note(trained.file, trained.averaged))
     model.load_state_dict(state)
+    if trained.published is not None:
+        _say_published(trained.file, trained.published)
+
+
+def _say_published(file: Path, card: Card) -> None:
+    """Say what is to be known of a published model whose weights were loaded, and so do fit."""
+    if zoo.digest_of(card) is None:
+        distributed.note(
+            f"{file}: its sha256 is {files.sha256(file)}; nobody publishes that of {card.name}; "
+            f"python -m common.zoo {card.name} --pin {file} keeps it"
+        )
+    if card.research:
+        distributed.note(f"{card.name}: {card.intended}")
 
 
 def _require_rule(model: nn.Module, trained: Trained) -> None:

@@ -98,10 +98,11 @@ def test_an_exported_file_says_whose_weights_it_holds(toys, tmp_path):
     assert "Not for diagnosis" in found["intended"]
 
 
-def test_a_whole_model_is_taken_by_finetune(toys, tmp_path):
+def test_a_whole_model_is_taken_by_finetune(toys, tmp_path, capfd):
     name, state = toys.publish("pose"), commands.weights(toys.shared.trained("pose"))
     begun = commands.start("pose", toys.shared.data("pose"), tmp_path / "a", "--finetune", name)
     assert all(torch.equal(begun[key], state[key]) for key in state)
+    assert "toy.test: Tests. Not for diagnosis." in capfd.readouterr().err
     with pytest.raises(UserError, match=r"the recipe of toy\.test is .*config\.yaml"):
         commands.start(
             "pose", toys.shared.data("pose"), tmp_path / "b", "--finetune", name,
@@ -115,6 +116,10 @@ def test_a_file_by_hand_takes_the_place_of_the_download(toys, tmp_path, capfd):
     evaluate = importlib.import_module("tasks.pose.evaluate").main
     with pytest.raises(UserError, match="nobody publishes a hash of its file"):
         commands.call(evaluate, *given)
+    torch.save({"state_dict": {}}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other\.pth"):
+        commands.call(evaluate, *given, "--checkpoint", tmp_path / "other.pth")
+    assert "--pin" not in capfd.readouterr().err  # of a file that is not the model's
     commands.call(evaluate, *given, "--checkpoint", tmp_path / "toy.pth")
     digest = hashlib.sha256((tmp_path / "toy.pth").read_bytes()).hexdigest()
     said = capfd.readouterr().err
@@ -129,6 +134,9 @@ def test_names_that_cannot_be_taken_are_one_line(toys, tmp_path):
     salient = importlib.import_module("tasks.salient.evaluate").main
     with pytest.raises(UserError, match=r"use the commands of tasks\.pose"):
         commands.call(salient, "--run", "toy.test")
+    pose = importlib.import_module("tasks.pose.evaluate").main
+    with pytest.raises(UserError, match=r"--checkpoint last: toy\.test is published as one file"):
+        commands.call(pose, "--run", "toy.test", "--checkpoint", "last")
     for source in ("toy.tset", "toy_test"):
         with pytest.raises(UserError, match=r"such as toy\.test"):
             commands.call(salient, "--run", source)
@@ -137,7 +145,6 @@ def test_names_that_cannot_be_taken_are_one_line(toys, tmp_path):
         with pytest.raises(UserError, match=r"such as toy\.test"):
             trained.read("--finetune", source, lambda state: None)
     toys.publish("pose", weights_licence="no commercial use", permissive=False)
-    pose = importlib.import_module("tasks.pose.evaluate").main
     given = ["--run", "toy.test", "--data.root", toys.shared.data("pose"), *SMALL[:4]]
     with pytest.raises(UserError, match=r"no commercial use.*--accept_licence"):
         commands.call(pose, *given)
