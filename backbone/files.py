@@ -147,7 +147,7 @@ def _pickle(path: Path) -> Any:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
     if not start:
-        raise WeightsError(f"{path}: is empty; fetch it again")
+        raise WeightsError(f"{path}: is empty, and so not a checkpoint; fetch it again")
     if start != ZIP and not start.startswith(PICKLE):
         raise WeightsError(
             f"{path}: is not a checkpoint: it begins with {start!r}; needed: a .safetensors file "
