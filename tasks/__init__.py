@@ -48,7 +48,10 @@ def open_run(
             damaged, or a flag is wrong.
     """
     card = zoo.named(source)
-    task = card.task if card else task_of(Path(source))
+    try:
+        task = card.task if card else task_of(Path(source))
+    except OSError as error:  # of a text that is no path
+        raise UserError(f"{source}: {error.strerror}") from error
     predictor = importlib.import_module(f"tasks.{task}.inference").Predictor
     try:
         return predictor.open(

@@ -111,7 +111,11 @@ def of(
     running: dict[str, Any] = {}
     published = opened.weights.published
     if published is not None:
-        running |= {"published": published.name, "intended": published.intended}
+        running |= {
+            "published": published.name,
+            "intended": published.intended,
+            "weights": published.name,  # not what a training by its recipe would start from
+        }
     if config.compile:
         running["compiled"] = True
     if not config.deploy:

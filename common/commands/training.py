@@ -6,10 +6,13 @@ from typing import Protocol, TypeVar
 
 from torch import nn
 
-from common.commands import plot, seen, trained
+from backbone.variants import plain_name
+from common import zoo
+from common.commands import plot, recipes, seen, trained
 from common.commands.config import to_yaml
 from common.commands.settings import RunConfig, TrainedFlags
 from common.commands.trained import Layout
+from common.errors import UserError
 from common.training import optim
 from common.training.checkpoint import RunDirectory
 from common.training.distributed import World
@@ -36,11 +39,30 @@ def begin(config: RunConfig) -> RunDirectory:
     """The directory of the run; writes nothing yet.
 
     Raises:
-        UserError: it holds a run and --resume is not given, or none and it is.
+        UserError: it holds a run and --resume is not given, or none and it is; or a published model
+            is named that cannot be what training starts from.
     """
+    _require_fitting(config)
     run = RunDirectory(config.out, to_yaml(config), to_yaml(type(config)()))
     run.check(config.resume)
     return run
+
+
+def _require_fitting(config: RunConfig) -> None:
+    """Refuse a published model of another task or trunk before data is read and files fetched."""
+    task = recipes.folder_of(type(config)).parent.name
+    whole, trunk = zoo.named(config.finetune), zoo.named(config.weights)
+    if whole is not None and whole.task != task:
+        raise UserError(
+            f"--finetune {whole.name}: is a model of another task, {whole.task}; its trunk alone "
+            f"is given as --weights {whole.name} --backbone {whole.backbone}"
+        )
+    for flag, card in (("--finetune", whole), ("--weights", trunk)):
+        if card is not None and plain_name(card.backbone) != plain_name(config.backbone):
+            raise UserError(
+                f"{flag} {card.name}: its backbone is {card.backbone}, not {config.backbone}; say "
+                f"--backbone {card.backbone}"
+            )
 
 
 def announce(training: Summarised, validation: Summarised, world: World) -> None:

@@ -91,8 +91,8 @@ def _section(card: Card) -> str:
         f"{card.title}. {card.intended}\n\n"
         f"    {card.command}\n\n"
         f"- Score: {card.score}. {card.protocol} Source: {card.source}.\n"
-        f"- File: {card.file or 'name not stated'}, {places}; sha256: "
-        f"{card.sha256 or 'not published'}.\n"
+        f"- File: {card.file or 'name not stated'}, {places}; sha256 "
+        f"{f'begins with {card.sha256}' if card.sha256 else 'not published'}.\n"
         f"- Licence of the code: {card.code_licence}. Of the weights: {card.weights_licence}.\n"
         f"- Recipe: `--config {card.recipe}`, backbone `{card.backbone}`; {_compared(card)}.\n"
     )

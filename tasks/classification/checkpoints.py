@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backbone import WEIGHTS
 from backbone.weights import fetch
+from common import zoo
 from common.commands import classes, trained
 from common.commands.trained import Trained
 from common.errors import UserError
@@ -51,7 +52,7 @@ def read(source: str, flag: str) -> Trained:
     """
     if source in WEIGHTS:
         return trained.read(flag, fetch(WEIGHTS[source]), LAYOUT.translate)
-    if not Path(source).exists():
+    if not Path(source).exists() and zoo.named(source) is None:
         close = difflib.get_close_matches(source, WEIGHTS, n=2, cutoff=0.5) or list(WEIGHTS)[:2]
         raise UserError(
             f"{flag} {source}: no such file or run directory, and none of the {len(WEIGHTS)} "

@@ -65,7 +65,7 @@ def test_evaluate_takes_the_name_and_gives_the_runs_score(toys, task, tmp_path, 
     commands.call(evaluate.main, "--run", run, "--out", tmp_path / "own", *data)
     own = json.loads((tmp_path / "own" / "metrics.json").read_text())
     assert found["metrics"] == own["metrics"]
-    assert found["model"]["published"] == name
+    assert found["model"]["published"] == found["model"]["weights"] == name
     assert found["model"]["intended"] == "Tests. Not for diagnosis."
     assert (found["checkpoint"]["file"], found["checkpoint"]["epoch"]) == ("toy.pth", None)
 
@@ -150,6 +150,21 @@ def test_names_that_cannot_be_taken_are_one_line(toys, tmp_path):
         commands.call(pose, *given)
     commands.call(pose, *given, "--accept_licence")
     commands.call(pose, *given)
+
+
+def test_what_training_cannot_start_from_is_refused_before_anything_is_fetched(toys, tmp_path):
+    name, data = toys.publish("pose"), toys.shared.data("salient")
+    with pytest.raises(
+        UserError, match=r"another task, pose; its trunk alone .*--weights toy\.test"
+    ):
+        commands.start("salient", data, tmp_path / "a", "--finetune", name)
+    for task in ("salient", "pose"):
+        flags = ("--weights", name, "--backbone", "resnet26_half")
+        with pytest.raises(UserError, match="say --backbone res2net26_14w_4s_half"):
+            commands.start(task, toys.shared.data(task), tmp_path / "b", *flags)
+    assert toys.server.requests == []
+    with pytest.raises(UserError, match=r"[Nn]ame too long"):
+        open_run("a" * 300)
 
 
 def test_a_trunk_under_another_rule_says_so(toys, tmp_path, capfd):
