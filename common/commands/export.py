@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from common import outputs
 from common.commands import card
@@ -74,6 +75,8 @@ class Graph:
         translations: how operators of the project's own become operators of ONNX.
         align: takes outputs of onnxruntime and of PyTorch, gives the former in the latter's order,
             where the order is a matter of rounding.
+        varied: buffers of the module by name, with other values than its own: with these in the
+            place of the file's, it is checked once more.
     """
 
     module: nn.Module
@@ -84,6 +87,7 @@ class Graph:
     description: dict[str, Any]
     translations: Mapping[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
     align: Callable[[Outputs, Outputs], Outputs] = lambda found, _: found
+    varied: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def require_packages() -> None:
@@ -116,11 +120,15 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
         **_published(weights),
     }
     unfinished = target.with_name(target.name + ".tmp")
-    expected = [_tensors(graph, example) for example in graph.examples]
+    settings = [{}, graph.varied] if graph.varied else [{}]
+    expected = [_expected(graph, buffers) for buffers in settings]
     replace_pools(graph.module)
     try:
         _export(graph, unfinished, description)
-        differences = _compare(graph, expected, unfinished)
+        differences, *varied = (
+            _compare(graph, buffers, each, unfinished)
+            for buffers, each in zip(settings, expected, strict=True)
+        )
         unfinished.replace(target)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from error
@@ -130,6 +138,7 @@ def write(graph: Graph, target: Path, weights: Trained) -> dict[str, Any]:
         **description,
         "largest_difference": max(differences.values()),
         "differences": differences,
+        **_varied(graph, varied),
         "tolerance": TOLERANCE,
         "least_onnxruntime": LEAST_RUNTIME,
         "versions": card.versions(_PACKAGES),
@@ -147,6 +156,12 @@ def _published(weights: Trained) -> dict[str, str]:
         "intended": weights.published.intended,
         "weights_licence": weights.published.weights_licence,
     }
+
+
+def _varied(graph: Graph, differences: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """What the file was checked with besides; nothing if there is no such check."""
+    values = {name: value.tolist() for name, value in graph.varied.items()}
+    return {"varied": {**values, "differences": differences[0]}} if differences else {}
 
 
 def _require_card(path: Path) -> None:
@@ -184,16 +199,25 @@ def _export(graph: Graph, path: Path, description: dict[str, Any]) -> None:
     program.save(path)
 
 
-def _tensors(graph: Graph, example: Tensor) -> Outputs:
+def _expected(graph: Graph, buffers: Mapping[str, Tensor]) -> list[Outputs]:
+    """What PyTorch makes of the examples, with these buffers in the place of the module's."""
+    module = graph.module.eval()
     with torch.inference_mode():
-        result = graph.module.eval()(example)
-    return (result,) if isinstance(result, Tensor) else tuple(result)
+        every = [functional_call(module, dict(buffers), (example,)) for example in graph.examples]
+    return [(one,) if isinstance(one, Tensor) else tuple(one) for one in every]
 
 
-def _compare(graph: Graph, expected: Sequence[Outputs], path: Path) -> dict[str, float]:
+def _compare(
+    graph: Graph, buffers: Mapping[str, Tensor], expected: Sequence[Outputs], path: Path
+) -> dict[str, float]:
     """Largest difference to PyTorch by the input's shape, relative to the largest output."""
     runtime: Any = importlib.import_module("onnxruntime")
-    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options, values = runtime.SessionOptions(), {}
+    for name, value in buffers.items():
+        # The session does not keep the value alive.
+        values[name] = runtime.OrtValue.ortvalue_from_numpy(value.numpy())
+        options.add_initializer(name, values[name])
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     differences: dict[str, float] = {}
     for example, whole in zip(graph.examples, expected, strict=True):
         arrays = session.run(list(graph.results), {graph.entry: example.numpy()})

@@ -47,13 +47,17 @@ class BatchedDetector(nn.Module):
 
     Args:
         model: in eval mode; its layers are used as they are.
-        test: thresholds of the detections.
+        test: thresholds of the detections. That of scores is a buffer, so that a file that was made
+            of the detector can be run with another.
     """
+
+    score_threshold: Tensor
 
     def __init__(self, model: DetectionModel, test: ScoringConfig) -> None:
         super().__init__()
         self.model = model
         self.test = test
+        self.register_buffer("score_threshold", torch.tensor(test.score_threshold))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The best detections of pictures (B, 3, H, W), 0..255, of any size.
@@ -69,11 +73,15 @@ class BatchedDetector(nn.Module):
         levels = self.model.levels(self.model.backbone(x))
         detector: nn.Module = self.model.detector
         if isinstance(detector, SingleStage):
-            return _filled(_single_stage(detector, levels, x, (height, width), self.test))
+            found = _single_stage(
+                detector, levels, x, (height, width), self.test, self.score_threshold
+            )
+            return _filled(found)
         assert isinstance(detector, TwoStage)
         boxes, objectness = _proposals(detector, levels, x, (height, width))
         heads, seen = detector.roi_heads, detector.seen(levels)
-        found = _classified(heads, seen, boxes, objectness >= 0, (height, width), self.test)
+        proposed, least = objectness >= 0, self.score_threshold
+        found = _classified(heads, seen, boxes, proposed, (height, width), self.test, least)
         if not _stages(heads)[-1].has_mask():
             return _filled(found)
         return *_filled(found), _masks(_stages(heads), seen, found)
@@ -123,7 +131,8 @@ def _proposals(
         boxes = clip_boxes_to_image(boxes.reshape(*places.shape, 4), size)
         there = _at_least(boxes, rpn.min_size) & (best > -float("inf"))
         scores = torch.where(there, best.sigmoid(), _NOTHING)
-        left = suppress(boxes, scores[:, None], rpn.nms_thresh, _NOTHING / 2)[:, 0]
+        least = scores.new_full((), _NOTHING / 2)
+        left = suppress(boxes, scores[:, None], rpn.nms_thresh, least)[:, 0]
         parts.append((boxes, torch.where(left, scores, _NOTHING)))
     boxes, scores = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
     best, places = _best(scores, rpn.post_nms_top_n())
@@ -150,6 +159,7 @@ def _classified(
     proposed: Tensor,
     size: tuple[int, int],
     test: ScoringConfig,
+    least: Tensor,
 ) -> Boxes:
     """Detections of one head, or of a cascade: its last boxes, the scores of all stages' vote.
 
@@ -172,9 +182,7 @@ def _classified(
     own = own.transpose(1, 2)
     there = proposed[:, None] & _at_least(own, _LEAST_SIDE)
     scores = torch.where(there, probabilities, _NOTHING)
-    left = suppress(
-        own.flatten(0, 1), scores.flatten(0, 1)[:, None], test.nms_threshold, test.score_threshold
-    )
+    left = suppress(own.flatten(0, 1), scores.flatten(0, 1)[:, None], test.nms_threshold, least)
     left = left.reshape(scores.shape)
     best, places = _best(torch.where(left, scores, _NOTHING).flatten(1), test.detections)
     labels = torch.div(places, count, rounding_mode="floor") + 1
@@ -192,7 +200,12 @@ def _masks(stages: list[Heads], levels: Levels, found: Boxes) -> Tensor:
 
 
 def _single_stage(
-    detector: SingleStage, levels: Levels, x: Tensor, size: tuple[int, int], test: ScoringConfig
+    detector: SingleStage,
+    levels: Levels,
+    x: Tensor,
+    size: tuple[int, int],
+    test: ScoringConfig,
+    least: Tensor,
 ) -> Boxes:
     """Detections of RetinaNet and FCOS: the best of each level, suppressed within each class."""
     features = list(levels.values())
@@ -216,7 +229,7 @@ def _single_stage(
     boxes, best, labels = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
     each = torch.arange(classes, device=labels.device)[:, None]
     by_class = torch.where(labels[:, None] == each, best[:, None], _NOTHING)
-    left = suppress(boxes, by_class, test.nms_threshold, test.score_threshold).any(dim=1)
+    left = suppress(boxes, by_class, test.nms_threshold, least).any(dim=1)
     top, places = _best(torch.where(left, best, _NOTHING), test.detections)
     return Boxes(_take(boxes, places), top, labels.gather(1, places) + 1)
 

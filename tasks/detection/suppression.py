@@ -15,14 +15,14 @@ _TRUTH = 9
 
 
 @torch.library.custom_op("detection::suppress", mutates_args=())
-def suppress(boxes: Tensor, scores: Tensor, overlap: float, least: float) -> Tensor:
+def suppress(boxes: Tensor, scores: Tensor, overlap: float, least: Tensor) -> Tensor:
     """Which boxes are left of each group and class when those that overlap a better one are gone.
 
     Args:
         boxes: (G, N, 4), left, top, right, bottom.
         scores: (G, C, N).
         overlap: IoU above which the worse box is dropped.
-        least: boxes that score this or less are not looked at.
+        least: a scalar; boxes that score this or less are not looked at.
 
     Returns:
         (G, C, N), True for the boxes that are left.
@@ -37,11 +37,11 @@ def suppress(boxes: Tensor, scores: Tensor, overlap: float, least: float) -> Ten
 
 
 @suppress.register_fake
-def _(boxes: Tensor, scores: Tensor, overlap: float, least: float) -> Tensor:
+def _(boxes: Tensor, scores: Tensor, overlap: float, least: Tensor) -> Tensor:
     return torch.empty_like(scores, dtype=torch.bool)
 
 
-def _in_onnx(boxes: Any, scores: Any, overlap: float, least: float) -> Any:
+def _in_onnx(boxes: Any, scores: Any, overlap: float, least: Any) -> Any:
     """`suppress` in ONNX's operators, for the exporter."""
     operators: Any = importlib.import_module("onnxscript").opset18
     chosen = operators.NonMaxSuppression(boxes, scores, _ALL, overlap, least)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 
 import onnx
 import onnxruntime
@@ -100,6 +101,38 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, weights, m
     with pytest.raises(UserError, match=r"differ by 0.5 of the largest output for an input of"):
         export.write(broken, tmp_path / "tiny.onnx", weights)
     assert not list(tmp_path.glob("tiny*"))
+
+
+class Above(nn.Module):
+    """The share of white of what is brighter than a threshold, which is a buffer or a number."""
+
+    def __init__(self, threshold):
+        super().__init__()
+        self.register_buffer("threshold", torch.tensor(threshold))
+        self.fixed = None
+
+    def forward(self, images):
+        share = images.float() / 255
+        return share * (share > (self.threshold if self.fixed is None else self.fixed))
+
+
+def test_a_file_is_checked_with_other_buffers_too(tmp_path, weights, monkeypatch):
+    """Above 1.0 there is nothing, in which nothing could differ."""
+    varied = {"threshold": torch.tensor(0.25)}
+    checked = graph(Above(1.0), results=("share",), varied=varied)
+    content = export.write(checked, tmp_path / "above.onnx", weights)
+    assert content["varied"]["threshold"] == 0.25
+    assert content["varied"]["differences"].keys() == content["differences"].keys()
+    session = onnxruntime.InferenceSession(tmp_path / "above.onnx")
+    (found,) = session.run(None, {"images": checked.examples[0].numpy()})
+    assert not found.any() and not checked.module(checked.examples[0]).any()
+
+    whole, folded = export._export, Above(1.0)
+    folded.fixed = 1.0
+    monkeypatch.setattr(export, "_export", lambda g, *rest: whole(replace(g, module=folded), *rest))
+    with pytest.raises(UserError, match=r"differ by 1 of the largest output for an input of"):
+        export.write(checked, tmp_path / "folded.onnx", weights)
+    assert not list(tmp_path.glob("folded*"))
 
 
 def test_only_the_card_of_an_export_is_replaced(tmp_path, weights):
