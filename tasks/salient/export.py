@@ -1,6 +1,7 @@
 """``python -m tasks.salient.export --run RUN OUT.onnx``: the trained network as an ONNX file.
 
-Bytes (B, 3, H, W) of pictures in, saliency (B, 1, H, W) from 0 to 1 out.
+Bytes (B, 3, H, W) of pictures in, saliency (B, 1, H, W) from 0 to 1 out. What evaluate makes of it
+afterwards (`--model.stretch_maps`, `resize_maps`) is not in the file: its card says it.
 """
 
 import sys
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
-from tasks.salient.config import Config, ScoredConfig
-from tasks.salient.inference import open_model, stretched
+from tasks.salient.config import Config, ModelConfig, ScoredConfig
+from tasks.salient.inference import open_model
 from tasks.salient.model import SaliencyNetwork
 
 
@@ -31,18 +32,17 @@ def main() -> None:
 
 
 class Saliency(nn.Module):
-    """Pictures in, maps from 0 to 1 out, each stretched or not."""
+    """Pictures in, maps from 0 to 1 out."""
 
-    def __init__(self, model: SaliencyNetwork, stretch: bool) -> None:
+    def __init__(self, model: SaliencyNetwork) -> None:
         super().__init__()
-        self.model, self.stretch = model, stretch
+        self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (B, 1, H, W) of pictures (B, 3, H, W)."""
         height, width = images.shape[2:]
         saliency: Tensor = self.model(self._continued(images)).saliency
-        found = saliency[:, :, :height, :width].sigmoid()
-        return stretched(found) if self.stretch else found
+        return saliency[:, :, :height, :width].sigmoid()
 
     def _continued(self, images: Tensor) -> Tensor:
         """Small pictures continued by their border, as the model does: a file has no `if`."""
@@ -56,14 +56,14 @@ class Saliency(nn.Module):
 def graph(config: Config, model: SaliencyNetwork) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     data, least = config.data, model.least_side
-    stretch = config.model.stretch_maps
-    each = ", each picture's least value 0 and its greatest 1" if stretch else ""
     return Graph(
-        module=Saliency(deploy(model, portable=True), stretch),
+        module=Saliency(deploy(model, portable=True)),
         entry="images",
         results=("saliency",),
         dynamic=export.PICTURES,
-        examples=export.pictures((least + 64, least + 96), (least - 47, least + 50), (241, 187)),
+        # The first is traced. All of its features' sides are odd, so that none is twice another,
+        # which would be taken for a rule. The last has sides that all strides divide.
+        examples=export.pictures((161, 193), (least - 47, least + 50), (256, 192)),
         description={
             "task": "salient",
             "backbone": config.backbone,
@@ -71,10 +71,20 @@ def graph(config: Config, model: SaliencyNetwork) -> Graph:
             f"file ({config.model.normalisation})",
             "fit": f"trained with data.fit {data.fit}, {data.input_size}, data.resampling "
             f"{data.resampling}",
-            "saliency": f"(B, 1, H, W), from 0 to 1{each}; in evaluate, "
-            f"{config.model.resize_maps} are resized to the picture",
+            "saliency": f"(B, 1, H, W), from 0 to 1; in evaluate, {_finished(config.model)}",
         },
     )
+
+
+def _finished(model: ModelConfig) -> str:
+    """What evaluate does with a map, in its order."""
+    resized = f"{model.resize_maps} are resized to the picture"
+    if not model.stretch_maps:
+        return resized
+    # A stretched map magnifies rounding where little stands out; so the file gives what it is of.
+    stretched = "each map is stretched: (map - least) / (greatest - least + 1e-8)"
+    steps = (resized, stretched) if model.resize_maps == "logits" else (stretched, resized)
+    return ", then ".join(steps)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,11 @@ class LineAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, channels, h, w) that have looked along the axis."""
         batch, length = features.shape[0], features.shape[self.axis]
+        lines = features.shape[5 - self.axis]
+        # The size in full: what -1 stands for is a division, of which export makes long formulas.
         query, key, value = (
-            part(features).reshape(batch, -1, length) for part in (self.query, self.key, self.value)
+            found.reshape(batch, found.shape[1] * lines, length)
+            for found in (self.query(features), self.key(features), self.value(features))
         )
         weights = (query.transpose(1, 2) @ key).softmax(dim=-1)
         found = (value @ weights.transpose(1, 2)).reshape(features.shape)
@@ -123,8 +126,9 @@ class ScaleAttention(nn.Module):
         base = self.side, self.side
         regions = resize(self._regions(features, saliency, laplacian), base, align_corners=False)
         seen = resize(features, base, align_corners=False)
-        # Row by row as pixels and channels, without a transposition, as published.
-        read = seen.reshape(len(seen), self.side**2, -1)
+        # Row by row as pixels and channels, without a transposition, as published. The batch is not
+        # len(seen), which export takes for a constant.
+        read = seen.reshape(seen.shape[0], self.side**2, -1)
         means = (regions.flatten(2) @ read).transpose(1, 2)[..., None]
         query, key, value = (
             part.flatten(2) for part in (self.query(features), self.key(means), self.value(means))

@@ -1,7 +1,10 @@
 """What every network besides PoolNet must do: learn, run deployed, in bfloat16 and as ONNX."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
 from backbone import deploy
 from common.commands import export as exporting
@@ -11,7 +14,9 @@ from tasks.salient.config import LossConfig
 from tasks.salient.inference import fresh
 from tasks.salient.loss import terms
 from tasks.salient.model import HEADS
+from tests.common.commands.test_export import require_portable
 from tests.tasks.salient import small
+from tests.test_exported_tasks import PLAIN
 
 SIZE = 64
 
@@ -78,13 +83,47 @@ def test_a_deployed_network_gives_the_same_at_any_size(network):
         assert (rounded - expected.saliency).abs().mean() < 0.03 * scale
 
 
+def calibrated(model):
+    """With BatchNorm as it is after training: a fresh network's maps are flat, or all 0 and 1."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(batch(size=160)["image"])
+    return model.eval()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", HEADS)
-def test_a_network_becomes_a_file(network, tmp_path):
+def test_a_network_becomes_a_file_of_any_size(network, tmp_path):
     torch.manual_seed(0)
-    chosen = config(network, stretch_maps=True)
-    graph = export.graph(chosen, fresh(chosen).eval())
+    chosen = replace(config(network, stretch_maps=True), backbone=PLAIN)
+    graph = export.graph(chosen, calibrated(fresh(chosen)))
+    more = [torch.randint(0, 256, (1, 3, *size)).byte() for size in ((64, 64), (90, 226))]
+    graph = replace(graph, examples=[*graph.examples, *more])
+    with torch.inference_mode():
+        for example in graph.examples:
+            found = graph.module(example)
+            assert found.amax() - found.amin() > 0.1 and found.std() > 0.02
     file = tmp_path / "n.pt"
     file.touch()
     card = exporting.write(graph, tmp_path / "n.onnx", Trained(file, {}, None))
-    assert card["largest_difference"] < exporting.TOLERANCE
+    assert card["largest_difference"] < 1e-4
+    require_portable(tmp_path / "n.onnx", ["batch", 3, "height", "width"])
+
+
+@pytest.mark.parametrize("what", ["logits", "probabilities", "levels"])
+@pytest.mark.parametrize("stretch", [False, True])
+def test_a_file_leaves_finishing_to_its_reader(what, stretch):
+    torch.manual_seed(0)
+    chosen = config("pranet", resize_maps=what, stretch_maps=stretch)
+    model = fresh(chosen).eval()
+    graph = export.graph(chosen, model)
+    said = graph.description["saliency"]
+    assert (f"{what} are resized" in said) and ("stretched" in said) == stretch
+    if stretch:
+        assert (said.index("resized") < said.index("stretched")) == (what == "logits")
+    image = batch()["image"]
+    with torch.inference_mode():
+        expected = model(image).saliency.sigmoid()
+        torch.testing.assert_close(graph.module(image), expected, rtol=0, atol=1e-4)
