@@ -177,60 +177,84 @@ def test_a_broken_rule_is_seen(name, rule, monkeypatch):
     assert found.difference() > 2 * compare.BAR
 
 
+def trunk_with_weights_of(trunk, variant, **rules):
+    """Another trunk with the same weights, which it shares."""
+    with torch.device("meta"):
+        other = MODELS[variant](**rules)
+    other.load_state_dict(trunk.state_dict(), assign=True)
+    return other.eval()
+
+
 def test_another_rule_of_first_blocks_is_seen():
     found = network("sinet_v2")
-    strided = MODELS["res2net50_v1b_strided"]().eval()
-    strided.load_state_dict(found.trunk.state_dict())
+    strided = trunk_with_weights_of(found.trunk, "res2net50_v1b_strided")
     x = compare.picture(64, 64, batch=1)
     with torch.inference_mode():
         assert not torch.allclose(strided(x).c2, found.trunk(x).c2, rtol=1e-2)
 
 
+@pytest.fixture(scope="module")
+def deepest():
+    """A picture, and what InSPyReNet's trunk makes of it in its last stage."""
+    x = compare.picture(288, 288, batch=1)
+    with torch.inference_mode():
+        return x, network("inspyrenet_res2net50").trunk(x).c5
+
+
 @pytest.mark.parametrize(
     "broken", [{"dilate_first": False}, {"dilations": (1, 1, 2, 4)}, {"average_dilated": True}]
 )
-def test_other_dilations_are_seen(broken):
+def test_other_dilations_are_seen(broken, deepest):
     """Layer 3 and each block of layer 4 look further apart, from the first block on."""
-    found = network("inspyrenet_res2net50")
+    found, (x, expected) = network("inspyrenet_res2net50"), deepest
     rules = {"dilations": (1, 1, 2, (4, 8, 16)), "dilate_first": True, "average_dilated": False}
-    other = MODELS["res2net50_v1b"](**{**rules, **broken}).eval()
-    other.load_state_dict(found.trunk.state_dict())
-    x = compare.picture(288, 288, batch=1)
+    other = trunk_with_weights_of(found.trunk, "res2net50_v1b", **{**rules, **broken})
     with torch.inference_mode():
-        same = torch.allclose(other(x).c5, found.trunk(x).c5, rtol=1e-2)
+        same = torch.allclose(other(x).c5, expected, rtol=1e-2)
     # Where every stage strides there is no dilation that an average could be taken for.
     assert same == ("average_dilated" in broken)
 
 
+def shapes_of(name):
+    """A published file without its values."""
+    published = entries()[name]["shapes"]
+    return {key: torch.empty(shape, device="meta") for key, shape in published.items()}
+
+
 @pytest.mark.parametrize("name", salient.RECIPES)
 def test_all_keys_are_ours_and_the_unused_are_left_out_by_name(name):
-    published = entries()[name]["shapes"]
-    empty = {key: torch.empty(shape, device="meta") for key, shape in published.items()}
-    translated = LAYOUT.translate(empty)
+    published = shapes_of(name)
+    translated = LAYOUT.translate(published)
     own = network(name).model.state_dict()
     own = {key.replace("backbone.trunk.", "backbone."): value for key, value in own.items()}
     assert {key: value.shape for key, value in translated.items()} == {
         key: value.shape for key, value in own.items()
     }
-    left_over = LAYOUT.translate({**empty, "fancy.weight": torch.zeros(1)})
+    left_over = LAYOUT.translate({**published, "fancy.weight": torch.zeros(1)})
     assert "fancy.weight" in left_over
+
+
+def empty(*arguments, **options):
+    """A network without values: what a refusal looks at are names and shapes."""
+    with torch.device("meta"):
+        return build(*arguments, **options)
 
 
 def test_a_file_of_another_network_names_it():
     names, backbone = ("pranet", "inf_net"), "res2net50_v1b"
-    translated = {name: LAYOUT.translate(state_of(name)) for name in names}
-    message = refusal(build(backbone, network="infnet"), translated["pranet"])
+    translated = {name: LAYOUT.translate(shapes_of(name)) for name in names}
+    message = refusal(empty(backbone, network="infnet"), translated["pranet"])
     assert "say --model.network pranet" in message
-    message = refusal(build(backbone, network="pranet"), translated["inf_net"])
+    message = refusal(empty(backbone, network="pranet"), translated["inf_net"])
     assert "say --model.network infnet" in message
-    message = refusal(build(backbone, 0.1), translated["pranet"])
+    message = refusal(empty(backbone, 0.1), translated["pranet"])
     assert "say --model.network pranet" in message
-    message = refusal(build(backbone, 0.5, network="pranet"), translated["pranet"])
+    message = refusal(empty(backbone, 0.5, network="pranet"), translated["pranet"])
     assert "looks like --model.head_width 1 " in message
-    message = refusal(build("res2net50_26w_4s", network="pranet"), translated["pranet"])
+    message = refusal(empty("res2net50_26w_4s", network="pranet"), translated["pranet"])
     assert "looks like --backbone res2net50_v1b " in message
-    message = refusal(build(backbone, network="sinetv2"), build(backbone, 0.1).state_dict())
+    message = refusal(empty(backbone, network="sinetv2"), empty(backbone, 0.1).state_dict())
     assert "say --model.network poolnet" in message
     cut = {k: v for k, v in translated["pranet"].items() if k != "head.reverse.1.0.conv.weight"}
-    message = refusal(build(backbone, network="pranet"), cut)
+    message = refusal(empty(backbone, network="pranet"), cut)
     assert "1 missing: head.reverse.1.0.conv.weight" in message
