@@ -88,7 +88,7 @@ CASES = {
 def tensors(result):
     if isinstance(result, torch.Tensor):
         return [result]
-    return [one for one in result if one is not None]
+    return [one for part in result if part is not None for one in tensors(part)]
 
 
 def randomise(model):

@@ -37,7 +37,8 @@ def line(name: str, entry: Mapping[str, Any]) -> tuple[int, str]:
     if module is None:
         return 2, "unknown"
     try:
-        found = module.outcome(name, entry, weights_of(entry))
+        with torch.no_grad():
+            found = module.outcome(name, entry, weights_of(entry))
     except KeyError as error:
         return 1, f"FAILED: the entry has no {error}"
     except (ValueError, RuntimeError) as error:
@@ -58,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{given.file}: cannot be read as JSON ({error})")
     if not isinstance(entries, dict) or not entries:
         parser.error(f"{given.file}: holds no networks; needed: an object with one entry for each")
-    torch.set_grad_enabled(False)
     worst = 0
     for name, entry in entries.items():
         status, text = line(name, entry)

@@ -64,7 +64,7 @@ def test_evaluate_takes_the_name_and_gives_the_runs_score(toys, task, tmp_path, 
     found = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())
     commands.call(evaluate.main, "--run", run, "--out", tmp_path / "own", *data)
     own = json.loads((tmp_path / "own" / "metrics.json").read_text())
-    assert found["metrics"] == own["metrics"]
+    assert found["metrics"] == pytest.approx(own["metrics"], rel=1e-6)
     assert found["model"]["published"] == found["model"]["weights"] == name
     assert found["model"]["intended"] == "Tests. Not for diagnosis."
     assert (found["checkpoint"]["file"], found["checkpoint"]["epoch"]) == ("toy.pth", None)
