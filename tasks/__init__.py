@@ -9,7 +9,7 @@ from typing import Any, Literal, get_type_hints
 import yaml
 
 from backbone.errors import WeightsError
-from common import zoo
+from common.commands import zoo
 from common.errors import UserError
 
 TASKS = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/inference.py")))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common import zoo
+from common.commands import zoo
 from common.errors import UserError
 from common.reading.records import SplitFiles
 from common.training.optim import OptimizerConfig

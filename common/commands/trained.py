@@ -14,14 +14,13 @@ from backbone.blocks import FirstBlock
 from backbone.detect import PREFIX, detect
 from backbone.variants import first_block_of, full_name
 from backbone.wrappings import note, unwrap
-from common import zoo
 from common.commands import config as configuration
-from common.commands import recipes
+from common.commands import recipes, zoo
 from common.commands.settings import TrainedFlags
+from common.commands.zoo import Card
 from common.errors import UserError
 from common.training import checkpoint, distributed
 from common.training.finite import first_bad
-from common.zoo import Card
 
 _COUNT = "num_batches_tracked"
 _SHOWN = 2
@@ -277,7 +276,7 @@ def _say_published(file: Path, card: Card) -> None:
     if zoo.digest_of(card) is None:
         distributed.note(
             f"{file}: its sha256 is {files.sha256(file)}; nobody publishes that of {card.name}; "
-            f"python -m common.zoo {card.name} --pin {file} keeps it"
+            f"python -m common.commands.zoo {card.name} --pin {file} keeps it"
         )
     if card.research:
         distributed.note(f"{card.name}: {card.intended}")

@@ -7,8 +7,7 @@ from typing import Protocol, TypeVar
 from torch import nn
 
 from backbone.variants import plain_name
-from common import zoo
-from common.commands import plot, recipes, seen, trained
+from common.commands import plot, recipes, seen, trained, zoo
 from common.commands.config import to_yaml
 from common.commands.settings import RunConfig, TrainedFlags
 from common.commands.trained import Layout

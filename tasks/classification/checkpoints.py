@@ -11,8 +11,7 @@ from torch import Tensor
 
 from backbone import WEIGHTS
 from backbone.weights import fetch
-from common import zoo
-from common.commands import classes, trained
+from common.commands import classes, trained, zoo
 from common.commands.trained import Trained
 from common.errors import UserError
 from tasks.classification import labels

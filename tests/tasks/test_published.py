@@ -10,10 +10,9 @@ import torch
 import yaml
 
 from backbone import MODELS
-from common import zoo
-from common.commands import trained
+from common.commands import trained, zoo
+from common.commands.zoo import card
 from common.errors import UserError
-from common.zoo import card
 from tasks import TASKS, open_run
 from tests.server import serving
 from tests.tasks import commands
@@ -123,7 +122,7 @@ def test_a_file_by_hand_takes_the_place_of_the_download(toys, tmp_path, capfd):
     commands.call(evaluate, *given, "--checkpoint", tmp_path / "toy.pth")
     digest = hashlib.sha256((tmp_path / "toy.pth").read_bytes()).hexdigest()
     said = capfd.readouterr().err
-    assert f"its sha256 is {digest}" in said and "common.zoo toy.test --pin" in said
+    assert f"its sha256 is {digest}" in said and "common.commands.zoo toy.test --pin" in said
     assert toys.server.requests == []
     zoo.pin(zoo.named(name), tmp_path / "toy.pth")
     commands.call(evaluate, *given)

@@ -12,16 +12,16 @@ import torch
 import yaml
 
 from backbone import MODELS, WeightsError, download
-from common import zoo
+from common.commands import command, zoo
+from common.commands.zoo import __main__ as zoo_command
+from common.commands.zoo import card, fetch, page
 from common.errors import UserError
-from common.zoo import card, fetch, page
-from common.zoo.__main__ import main
 from tests.server import serving
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-ALL = [card.read(card.CARDS / f"{name}.yaml") for name in card.names()]
+ALL = card.every()
 
 FIELDS = {
     "task": "salient",
@@ -40,6 +40,15 @@ FIELDS = {
     "source": "here",
     "example": "photos/",
 }
+
+
+def main(words):
+    """The exit status of the command."""
+    try:
+        command.run(lambda: zoo_command.main(words))
+    except SystemExit as ended:
+        return ended.code
+    return 0
 
 
 @pytest.fixture
@@ -149,7 +158,8 @@ def test_a_disk_that_fills_leaves_nothing_under_the_files_name(toy, tmp_path):
 def test_two_processes_that_ask_at_once_fetch_once(toy, server):
     toy(permissive=True)
     code = (
-        "import sys; from pathlib import Path; from common import zoo; from common.zoo import card;"
+        "import sys; from pathlib import Path; from common.commands import zoo; "
+        "from common.commands.zoo import card; "
         "card.CARDS = Path(sys.argv[1]); print(zoo.file_of(zoo.named('toy.test')))"
     )
     server.pause = 0.2
@@ -252,7 +262,7 @@ def test_a_text_that_is_no_name_is_one_line(toy, capsys, name):
 
 
 def test_a_reader_of_the_table_that_goes_away_ends_it_quietly():
-    words = f"{sys.executable} -m common.zoo --page | head -1"
+    words = f"{sys.executable} -m common.commands.zoo --page | head -1"
     found = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
     assert (found.stdout, found.stderr) == ("# Published models\n", "")
 

@@ -72,6 +72,25 @@ def names() -> list[str]:
     return sorted(path.stem for path in CARDS.glob("*.yaml"))
 
 
+def every() -> list[Card]:
+    """The cards of all published models.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    return [read(CARDS / f"{name}.yaml") for name in names()]
+
+
+def find(name: str) -> Card | None:
+    """The card of a name, whatever else is called so; None of what is no name.
+
+    Raises:
+        UserError: the card is damaged.
+    """
+    # Names first: the system is not asked about a text that no file could be called.
+    return read(CARDS / f"{name}.yaml") if name in names() else None
+
+
 def named(source: str | Path | None) -> Card | None:
     """The card of a name; None of what is no name, and where a file or a run lies under it.
 
@@ -80,12 +99,11 @@ def named(source: str | Path | None) -> Card | None:
     Raises:
         UserError: the card is damaged.
     """
-    # Names first: the system is not asked about a text that no file could be called.
-    if source is None or str(source) not in names():
+    found = None if source is None else find(str(source))
+    if source is None or found is None:
         return None
     path = Path(source)
-    taken = path.is_file() or (path / "config.yaml").is_file()
-    return None if taken else read(CARDS / f"{source}.yaml")
+    return None if path.is_file() or (path / "config.yaml").is_file() else found
 
 
 def close(source: str | Path) -> str:
@@ -94,7 +112,7 @@ def close(source: str | Path) -> str:
     if not known:
         return "of which there are none"
     near = difflib.get_close_matches(Path(source).name, known, n=2, cutoff=0.5) or known[:2]
-    return f"such as {' and '.join(near)} (all: python -m common.zoo)"
+    return f"such as {' and '.join(near)} (all: python -m common.commands.zoo)"
 
 
 def read(path: Path) -> Card:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.zoo.card import Card
+from common.commands.zoo.card import Card
 
 _LINE = "{:42} {:13} {:>6}  {:8} {}"
 
@@ -13,9 +13,9 @@ and the scores here are those that their publishers state, never measured by us.
 compared with recorded outputs of its authors' own code, where the table says "golden"; the
 published files themselves were not seen by this project.
 
-    python -m common.zoo                                  # this table
-    python -m common.zoo mask_rcnn_res2net101.coco_mmdet  # one card
-    python -m common.zoo mask_rcnn_res2net101.coco_mmdet --accept_licence  # fetched
+    python -m common.commands.zoo                                  # this table
+    python -m common.commands.zoo mask_rcnn_res2net101.coco_mmdet  # one card
+    python -m common.commands.zoo mask_rcnn_res2net101.coco_mmdet --accept_licence  # fetched
     python -m tasks.detection.predict --run mask_rcnn_res2net101.coco_mmdet photos/ --out drawn
 
 `--run NAME` takes a published model wherever it takes a run directory (evaluate, predict, export,
@@ -24,11 +24,12 @@ any task. "By name" means that the file is fetched when the name is first used, 
 checked. Weights that are not stated to be free for every use are fetched after
 `--accept_licence`, once; `evaluate`, `predict` and `export` take that flag too. "By hand" means
 that nobody publishes a hash: fetch the file yourself and give it as `--checkpoint FILE`, whose
-digest is then printed, or let the name stand for it with `python -m common.zoo NAME --pin FILE`.
+digest is then printed, or let the name stand for it with
+`python -m common.commands.zoo NAME --pin FILE`.
 
 Weights of backbones alone, trained on ImageNet: `python -m backbone.table --weights`.
 
-This page is written by `python -m common.zoo --page`.
+This page is written by `python -m common.commands.zoo --page`.
 """
 
 

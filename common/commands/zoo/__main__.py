@@ -1,30 +1,32 @@
 """List the published models, show one, accept its licence, or pin a file that was fetched by hand.
 
-python -m common.zoo                         # the table
-python -m common.zoo NAME                    # the whole card
-python -m common.zoo NAME --accept_licence   # and fetch it, where that is possible by name
-python -m common.zoo NAME --pin FILE         # let the name stand for this file
+python -m common.commands.zoo                         # the table
+python -m common.commands.zoo NAME                    # the whole card
+python -m common.commands.zoo NAME --accept_licence   # and fetch it, where a name suffices
+python -m common.commands.zoo NAME --pin FILE         # let the name stand for this file
 """
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from backbone import WEIGHTS
-from backbone.errors import WeightsError
+from common.commands import command
+from common.commands.zoo import card, fetch, page
+from common.commands.zoo.card import Card
 from common.errors import UserError
-from common.zoo import card, fetch, page
-from common.zoo.card import Card
 
 _BACKBONES = "python -m backbone.table --weights lists the published weights of backbones alone"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m common.zoo", description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the flags, and print what they ask for.
+
+    Raises:
+        UserError, WeightsError: there is no such model, or its file cannot be had.
+    """
+    parser = argparse.ArgumentParser(prog="python -m common.commands.zoo", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", nargs="?", help="of a published model")
     parser.add_argument(
@@ -34,30 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--pin", type=Path, metavar="FILE", help="the file that the name stands for"
     )
     parser.add_argument("--page", action="store_true", help="print docs/zoo.md")
-    given = parser.parse_args(arguments)
-    try:
-        print(_answer(given))
-        sys.stdout.flush()
-    except (UserError, WeightsError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # as in `| head`; what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except PermissionError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
+    print(_answer(parser.parse_args(arguments)))
 
 
 def _answer(given: argparse.Namespace) -> str:
     if given.name is None:
         if given.pin or given.accept_licence:
-            raise UserError("name a published model: python -m common.zoo NAME")
-        cards = [card.read(card.CARDS / f"{name}.yaml") for name in card.names()]
+            raise UserError("name a published model: python -m common.commands.zoo NAME")
+        cards = card.every()
         return page.page(cards) if given.page else f"{page.table(cards)}\n\n{_BACKBONES}"
-    known = given.name in card.names()  # whatever lies here under that name
-    found = card.read(card.CARDS / f"{given.name}.yaml") if known else None
+    found = card.find(given.name)
     if found is None and given.name in WEIGHTS:
         raise UserError(f"{given.name}: weights of a backbone, for --weights; {_BACKBONES}")
     if found is None:
@@ -75,4 +63,4 @@ def _with_file(found: Card) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

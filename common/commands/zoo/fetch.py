@@ -12,10 +12,10 @@ from pathlib import Path
 
 from backbone import download
 from backbone.files import contents, sha256
+from common.commands.zoo.card import Card
 from common.errors import UserError
-from common.zoo.card import Card
 
-_HOW = "python -m common.zoo"
+_HOW = "python -m common.commands.zoo"
 
 
 def file_of(card: Card, given: Path | None = None, *, accepted: bool = False) -> Path:
