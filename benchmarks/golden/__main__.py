@@ -15,19 +15,15 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.golden import detection, poolnet, pose, salient, speaker
 from benchmarks.golden.compare import weights_of
 
-MODULES = tuple(
-    import_module(f"benchmarks.golden.{name}")
-    for name in ("detection", "poolnet", "pose", "salient", "speaker")
-    if (Path(__file__).parent / f"{name}.py").exists()
-)
+MODULES: tuple[Any, ...] = (detection, poolnet, pose, salient, speaker)
 """Each serves the networks in its `RECIPES`."""
 
 

@@ -7,13 +7,14 @@ import torch
 
 from benchmarks.golden import __main__ as golden
 from benchmarks.golden import compare
+from benchmarks.golden.pose import JOINTS
 from tasks.pose.model import build
 
 
 @pytest.fixture(scope="module")
 def entry():
     """A recorded network: what this project's own gives, under the published names."""
-    model = build("resnet50", golden_joints()).eval()
+    model = build("resnet50", JOINTS).eval()
     shapes = {
         key.removeprefix("head.").removeprefix("backbone."): list(value.shape)
         for key, value in model.state_dict().items()
@@ -29,10 +30,6 @@ def entry():
         "sample": compare.sampled(output).tolist(),
     }
     return {"shapes": shapes, "outputs": [recorded]}
-
-
-def golden_joints():
-    return next(one.JOINTS for one in golden.MODULES if hasattr(one, "JOINTS"))
 
 
 def test_equal_networks_other_outputs_and_unknown_names(entry, tmp_path, capsys):
