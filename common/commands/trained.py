@@ -306,6 +306,8 @@ def load_trunk(trunk: nn.Module, source: str, *, sum_colours: bool = False) -> N
     file = source if card is None else zoo.file_of(card)
     variant = None if card is None else card.backbone
     loaded = load_backbone(trunk, file, sum_colours=sum_colours, variant=variant)
+    if card is not None:
+        _say_published(loaded.file, card)
     if loaded.averaged:
         distributed.note(note(loaded.file, loaded.averaged))
     if loaded.first_block:

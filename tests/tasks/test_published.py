@@ -70,12 +70,13 @@ def test_evaluate_takes_the_name_and_gives_the_runs_score(toys, task, tmp_path, 
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_training_starts_from_the_name(toys, task, tmp_path):
+def test_training_starts_from_the_name(toys, task, tmp_path, capfd):
     name, run = toys.publish(task), toys.shared.trained(task)
     state = commands.weights(run)
     begun = commands.start(
         task, toys.shared.data(task), tmp_path / "run", *ROWS[task].trained, "--weights", name
     )
+    assert "toy.test: Tests. Not for diagnosis." in capfd.readouterr().err
     trunk = [key for key in state if key.startswith("backbone.")]
     assert trunk and all(torch.equal(begun[key], state[key]) for key in trunk)
     assert not any(torch.equal(begun[key], state[key]) for key in ROWS[task].head)
