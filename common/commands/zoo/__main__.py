@@ -29,13 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m common.commands.zoo", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", nargs="?", help="of a published model")
-    parser.add_argument(
+    wanted = parser.add_mutually_exclusive_group()
+    wanted.add_argument(
         "--accept_licence", action="store_true", help="accept it and fetch the file"
     )
-    parser.add_argument(
+    wanted.add_argument(
         "--pin", type=Path, metavar="FILE", help="the file that the name stands for"
     )
-    parser.add_argument("--page", action="store_true", help="print docs/zoo.md")
+    wanted.add_argument("--page", action="store_true", help="print docs/zoo.md, without a NAME")
     print(_answer(parser.parse_args(arguments)))
 
 
@@ -45,6 +46,8 @@ def _answer(given: argparse.Namespace) -> str:
             raise UserError("name a published model: python -m common.commands.zoo NAME")
         cards = card.every()
         return page.page(cards) if given.page else f"{page.table(cards)}\n\n{_BACKBONES}"
+    if given.page:
+        raise UserError(f"--page prints the page of all models; leave out {given.name}")
     found = card.find(given.name)
     if found is None and given.name in WEIGHTS:
         raise UserError(f"{given.name}: weights of a backbone, for --weights; {_BACKBONES}")
@@ -53,7 +56,7 @@ def _answer(given: argparse.Namespace) -> str:
     if given.pin is not None:
         digest = fetch.pin(found, given.pin)
         return f"{found.name}: stands for {given.pin}, sha256 {digest}"
-    return _with_file(found) if given.accept_licence else page.whole(found)
+    return _with_file(found) if given.accept_licence else page.whole(found, fetch.kept(found))
 
 
 def _with_file(found: Card) -> str:

@@ -61,6 +61,18 @@ def pin(card: Card, file: Path) -> str:
     return digest
 
 
+def kept(card: Card) -> Path | None:
+    """Where the file lies on this machine, pinned or fetched; None where it does not.
+
+    Raises:
+        UserError: the note on a pinned file is damaged.
+    """
+    pin = _read_pin(card)
+    fetched = download.cache() / str(card.file)
+    place = Path(pin["file"]) if pin else fetched if card.by_name else None
+    return place if place is not None and place.is_file() else None
+
+
 def accept(card: Card) -> None:
     """Remember that the licence of the weights was accepted."""
     _write(_acceptance_of(card), card.weights_licence + "\n")

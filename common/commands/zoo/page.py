@@ -1,6 +1,7 @@
 """The published models as text: one line each, a whole card, and the page docs/zoo.md."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from common.commands.zoo.card import Card
 
@@ -47,8 +48,8 @@ def table(cards: Sequence[Card]) -> str:
     return "\n".join(lines)
 
 
-def whole(card: Card) -> str:
-    """All that is known of a model."""
+def whole(card: Card, kept: Path | None = None) -> str:
+    """All that is known of a model, and where its file is kept on this machine."""
     where = "\n".join(f"            {place}" for place in (*card.urls, card.page) if place)
     lines = [
         f"{card.name}: {card.title}",
@@ -58,6 +59,7 @@ def whole(card: Card) -> str:
         f"source      {card.source}",
         f"file        {card.file or 'name not stated'}, about {card.megabytes} MB, {how(card)}",
         where,
+        f"kept        {kept}" if kept else "",
         f"sha256      {card.sha256 or 'not published'}",
         f"code        {card.code_licence}",
         f"weights     {card.weights_licence}",

@@ -183,7 +183,9 @@ def test_a_file_by_hand_is_taken_and_pinned_on_request(toy, tmp_path):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert zoo.file_of(model, file) == file and zoo.digest_of(model) is None
     (download.cache() / "toy.test.pin.json.tmp").mkdir(parents=True)  # another one's
+    assert fetch.kept(model) is None
     assert main(["toy.test", "--pin", str(file)]) == 0
+    assert f"kept        {file}\n" in page.whole(model, fetch.kept(model))
     assert zoo.file_of(model) == file and zoo.digest_of(model) == digest
     other = tmp_path / "other.pth"
     other.write_bytes(b"another model")
@@ -237,8 +239,11 @@ def test_the_command_lists_shows_fetches_and_proposes(toy, capsys):
     assert "such as toy.test" in capsys.readouterr().err
     assert main(["res2net50_26w_4s.imagenet1k_official"]) == 2
     assert "weights of a backbone, for --weights" in capsys.readouterr().err
+    assert main(["toy.test", "--page"]) == 2
+    assert "leave out toy.test" in capsys.readouterr().err
     assert main(["toy.test", "--accept_licence"]) == 0
-    assert Path(capsys.readouterr().out.split()[-1]).read_bytes() == CONTENT
+    kept = Path(capsys.readouterr().out.split()[-1])
+    assert kept.read_bytes() == CONTENT and fetch.kept(card.named("toy.test")) == kept
 
 
 def test_a_run_or_a_file_hides_a_name_and_a_folder_of_results_does_not(
