@@ -35,12 +35,12 @@ SAMPLES = {
     "segmentation": ("--train", "24", "--val", "8"),
     "detection": ("--train", "24", "--val", "8"),
     "classification": ("--train", "40", "--val", "20"),
-    "reid": ("--train", "16", "--test", "12"),
+    "depth": ("--train", "24", "--val", "8"),
 }
-"""How much is generated for each task."""
+"""How much is generated for each task that writes files for each picture."""
 
 FEW = 8
-"""Pictures of a first, short round."""
+"""Pictures at the beginning that are not counted."""
 
 WAYS: dict[str, tuple[str, ...]] = {
     "plain": ("--deploy", "false"),
@@ -80,32 +80,30 @@ def run(checkout: Path, *words: str) -> float:
 def train(task: str, folder: Path) -> Path:
     """A run of the task after one epoch on a few generated samples."""
     run(ROOT, f"tasks.{task}.sample", str(folder / "data"), *SAMPLES[task])
-    batch = "16" if task == "reid" else "4"
     run(
         ROOT, f"tasks.{task}.train", "--data.root", str(folder / "data"), "--out",
-        str(folder / "run"), "--engine.epochs", "1", "--engine.batch_size", batch,
+        str(folder / "run"), "--engine.epochs", "1", "--engine.batch_size", "4",
     )  # fmt: skip
     return folder / "run"
 
 
 def pictures_a_second(task: str, run_folder: Path, words: Sequence[str], pictures: Path) -> float:
-    """Of predict in this process, without its start: a few pictures are timed, and then all.
+    """Of predict in this process, without its start: by when the results of each were written.
 
-    What both have, reading the weights and compiling for the pictures' size, is not in the
-    difference.
+    The first pictures are not counted, which wait for the weights to be read and for the compiler.
     """
     module = importlib.import_module(f"tasks.{task}.predict")
-    given = ["--run", str(run_folder), "--out", str(run_folder.parent / "out"), *words]
-    every = sorted(map(str, pictures.iterdir()))
-    seconds = []
-    # The first round fills caches on disk, such as the compiler's.
-    for inputs in (every[:FEW], every[:FEW], every):
-        config = trained.parse(module.PredictConfig, [*given, *inputs], positional="inputs")
-        begun = time.perf_counter()
+    with TemporaryDirectory() as name:
+        out = Path(name)
+        given = ["--run", str(run_folder), "--out", name, *words, str(pictures)]
+        config = trained.parse(module.PredictConfig, given, positional="inputs")
         with distributed.started(config.engine.device) as world:
             module.predict(config, world)
-        seconds.append(time.perf_counter() - begun)
-    return (len(every) - FEW) / (seconds[2] - seconds[1])
+        written = sorted(
+            max(file.stat().st_mtime for file in out.glob(f"{picture.stem}*"))
+            for picture in pictures.iterdir()
+        )
+    return (len(written) - FEW) / (written[-1] - written[FEW - 1])
 
 
 def ways_of(task: str, folder: Path, pictures: Path) -> str:
