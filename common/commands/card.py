@@ -14,6 +14,7 @@ from torch import nn
 
 from common import outputs
 from common.commands.opened import Opened
+from common.commands.predictor import fingerprint
 from common.errors import UserError
 
 UNDECIDED = -1.0
@@ -31,7 +32,8 @@ class Card:
     data: dict[str, Any]
     """``root, split, images, fingerprint``: what was scored."""
     model: dict[str, Any]
-    """``backbone, parameters, weights``: what was scored with."""
+    """``backbone, parameters, weights, trunk``: what was scored with; trunk is the beginning of a
+    hash of all that the trunk's features depend on, equal where runs stand on the same one."""
     checkpoint: dict[str, Any]
     """``file, sha256, epoch``, as `describe_checkpoint` gives them."""
     versions: dict[str, str]
@@ -127,6 +129,7 @@ def of(
         data=data,
         model={
             **describe_model(opened.model, config.backbone, config.source),
+            "trunk": fingerprint(opened.model.backbone)[:16],
             **(model or {}),
             **running,
         },

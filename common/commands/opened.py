@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from backbone import Deployed, deploy
+from backbone import Deployed, Pyramid, deploy
 from common.commands import trained
 from common.commands.settings import TrainedFlags
 from common.commands.trained import Explain, Trained
@@ -33,6 +33,12 @@ class Opened(Generic[M]):
         """The network with the model's own methods and attributes, to call a part of it."""
         inner = self.network.module if isinstance(self.network, Deployed) else self.network
         return cast(M, inner)
+
+    def trunk(self, x: Tensor) -> Pyramid[Tensor]:
+        """One pass of the trunk over what it is given, (B, C, h, w)."""
+        with self.running():
+            pyramid: Pyramid[Tensor] = self.layers.get_submodule("backbone")(x)
+            return pyramid
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -1,14 +1,15 @@
 """What the tasks' predictors share: how one is opened, and what its trunk is given."""
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
+from backbone import Pyramid
 from common.commands import trained
 from common.commands.settings import TrainedFlags
 from common.reading import image
@@ -18,6 +19,8 @@ from common.reading.orientation import Orientation
 Flags = TypeVar("Flags", bound=TrainedFlags)
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16"]
+Pass = Callable[[Tensor], Pyramid[Tensor]]
+"""From what a trunk is given, (B, C, h, w), to its features."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,12 @@ class TrunkInput:
 
 
 def fingerprint(trunk: nn.Module) -> str:
-    """Hash of a trunk's layers and weights; equal for two that compute the same, bit for bit."""
-    digest = hashlib.sha256(repr(trunk).encode())
+    """Hash of a trunk's layers and weights; equal for two that infer the same, bit for bit."""
+    # Whether BatchNorm may learn is no matter of inference, nor how long it has.
+    digest = hashlib.sha256(repr(trunk).replace("FrozenBatchNorm2d", "BatchNorm2d").encode())
     for name, tensor in sorted(trunk.state_dict().items()):
+        if name.endswith("num_batches_tracked"):
+            continue
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -26,6 +26,8 @@ class RunConfig:
     """Initial weights of the backbone: of a published model or trunk, a file, a run directory."""
     finetune: str | None = None
     """Start from a whole model of the task, head included: a run, a file, a published model."""
+    freeze_backbone: bool = False
+    """Train the head alone: the backbone stays as --weights or --finetune gives it, bit for bit."""
     optimizer: OptimizerConfig = OptimizerConfig()
     loader: LoaderConfig = LoaderConfig()
     engine: EngineConfig = EngineConfig()
@@ -33,6 +35,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.weights is not None and self.finetune is not None:
             raise UserError("--weights and --finetune: give one; --finetune brings its backbone")
+        if self.freeze_backbone and self.source is None:
+            raise UserError(
+                "--freeze_backbone: would keep random numbers; give the weights of a trained "
+                "backbone as --weights, or train all of it"
+            )
 
     @property
     def source(self) -> str | None:

@@ -12,6 +12,7 @@ from common.commands.config import to_yaml
 from common.commands.settings import RunConfig, TrainedFlags
 from common.commands.trained import Layout
 from common.errors import UserError
+from common.layers import freeze_batchnorm
 from common.training import optim
 from common.training.checkpoint import RunDirectory
 from common.training.distributed import World
@@ -116,6 +117,8 @@ def fit(
     Raises:
         UserError, Stopped: as `Engine.fit` says.
     """
+    if config.freeze_backbone:
+        freeze(model.get_submodule("backbone"))
     samples = len(data.dataset) if data.order is None else len(data.order(0))
     steps = samples // config.engine.batch_size
     engine = Engine(
@@ -133,6 +136,12 @@ def fit(
     engine.fit(config.resume)
     if world.main:
         plot.curves(run.log, run.path / "curves.png")
+
+
+def freeze(trunk: nn.Module) -> None:
+    """Keep a trunk as it is: its weights, and the statistics of its BatchNorm."""
+    freeze_batchnorm(trunk)
+    trunk.requires_grad_(False)
 
 
 def finished_run(kind: type[Flags], config: RunConfig) -> Flags:

@@ -13,6 +13,7 @@ from backbone import Pyramid
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
@@ -192,12 +193,16 @@ class Predictor:
             precision=self.opened.precision,
         )
 
-    def features(self, picture: Picture | Path | str) -> Pyramid[Tensor]:
-        """The first half of a call: what the trunk makes of a picture, in a batch of one."""
-        images, layers = self._batch([self.crop(picture)]), self.opened.layers
+    def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Pyramid[Tensor]:
+        """The first half of a call: what the trunk makes of a picture, in a batch of one.
+
+        Args:
+            picture: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
+        """
+        images, run = self._batch([self.crop(picture)]), trunk or self.opened.trunk
         with self.opened.running():
-            pyramid: Pyramid[Tensor] = layers.backbone(layers.prepare(images))
-        return pyramid
+            return run(self.opened.layers.prepare(images))
 
     def answer(self, features: Pyramid[Tensor]) -> Classification:
         """The second half: the classes, from the features of a trunk with the same input."""

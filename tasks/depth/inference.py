@@ -15,6 +15,7 @@ from common.commands import trained
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
@@ -151,16 +152,22 @@ class Predictor:
             precision=self.opened.precision,
         )
 
-    def features(self, picture: Picture | Path | str) -> Features:
-        """The first half of a call: what the trunk makes of a picture."""
+    def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Features:
+        """The first half of a call: what the trunk makes of a picture.
+
+        Args:
+            picture: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
+        """
         read = picture_of(picture, self.config.data.orientation)
         images, layers = self._batch([read]), self.opened.layers
+        run = trunk or self.opened.trunk
         views = []
         with self.opened.running():
             for mirrored in (False, True) if self.config.test.flip else (False,):
                 x = layers.prepare(images.flip(-1) if mirrored else images)
                 size = (images.shape[-2], images.shape[-1])
-                views.append((mirrored, size, x, layers.backbone(x)))
+                views.append((mirrored, size, x, run(x)))
         return Features((read.shape[0], read.shape[1]), views)
 
     def answer(self, features: Features) -> Depth:

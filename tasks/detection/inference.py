@@ -15,6 +15,7 @@ from common.commands import trained
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
@@ -202,13 +203,18 @@ class Predictor:
             precision=self.opened.precision,
         )
 
-    def features(self, picture: Picture | Path | str) -> Features:
-        """The first half of a call: what the trunk makes of a picture."""
+    def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Features:
+        """The first half of a call: what the trunk makes of a picture.
+
+        Args:
+            picture: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
+        """
         shown = self._batch([picture_of(picture, self.config.data.orientation)])
-        layers = self.opened.layers
+        run = trunk or self.opened.trunk
         with self.opened.running():
-            given = layers.prepare(shown.images, shown.sizes)
-            return Features(shown, given, layers.backbone(given))
+            given = self.opened.layers.prepare(shown.images, shown.sizes)
+            return Features(shown, given, run(given))
 
     def answer(self, features: Features) -> Detections:
         """The second half: the objects, from the features of a trunk with the same input."""

@@ -15,6 +15,7 @@ from common.commands import trained
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
@@ -192,13 +193,23 @@ class Predictor:
         )
 
     def features(
-        self, picture: Picture | Path | str, boxes: Sequence[Box | Row] | None = None
+        self,
+        picture: Picture | Path | str,
+        boxes: Sequence[Box | Row] | None = None,
+        trunk: Pass | None = None,
     ) -> Features:
-        """The first half of a call: what the trunk makes of the people of a picture."""
+        """The first half of a call: what the trunk makes of the people of a picture.
+
+        Args:
+            picture: as for a call.
+            boxes: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
+        """
         crops, layers = self._cut(picture, boxes), self.opened.layers
+        run = trunk or self.opened.trunk
         with self.opened.running():
             images = map(self._images, self._batches(crops))
-            pyramids = [layers.backbone(layers.prepare(batch)) for batch in images]
+            pyramids = [run(layers.prepare(batch)) for batch in images]
         return Features(crops, pyramids)
 
     def answer(self, features: Features) -> People:

@@ -14,6 +14,7 @@ from common.commands import trained
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
@@ -174,12 +175,18 @@ class Predictor:
             precision=self.opened.precision,
         )
 
-    def features(self, picture: Shown) -> TrunkFeatures:
-        """The first half of a call: what the trunk makes of a picture."""
+    def features(self, picture: Shown, trunk: Pass | None = None) -> TrunkFeatures:
+        """The first half of a call: what the trunk makes of a picture.
+
+        Args:
+            picture: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
+        """
         images, layers = self._batch([picture]), self.opened.layers
+        run = trunk or self.opened.trunk
         with self.opened.running():
             shown = views(images, self.config.test)
-            return TrunkFeatures([layers.backbone(layers.prepare(view)) for view in shown])
+            return TrunkFeatures([run(layers.prepare(view)) for view in shown])
 
     def answer(self, features: TrunkFeatures) -> Embedding:
         """The second half: the feature, from the features of a trunk with the same input."""

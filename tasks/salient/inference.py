@@ -15,6 +15,7 @@ from common.commands import trained
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
@@ -174,14 +175,19 @@ class Predictor:
             precision=self.opened.precision,
         )
 
-    def features(self, picture: Picture | Path | str) -> Features:
-        """The first half of a call: what the trunk makes of a picture."""
+    def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Features:
+        """The first half of a call: what the trunk makes of a picture.
+
+        Args:
+            picture: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
+        """
         whole = picture_of(picture, self.config.data.orientation)
         fitted = _fitted(whole, self.config.data)
-        layers = self.opened.layers
+        run = trunk or self.opened.trunk
         with self.opened.running():
-            x = layers.prepare(self._batch([fitted]))
-            return Features(_size(whole), fitted, x, layers.backbone(x))
+            x = self.opened.layers.prepare(self._batch([fitted]))
+            return Features(_size(whole), fitted, x, run(x))
 
     def answer(self, features: Features) -> Saliency:
         """The second half: the map, from the features of a trunk with the same input."""

@@ -17,6 +17,7 @@ from common.commands.classes import of_run
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
@@ -174,8 +175,12 @@ class Predictor:
             precision=self.opened.precision,
         )
 
-    def features(self, picture: Picture | Path | str) -> Features:
+    def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Features:
         """The first half of a call: what the trunk makes of a picture.
+
+        Args:
+            picture: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
 
         Raises:
             UserError: the run's settings cut pictures into windows.
@@ -183,10 +188,10 @@ class Predictor:
         if self.config.test.window is not None:
             raise UserError("--test.window: windows have no features of the whole picture")
         images = self._batch([picture_of(picture, self.config.data.orientation)])
-        layers = self.opened.layers
+        layers, run = self.opened.layers, trunk or self.opened.trunk
         with self.opened.running():
             shown = [(one, layers.prepare(one.images)) for one in views(images, self.config.test)]
-            given = [(view, x, layers.backbone(x)) for view, x in shown]
+            given = [(view, x, run(x)) for view, x in shown]
         return Features((images.shape[-2], images.shape[-1]), given)
 
     def answer(self, features: Features) -> Segmentation:

@@ -151,6 +151,20 @@ def test_a_run_is_a_source_of_weights(row, shared, tmp_path):
 
 
 @every_task
+def test_a_frozen_backbone_stays_bit_for_bit_while_the_head_learns(row, shared, tmp_path):
+    """Its statistics too; and the cards of both runs name the same trunk."""
+    source, run = shared.trained(row.name), tmp_path / "run"
+    flags = ("--weights", str(source), "--freeze_backbone", "true", *row.trained)
+    first = commands.start(row.name, shared.data(row.name), tmp_path / "start", *flags)
+    commands.train(row.name, shared.data(row.name), run, *flags, "--engine.epochs", "1")
+    old, new = weights(source), weights(run)
+    assert all(torch.equal(new[key], old[key]) for key in old if key.startswith("backbone."))
+    assert not any(torch.equal(new[key], first[key]) for key in row.head)
+    trunks = [card.read(one / "metrics.json").model["trunk"] for one in (source, run)]
+    assert trunks[0] == trunks[1] and len(trunks[0]) == 16
+
+
+@every_task
 def test_a_whole_model_can_be_fine_tuned(row, shared, tmp_path):
     """With a learning rate too small to move anything, the new run's model is the old one."""
     source, second = shared.trained(row.name), tmp_path / "second"
@@ -224,11 +238,13 @@ def test_a_saved_config_reads_back_equal(row, tmp_path):
 
 
 @every_task
-def test_two_sources_of_weights_are_one_too_many(row):
+def test_two_sources_of_weights_are_one_too_many_and_none_cannot_be_frozen(row):
     predict = import_module(f"tasks.{row.name}.predict").PredictConfig
     for kind in (kind_of(row), kind_of(row, "ScoredConfig"), predict):
         with pytest.raises(UserError, match="--weights and --finetune: give one"):
             config.parse(kind, ["--weights", "a.pth", "--finetune", "runs/b"])
+        with pytest.raises(UserError, match="--freeze_backbone: would keep random numbers"):
+            config.parse(kind, ["--freeze_backbone", "true"])
 
 
 @every_task
