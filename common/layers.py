@@ -5,6 +5,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Normalize(nn.Module):
@@ -25,6 +26,19 @@ class Normalize(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised pictures (B, 3, H, W)."""
         return (images.to(self.mean.dtype) - self.mean) / self.std
+
+
+def pad_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Inputs (B, C, h, w) whose sides are multiples and at least so long.
+
+    Zeros are added at the right and below; of normalised pictures they are the mean colour.
+    """
+    height, width = x.shape[-2:]
+    # Of numbers above 0: of others, whole division means another thing in ONNX.
+    down, across = (
+        max(least, (side + multiple - 1) // multiple * multiple) - side for side in (height, width)
+    )
+    return F.pad(x, (0, across, 0, down))
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

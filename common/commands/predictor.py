@@ -42,6 +42,16 @@ class TrunkInput:
     """Of the features."""
 
 
+def scaled(short_side: int) -> str:
+    """How pictures are resized by `windows.resized`, in a `TrunkInput`; 0: not at all."""
+    return f"short side {short_side}, by area or else bilinear, in bytes" if short_side else "none"
+
+
+def padded(multiple: int) -> str:
+    """How pictures are padded by `layers.pad_to_multiple`, in a `TrunkInput`."""
+    return f"right and below, to multiples of {multiple}, with the mean" if multiple > 1 else "none"
+
+
 def fingerprint(trunk: nn.Module) -> str:
     """Hash of a trunk's layers and weights; equal for two that infer the same, bit for bit."""
     # Whether BatchNorm may learn is no matter of inference, nor how long it has.

@@ -20,7 +20,7 @@ def scaled_size(shape: tuple[int, ...], short_side: int) -> tuple[int, int]:
     """Height and width of a picture resized so that its shorter side is this long, at least 1."""
     height, width = shape[:2]
     scale = short_side / min(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
 def resized(picture: Picture, height: int, width: int) -> Picture:

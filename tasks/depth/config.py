@@ -97,6 +97,8 @@ class ModelConfig:
     """bts (Lee et al., 2019), fusion (Hu et al., WACV 2019), or a light one for a CPU."""
     channels: int = 32
     """Width of the decoder; 512 in every published recipe."""
+    multiple: int = 1
+    """Inputs are padded to multiples of this with the mean colour: 32 as in the other tasks."""
     focal_reference: float = 0.0
     """Multiply depth by the picture's focal length over this one: 715.0873 for KITTI; 0: off."""
     freeze: Literal["none", "affine", "batchnorm"] = "none"
@@ -111,6 +113,8 @@ class ModelConfig:
                 f"--model.channels is {self.channels}; {self.decoder} takes multiples of {step} "
                 f"from {least} on"
             )
+        if self.multiple < 1:
+            raise UserError(f"--model.multiple is {self.multiple}; it must be 1 or more pixels")
         if not self.focal_reference >= 0:
             raise UserError(
                 f"--model.focal_reference is {self.focal_reference}; it must be 0 or more pixels"

@@ -21,7 +21,9 @@ from common.commands.predictor import (
     fingerprint,
     flags_of,
     groups,
+    padded,
     picture_of,
+    scaled,
 )
 from common.errors import UserError
 from common.reading import windows
@@ -140,15 +142,15 @@ class Predictor:
     @property
     def trunk_input(self) -> TrunkInput:
         """What decides the trunk's features of a picture."""
-        side, model = self.config.data.short_side, self.opened.model
-        resize = f"short side {side}, by area or else bilinear, in bytes" if side else "none"
+        model = self.opened.model
+        mirrored = ", and mirrored" if self.config.test.flip else ""
         return TrunkInput(
             trunk=fingerprint(model.backbone),
             colour="RGB",
             mean=MEAN,
             std=STD,
-            resize=resize + (", and mirrored" if self.config.test.flip else ""),
-            padding=f"right and below, to multiples of {model.multiple}, with the mean",
+            resize=scaled(self.config.data.short_side) + mirrored,
+            padding=padded(model.multiple),
             precision=self.opened.precision,
         )
 

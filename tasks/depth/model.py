@@ -1,17 +1,17 @@
 """A backbone and a decoder of its features: pictures in, depth out."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from backbone.detect import hint
 from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
 from common.commands.trained import Layout
-from common.layers import Normalize, freeze_batchnorm
+from common.layers import Normalize, freeze_batchnorm, pad_to_multiple
 from tasks.depth.bts import BTSDecoder
 from tasks.depth.config import Config
 from tasks.depth.fusion import FusionDecoder
@@ -29,20 +29,25 @@ class DepthModel(nn.Module):
 
     Args:
         backbone: gives a pyramid.
-        decoder: takes the pyramid and the input's size, gives metres (B, 1, h, w); `multiple` says
-            what the sides of the input must be multiples of.
+        decoder: takes the pyramid and the input's size, gives metres (B, 1, h, w).
+        multiple: what the sides of the trunk's input are padded to.
         normalize: takes the pictures.
         focal_reference: focal length in pixels for which the decoder's metres are right; of others
             they are multiplied by the ratio. 0: of all alike.
     """
 
     def __init__(
-        self, backbone: Trunk, decoder: Decoder, normalize: nn.Module, focal_reference: float
+        self,
+        backbone: Trunk,
+        decoder: Decoder,
+        multiple: int,
+        normalize: nn.Module,
+        focal_reference: float,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.decoder = decoder
-        self.multiple = decoder.multiple
+        self.multiple = multiple
         self.normalize = normalize
         self.focal_reference = focal_reference
 
@@ -58,16 +63,9 @@ class DepthModel(nn.Module):
     def prepare(self, images: Tensor) -> Tensor:
         """What the trunk is given: normalised pictures (B, 3, h, w).
 
-        Where the decoder needs it they are padded to multiples, at the right and below and with the
-        mean colour.
+        They are padded to multiples, at the right and below and with the mean colour.
         """
-        height, width = images.shape[-2:]
-        down, across = (self._side(length) - length for length in (height, width))
-        return F.pad(self.normalize(images), (0, across, 0, down))
-
-    def _side(self, length: int) -> int:
-        # Of numbers above 0: of others, whole division means another thing in ONNX.
-        return (length + self.multiple - 1) // self.multiple * self.multiple
+        return pad_to_multiple(self.normalize(images), self.multiple)
 
     def answer(
         self,
@@ -100,7 +98,8 @@ def build(config: Config) -> DepthModel:
     if model.freeze == "affine":
         freeze_affine(trunk)
     decoder = _decoder(config, trunk.channels)
-    return DepthModel(trunk, decoder, Normalize(MEAN, STD), model.focal_reference)
+    multiple = math.lcm(decoder.multiple, model.multiple)
+    return DepthModel(trunk, decoder, multiple, Normalize(MEAN, STD), model.focal_reference)
 
 
 def _decoder(config: Config, channels: Pyramid[int]) -> Decoder:

@@ -39,7 +39,7 @@ class DataConfig(SplitFlags):
     test_short_side: int = 96
     """Short side in pixels of the pictures that are scored."""
     longest_side: int = 1333
-    """No picture becomes longer than this; its short side is then below what was asked for."""
+    """No picture becomes longer than this, its short side then stays below; 0: no limit."""
     resize: Resize = "area"
     """How pictures shrink: area averages; linear, as in mmdetection, reads single pixels."""
     flip_probability: float = 0.5
@@ -68,11 +68,13 @@ class DataConfig(SplitFlags):
                 f"--data.short_sides is {list(self.short_sides)}; it takes one or more lengths in "
                 "pixels, such as [640, 672, 704, 736, 768, 800]"
             )
-        for flag in ("test_short_side", "longest_side"):
-            if getattr(self, flag) < 1:
-                raise UserError(f"--data.{flag} is {getattr(self, flag)}; it must be 1 or more")
+        for flag, least in (("test_short_side", 1), ("longest_side", 0)):
+            if getattr(self, flag) < least:
+                raise UserError(
+                    f"--data.{flag} is {getattr(self, flag)}; it must be {least} or more"
+                )
         longest_short = max(*self.short_sides, self.test_short_side)
-        if self.longest_side < longest_short:
+        if 0 < self.longest_side < longest_short:
             raise UserError(
                 f"--data.longest_side is {self.longest_side}; it must be at least the greatest "
                 f"short side, {longest_short}"

@@ -58,6 +58,7 @@ def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
         "labels": f"{kept}), from 1 on, in the order of the classes; 0 where nothing was found",
         **(masks if config.model.masks else {}),
     }
+    most = f", the long one at most {data.longest_side}" if data.longest_side else ""
     return Graph(
         module=BatchedDetector(deploy(model, portable=True), test),
         entry="images",
@@ -70,7 +71,7 @@ def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
             "detector": config.model.detector,
             "conventions": config.model.conventions,
             "images": f"bytes (B, 3, H, W), {data.colour}, of any size, tested at a short side of "
-            f"{data.test_short_side}, the long one at most {data.longest_side}, rounded; resized "
+            f"{data.test_short_side}{most}, rounded; resized "
             f"by {RESIZED[data.resize]}; normalised inside the file by {MEAN} and {STD}",
             **results,
             "nms_threshold": test.nms_threshold,

@@ -21,7 +21,9 @@ from common.commands.predictor import (
     fingerprint,
     flags_of,
     groups,
+    padded,
     picture_of,
+    scaled,
 )
 from common.commands.trained import Trained
 from common.reading.image import Picture
@@ -192,14 +194,17 @@ class Predictor:
     def trunk_input(self) -> TrunkInput:
         """What decides the trunk's features of a picture."""
         data = self.config.data
+        most = f", long side at most {data.longest_side}" if data.longest_side else ""
+        way = f"short side {data.test_short_side}, {RESIZED[data.resize]}"
+        if data.resize == "area":
+            way = scaled(data.test_short_side)
         return TrunkInput(
             trunk=fingerprint(self.opened.model.backbone),
             colour=data.colour,
             mean=MEAN,
             std=STD,
-            resize=f"short side {data.test_short_side}, long side at most {data.longest_side}; "
-            f"{RESIZED[data.resize]}",
-            padding=f"right and below, to multiples of {STRIDE}, with the mean",
+            resize=way + most,
+            padding=padded(STRIDE),
             precision=self.opened.precision,
         )
 

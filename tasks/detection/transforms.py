@@ -69,8 +69,13 @@ class Scene(NamedTuple):
 
 
 def fitted(stored: Size, short_side: int, longest_side: int) -> Size:
-    """Size of a picture whose short side becomes `short_side`, or less to bound the other one."""
-    scale = min(short_side / min(stored), longest_side / max(stored))
+    """Size of a picture whose short side becomes `short_side`, or less to bound the other one.
+
+    With a longest side of 0 it is not bounded.
+    """
+    scale = short_side / min(stored)
+    if longest_side:
+        scale = min(scale, longest_side / max(stored))
     return _scaled(stored, scale)
 
 

@@ -10,6 +10,7 @@ from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
 from tasks.salient.model import NetworkName, Normalisation
+from tasks.salient.transforms import Fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,9 @@ class DataConfig:
     """Sets that are scored; the first one also chooses the best checkpoint."""
     edge_set: str = "edges"
     """Set of edge maps that the edge branch is trained on, if the model has one."""
-    fit: Literal["native", "stretch", "pad"] = "stretch"
-    """Size of the inputs: the picture's own, or input_size by stretching or by padding."""
+    fit: Fit = "stretch"
+    """Size of the inputs: the picture's own, or input_size by stretching or by padding; scale
+    stretches in training and then keeps the aspect, the short side as long as input_size's."""
     input_size: tuple[int, int] = (112, 112)
     """Height and width of the inputs unless they are native."""
     resampling: Literal["area", "antialiased"] = "area"
@@ -83,6 +85,8 @@ class ModelConfig:
     """poolnet: whether there is an edge branch, trained with --data.edge_set."""
     normalisation: Normalisation = "imagenet"
     """imagenet (mean and deviation of 0..1) or caffe (mean of 0..255, for BGR)."""
+    multiple: int = 1
+    """Inputs are padded to multiples of this with the mean colour: 32 as in the other tasks."""
     freeze_batchnorm: bool = False
     """Keep the backbone's BatchNorm as its weights say: needed with single pictures a batch."""
     resize_maps: Literal["logits", "probabilities", "levels"] = "probabilities"
@@ -96,6 +100,8 @@ class ModelConfig:
                 f"--model.edge true: {self.network} has no edge branch that learns from "
                 "--data.edge_set; leave it out, or say --model.network poolnet"
             )
+        if self.multiple < 1:
+            raise UserError(f"--model.multiple is {self.multiple}; it must be 1 or more pixels")
         if not 0 < self.head_width <= 16:
             raise UserError(
                 f"--model.head_width is {self.head_width}; it must be above 0, at most 16"

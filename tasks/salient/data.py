@@ -17,7 +17,7 @@ from tasks.salient import sample, sets
 from tasks.salient.config import Config, DataConfig
 from tasks.salient.metrics import OBJECT
 from tasks.salient.sets import PictureSet
-from tasks.salient.transforms import Augmentation, augment, fit, fit_edges, fit_mask
+from tasks.salient.transforms import Augmentation, augment, fit, fit_edges, fit_mask, in_training
 
 COLOUR_TOLERANCE = 16
 """Levels by which the channels of a grey JPEG may differ."""
@@ -88,7 +88,7 @@ class TrainSet:
         image, mask = read_pair(self.saliency.pairs[index % len(self.saliency)], config)
         image, mask = augment(image, mask, self.augmentation, generator)
         everywhere = np.full_like(mask, 1)
-        how = config.fit, config.input_size, config.resampling
+        how = in_training(config.fit), config.input_size, config.resampling
         sample = {
             "image": planes(fit(image, *how).image),
             "mask": fit_mask(mask, *how)[None],
@@ -102,8 +102,9 @@ class TrainSet:
     def _edges(self, pair: Pair) -> dict[str, Any]:
         config = self.config
         image, edges = read_edges(pair, config)
-        edges = fit_edges(edges, config.fit, config.input_size, UNLABELLED)
-        image = fit(image, config.fit, config.input_size, config.resampling).image
+        how = in_training(config.fit)
+        edges = fit_edges(edges, how, config.input_size, UNLABELLED)
+        image = fit(image, how, config.input_size, config.resampling).image
         return {"edge_image": planes(image), "edge_map": edges[None]}
 
 

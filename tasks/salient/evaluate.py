@@ -55,11 +55,10 @@ def evaluate(model: nn.Module, pictures: PictureSet, settings: Config, world: Wo
     def step(batch: dict[str, Any]) -> list[Result]:
         return _measured(model, batch, settings.model)
 
-    native = settings.data.fit == "native"
     results: list[Result] = infer(
         ScoringSet(pictures, settings.data),
         step,
-        batch_size=1 if native else settings.engine.batch_size,
+        batch_size=settings.engine.batch_size if settings.data.fit in ("stretch", "pad") else 1,
         workers=settings.loader.workers,
         world=world,
         title=f"evaluating {pictures.name}",

@@ -21,7 +21,9 @@ from common.commands.predictor import (
     fingerprint,
     flags_of,
     groups,
+    padded,
     picture_of,
+    scaled,
 )
 from common.errors import UserError
 from common.reading.image import Picture, planes
@@ -66,6 +68,7 @@ def fresh(config: Config) -> SaliencyNetwork:
         batchnorm=model.head_batchnorm,
         normalisation=model.normalisation,
         freeze=model.freeze_batchnorm,
+        multiple=model.multiple,
     )
 
 
@@ -163,15 +166,19 @@ class Predictor:
             "native": "none",
             "stretch": f"to {height} x {width}, {by}",
             "pad": f"into {height} x {width} with the aspect kept, {by}",
+            "scale": scaled(min(height, width))
+            if data.resampling == "area"
+            else f"short side {min(height, width)}, {by}",
         }
         filled = f"to {height} x {width} and " if data.fit == "pad" else ""
+        border = f"right and below, {filled}to at least {model.least_side}, with the border"
         return TrunkInput(
             trunk=fingerprint(model.backbone),
             colour=data.colour,
             mean=tuple(mean),
             std=tuple(std),
             resize=ways[data.fit],
-            padding=f"right and below, {filled}to at least {model.least_side}, with the border",
+            padding=padded(model.multiple) if model.multiple > 1 and not filled else border,
             precision=self.opened.precision,
         )
 

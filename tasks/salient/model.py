@@ -13,7 +13,7 @@ from backbone.trunk import Pyramid, Trunk
 from backbone.variants import MODELS
 from common.commands.config import choose
 from common.errors import UserError
-from common.layers import Normalize, freeze_batchnorm
+from common.layers import Normalize, freeze_batchnorm, pad_to_multiple
 from tasks.salient.networks.inspyrenet import InSPyReNetHead
 from tasks.salient.networks.parts import Head, Maps, resize
 from tasks.salient.networks.poolnet import DEVIATION, EDGE_CHANNELS, PoolNetHead, scaled
@@ -64,14 +64,23 @@ class SaliencyNetwork(nn.Module):
         head: takes them.
         normalize: takes the pictures.
         least_side: pixels a side below which there are too few features.
+        multiple: what the sides of the trunk's input are padded to.
     """
 
-    def __init__(self, backbone: Trunk, head: Head, normalize: nn.Module, least_side: int) -> None:
+    def __init__(
+        self,
+        backbone: Trunk,
+        head: Head,
+        normalize: nn.Module,
+        least_side: int,
+        multiple: int = 1,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.normalize = normalize
         self.least_side = least_side
+        self.multiple = multiple
 
     def forward(self, images: Tensor, edge_images: Tensor | None = None) -> Logits:
         """Logits of pictures (B, 3, H, W) and edge pictures (E, 3, h, w) of 0..255, of any size.
@@ -91,9 +100,12 @@ class SaliencyNetwork(nn.Module):
     def prepare(self, images: Tensor) -> Tensor:
         """What the trunk is given: normalised pictures (B, 3, h, w).
 
-        Small ones are continued to the right and below by their border.
+        Small ones are continued to the right and below by their border; to multiples they are
+        padded there with the mean colour.
         """
         normalized: Tensor = self.normalize(images)
+        if self.multiple > 1:
+            return pad_to_multiple(normalized, self.multiple, least=self.least_side)
         height, width = images.shape[2:]
         right, below = max(0, self.least_side - width), max(0, self.least_side - height)
         if right or below:
@@ -124,6 +136,7 @@ def build(
     batchnorm: bool = False,
     normalisation: Normalisation = "imagenet",
     freeze: bool = False,
+    multiple: int = 1,
 ) -> SaliencyNetwork:
     """A network with a fresh backbone of the given name, on the CPU.
 
@@ -135,6 +148,7 @@ def build(
         batchnorm: PoolNet: whether the head has BatchNorm, which the published one has not.
         normalisation: of the pixels.
         freeze: whether the backbone's BatchNorm stays as its weights say, as PoolNet's.
+        multiple: what the sides of the trunk's input are padded to.
 
     Raises:
         UserError: no backbone has that name.
@@ -147,7 +161,8 @@ def build(
         head = HEADS[network](trunk.channels, head_width)
     if freeze:
         freeze_batchnorm(trunk)
-    return SaliencyNetwork(trunk, head, Normalize(*NORMALISATION[normalisation]), least_side)
+    normalize = Normalize(*NORMALISATION[normalisation])
+    return SaliencyNetwork(trunk, head, normalize, least_side, multiple)
 
 
 def _trunk(backbone: str, dilated: bool) -> Trunk:

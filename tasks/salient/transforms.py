@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from common.reading.windows import scaled_size
+
 Picture = NDArray[np.uint8]
-Fit = Literal["native", "stretch", "pad"]
+Fit = Literal["native", "stretch", "pad", "scale"]
 Resampling = Literal["area", "antialiased"]
 
 
@@ -34,6 +36,11 @@ class Augmentation:
     flip_probability: float
     least_crop: float
     light: float
+
+
+def in_training(how: Fit) -> Fit:
+    """How training brings pictures to a size: batches are of one."""
+    return "stretch" if how == "scale" else how
 
 
 def augment(
@@ -66,11 +73,15 @@ def augment(
 def fit(image: Picture, how: Fit, size: tuple[int, int], resampling: Resampling = "area") -> Fitted:
     """A picture as an input of the given height and width, or as it is.
 
-    "pad" keeps the aspect, and continues the picture by its last row and column.
+    "pad" keeps the aspect, and continues the picture by its last row and column. "scale" keeps it
+    too, and has the shorter of the two as its short side.
     """
     height, width = image.shape[:2]
     if how == "native":
         return Fitted(image, height, width)
+    if how == "scale":
+        rows, columns = scaled_size((height, width), min(size))
+        return Fitted(scale(image, (rows, columns), resampling), rows, columns)
     rows, columns = fitted_size((height, width), how, size)
     resized = scale(image, (rows, columns), resampling)
     if (rows, columns) != size:

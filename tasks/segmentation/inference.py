@@ -23,11 +23,13 @@ from common.commands.predictor import (
     fingerprint,
     flags_of,
     groups,
+    padded,
     picture_of,
+    scaled,
 )
 from common.errors import UserError
 from common.reading.image import Picture, planes
-from common.reading.windows import scaled_size
+from common.reading.windows import resized, scaled_size
 from common.training.distributed import choose_device
 from tasks.segmentation.config import ScoredConfig, ScoringConfig
 from tasks.segmentation.data import with_classes
@@ -160,18 +162,16 @@ class Predictor:
     def trunk_input(self) -> TrunkInput:
         """What decides the trunk's features of a picture."""
         test, model = self.config.test, self.opened.model
-        side = f"short side {test.short_side}, bilinear, antialiased"
-        scaled = [scale for scale in test.scales if scale != 1]
+        scales = f", scales {list(test.scales)}" if tuple(test.scales) != (1,) else ""
+        stride = model.backbone.strides.c5
+        least = f" and at least {model.least_side}" if model.least_side > stride else ""
         return TrunkInput(
             trunk=fingerprint(model.backbone),
             colour="RGB",
             mean=MEAN,
             std=STD,
-            resize=(side if test.short_side else "none")
-            + (f", scales {test.scales}" if scaled or len(test.scales) > 1 else "")
-            + (", and mirrored" if test.flip else ""),
-            padding=f"right and below, to multiples of {model.backbone.strides.c5} and at least "
-            f"{model.least_side}, with the mean",
+            resize=scaled(test.short_side) + scales + (", and mirrored" if test.flip else ""),
+            padding=padded(stride) + least,
             precision=self.opened.precision,
         )
 
@@ -235,8 +235,8 @@ def views(images: Tensor, test: ScoringConfig) -> list[View]:
     base = scaled_size(size, test.short_side) if test.short_side else size
     found = []
     for scale, mirrored in itertools.product(test.scales, (False, True) if test.flip else (False,)):
-        resized = _resize(images, (max(1, round(base[0] * scale)), max(1, round(base[1] * scale))))
-        found.append(View(resized.flip(-1) if mirrored else resized, mirrored))
+        shown = _resize(images, (max(1, round(base[0] * scale)), max(1, round(base[1] * scale))))
+        found.append(View(shown.flip(-1) if mirrored else shown, mirrored))
     return found
 
 
@@ -291,12 +291,11 @@ def starts(length: int, window: int, overlap: float) -> list[int]:
 
 
 def _resize(images: Tensor, size: Size) -> Tensor:
-    """Pictures in another size, smoothed where they shrink, as in training."""
+    """Pictures (B, 3, H, W), bytes, in another size, by area where they shrink, as in training."""
     if tuple(images.shape[-2:]) == size:
         return images
-    return F.interpolate(
-        images.float(), size=size, mode="bilinear", align_corners=False, antialias=True
-    )
+    each = [resized(one, *size) for one in images.permute(0, 2, 3, 1).cpu().numpy()]
+    return torch.from_numpy(np.stack([planes(one) for one in each])).to(images.device)
 
 
 def _enlarge(logits: Tensor, size: Size) -> Tensor:

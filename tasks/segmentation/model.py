@@ -16,7 +16,7 @@ from backbone.variants import MODELS
 from common.commands import classes, trained
 from common.commands.config import choose
 from common.commands.trained import Layout
-from common.layers import Normalize
+from common.layers import Normalize, pad_to_multiple
 from tasks.segmentation.config import Config, ModelConfig
 from tasks.segmentation.decoder import DECODERS, network
 
@@ -90,18 +90,14 @@ class SegmentationModel(nn.Module):
         Decoders double resolutions, so they are padded to multiples of the output stride, at the
         right and lower border and with the mean colour.
         """
-        height, width = images.shape[-2:]
-        stride = self.backbone.strides.c5
-        across, down = (self._side(length, stride) - length for length in (width, height))
-        return F.pad(self.normalize(images), (0, across, 0, down))
+        return pad_to_multiple(
+            self.normalize(images), self.backbone.strides.c5, least=self.least_side
+        )
 
     def answer(self, x: Tensor, pyramid: Pyramid[Tensor], height: int, width: int) -> Scores:
         """Logits (B, classes, height, width) of what the trunk was given and its features."""
         logits: Tensor = self.head(self.decoder([x, *pyramid]))
         return Scores(logits[..., :height, :width], self._auxiliary(pyramid.c4, x, height, width))
-
-    def _side(self, length: int, stride: int) -> int:
-        return max(self.least_side, (length + stride - 1) // stride * stride)
 
     def _auxiliary(self, c4: Tensor, x: Tensor, height: int, width: int) -> Tensor | None:
         if self.auxiliary is None or not self.training:

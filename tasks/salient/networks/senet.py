@@ -117,6 +117,14 @@ class EdgeGroup(nn.Module):
         return weighed
 
 
+def _groups(size: int, *channels: int) -> int:
+    """How many equal groups the channels of each are cut into, of this size or above it."""
+    most = min(channels[0] // size, *channels)
+    return next(
+        count for count in range(max(1, most), 0, -1) if not any(one % count for one in channels)
+    )
+
+
 class StructureEnhancement(nn.Module):
     """Features of a stage, group by group beside the edge map, merged.
 
@@ -128,7 +136,7 @@ class StructureEnhancement(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, group: int) -> None:
         super().__init__()
-        count = max(1, in_channels // group)
+        count = _groups(group, in_channels, channels)
         self.groups = nn.ModuleList(
             EdgeGroup(in_channels // count, channels // count) for _ in range(count)
         )
@@ -156,7 +164,7 @@ class AreaFusion(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, group: int) -> None:
         super().__init__()
-        count = max(1, channels // group)
+        count = _groups(group, channels)
         each = channels // count
         self.reduce = Normed(in_channels, channels, 3, relu=True)
         self.groups = nn.ModuleList(Normed(2 * each, each, 1, relu=True) for _ in range(count))

@@ -13,7 +13,7 @@ from tasks.salient import export
 from tasks.salient.config import LossConfig
 from tasks.salient.inference import fresh
 from tasks.salient.loss import terms
-from tasks.salient.model import HEADS
+from tasks.salient.model import HEADS, build
 from tests.common.commands.test_export import require_portable
 from tests.tasks.salient import small
 from tests.test_exported_tasks import PLAIN
@@ -61,6 +61,13 @@ def test_a_network_learns_in_all_of_its_parameters(network):
     ]
     assert not silent
     assert totals[-1] < 0.8 * totals[0]
+
+
+@pytest.mark.parametrize("width", [0.001, 0.1, 0.3, 1.1])
+@pytest.mark.parametrize("network", HEADS)
+def test_a_network_is_built_in_any_width(network, width):
+    model = build(small.BACKBONE, width, network=network).eval()
+    assert model(batch(1)["image"]).saliency.shape == (1, 1, SIZE, SIZE)
 
 
 @pytest.mark.parametrize("network", HEADS)
