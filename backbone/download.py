@@ -57,7 +57,7 @@ def fetch(urls: tuple[str, ...], path: Path, *, digest: str, licence: str) -> Pa
     if path.exists() and sha256(path).startswith(digest):
         return path  # also in a folder that only others may write
     part = path.with_name(path.name + ".part")
-    with _alone(path):
+    with alone(path):
         if path.exists():
             _verify(path, path, digest, "this file")
             return path
@@ -146,7 +146,7 @@ def _verify(file: Path, path: Path, digest: str, source: str) -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Let one process at a time work on `path`: every rank of a run asks for the same file.
 
     A system without locks lets all of them: `_verify` then finds what they have spoilt.

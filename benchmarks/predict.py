@@ -1,6 +1,6 @@
 """How many pictures a second predict works on, in every task and every way of running.
 
-    python -m benchmarks.predict                   # plain, deployed, compiled, bf16 and ratios
+    python -m benchmarks.predict                   # all ways, with ratios
     python -m benchmarks.predict --against OTHER   # the same command in another checkout
     python -m benchmarks.predict --tasks salient pose --pictures 100 --kilobytes 1000
 
@@ -46,6 +46,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "plain": ("--deploy", "false"),
     "deployed": (),
     "compiled": ("--compile",),
+    "onnxruntime": ("--backend", "onnxruntime"),
     "bf16": ("--precision", "bf16"),
     "bf16 compiled": ("--precision", "bf16", "--compile"),
 }

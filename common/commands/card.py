@@ -7,15 +7,17 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
 from common import outputs
-from common.commands.opened import Opened
 from common.commands.predictor import fingerprint
 from common.errors import UserError
+
+if TYPE_CHECKING:  # which writes files with cards
+    from common.commands.opened import Opened
 
 UNDECIDED = -1.0
 """COCO's mark of a score where the ground truth has nothing of its kind."""
@@ -88,7 +90,7 @@ class Described(Protocol):
 
 
 def of(
-    opened: Opened[Any],
+    opened: "Opened[Any]",
     config: Described,
     *,
     task: str,
@@ -120,6 +122,8 @@ def of(
         }
     if config.compile:
         running["compiled"] = True
+    if opened.backend != "torch":
+        running["backend"] = opened.backend
     if not config.deploy:
         running["deployed"] = False
     return Card(

@@ -48,13 +48,15 @@ class ExportFlags(TrainedFlags):
 
         Raises:
             UserError: none or several are named, or it is not an .onnx; or bf16 or a model that is
-                not deployed was asked for.
+                not deployed, or another backend was asked for.
         """
         if len(self.file) != 1 or self.file[0].suffix != ".onnx":
             given = " ".join(map(str, self.file)) or "nothing"
             raise UserError(f"name one file to write, OUT.onnx; found {given}")
         if self.precision != "fp32":
             raise UserError(f"--precision {self.precision}: ONNX files are written in fp32")
+        if self.backend != "torch":
+            raise UserError(f"--backend {self.backend}: belongs to evaluate and predict")
         if not self.deploy:
             raise UserError("--deploy false: what is exported is always deployed; leave it out")
         return self.file[0]

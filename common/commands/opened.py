@@ -8,10 +8,14 @@ from typing import Generic, Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from backbone import Deployed, Pyramid, deploy
-from common.commands import trained
+from backbone import Deployed, Pyramid, Trunk, deploy
+from common.commands import runtime, trained
+from common.commands.predictor import fingerprint
+from common.commands.runtime import Backend
 from common.commands.settings import TrainedFlags
 from common.commands.trained import Explain, Trained
+from common.errors import UserError
+from common.training.distributed import note
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -27,6 +31,8 @@ class Opened(Generic[M]):
     weights: Trained
     device: torch.device
     precision: Literal["fp32", "bf16"]
+    backend: Backend = "torch"
+    """What runs the trunk."""
 
     @property
     def layers(self) -> M:
@@ -66,6 +72,30 @@ def opened(
     trained.load(model, weights, explain)
     trained.ready(model, device)
     network: nn.Module = model
+    backend = _backend(flags, device)
     if flags.deploy:
         network = deploy(model, precision=flags.precision, compile=flags.compile)
-    return Opened(model, network, weights, device, flags.precision)
+    if backend == "onnxruntime":
+        trunk = cast(Trunk, model.get_submodule("backbone"))
+        file = runtime.file_of(trunk, fingerprint(trunk), weights)
+        network.add_module("backbone", runtime.RuntimeTrunk(file, trunk))
+    return Opened(model, network, weights, device, flags.precision, backend)
+
+
+def _backend(flags: TrainedFlags, device: torch.device) -> Backend:
+    """What runs the trunk.
+
+    Raises:
+        UserError: onnxruntime is asked for where it cannot be, or is not what the flags need.
+    """
+    plain = flags.precision == "fp32" and not flags.compile and flags.deploy
+    if flags.backend == "auto":
+        found = runtime.fastest(device) if plain else "torch"
+        note(f"--backend auto: {found}")
+        return found
+    if flags.backend == "onnxruntime" and not (plain and device.type == "cpu"):
+        raise UserError(
+            "--backend onnxruntime: runs a deployed trunk in fp32 on the CPU; leave out "
+            "--precision bf16, --compile and --deploy false, and say --engine.device cpu"
+        )
+    return flags.backend

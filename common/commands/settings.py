@@ -74,6 +74,8 @@ class TrainedFlags:
     """Precision of the forward pass."""
     compile: bool = False
     """Compile the network at its first picture of each size: a minute or so, then faster."""
+    backend: Literal["torch", "onnxruntime", "auto"] = "torch"
+    """What runs the trunk on a CPU: onnxruntime needs the extra `export`; auto takes the faster."""
     deploy: bool = True
     """Fold BatchNorm and fuse layers before inference: faster, with the same scores."""
     accept_licence: bool = False

@@ -87,6 +87,23 @@ def test_a_run_that_is_scored_on_its_own_training_says_so(name, shared, tmp_path
     assert "scores on them say nothing" in said
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("speaker", "detection") else pytest.param(name, marks=pytest.mark.slow)
+        for name in ROWS
+    ],
+)
+def test_scores_do_not_depend_on_what_runs_the_trunk(name, shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    run, out = shared.trained(name), tmp_path / "out"
+    words = ("--run", run, "--out", out, "--engine.device", "cpu", "--backend", "onnxruntime")
+    commands.call(import_module(f"tasks.{name}.evaluate").main, *words)
+    found, own = card.read(out / "metrics.json"), card.read(run / "metrics.json")
+    assert found.metrics == pytest.approx(own.metrics, abs=2e-3)
+    assert found.model["backend"] == "onnxruntime" and "backend" not in own.model
+
+
 @every_task
 def test_the_log_has_every_step_and_every_epoch(row, shared):
     run = shared.trained(row.name)
