@@ -111,7 +111,11 @@ def close(source: str | Path) -> str:
     known = names()
     if not known:
         return "of which there are none"
-    near = difflib.get_close_matches(Path(source).name, known, n=2, cutoff=0.5) or known[:2]
+    word = Path(source).name.lower()
+    # A part of a long name is less like it than another long name is.
+    parts = sorted((name for name in known if word in name), key=lambda name: name.index(word))
+    alike = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
+    near = list(dict.fromkeys([*parts, *alike]))[:2] or known[:2]
     return f"such as {' and '.join(near)} (all: python -m common.commands.zoo)"
 
 

@@ -228,6 +228,25 @@ def test_a_file_of_another_model_under_the_right_name_is_refused(toy, tmp_path, 
     assert "not the file of toy.test" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("word", "proposed"),
+    [
+        ("mask_rcnn", "mask_rcnn_res2net101.coco_mmdet"),
+        ("htc", "htc_res2net101.coco_mmdet"),
+        ("MASK_RCNN", "mask_rcnn_res2net101.coco_mmdet"),
+        ("mask_rcnn_res2net50.coco_mmdet", "mask_rcnn_res2net101.coco_mmdet"),
+        ("common_3dspeaker", "eres2net"),
+    ],
+)
+def test_a_part_of_a_name_is_enough_to_propose_it(word, proposed):
+    assert proposed in card.close(word).split(" and ")[0]
+
+
+def test_what_is_near_to_no_name_gets_two_of_all():
+    for word in ("", "..", "/", "x" * 300):
+        assert card.close(word).count(" and ") == 1
+
+
 def test_the_command_lists_shows_fetches_and_proposes(toy, capsys):
     toy()
     assert main([]) == 0 and "toy.test" in capsys.readouterr().out
