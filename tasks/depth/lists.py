@@ -21,7 +21,6 @@ DEPTH_PLACES = ("data_depth_annotated", "data_depth_annotated/train", "data_dept
 COLUMNS = (2, 3)
 """How many words a line may have."""
 
-_HEADS = {"rgb", "image", "picture", "color", "colour", "img"}
 _NAMED = 3
 
 
@@ -119,7 +118,7 @@ def _lines(file: Path) -> Iterator[_Line]:
     """The lines of a list, without a table's head and without empty ones."""
     for number, text in enumerate(read_text(file, "list of pictures").splitlines(), start=1):
         words = _words(text)
-        if not words or (number == 1 and words[0].lower() in _HEADS):
+        if not words or (number == 1 and _is_head(words)):
             continue
         if len(words) not in COLUMNS:
             raise UserError(
@@ -127,6 +126,11 @@ def _lines(file: Path) -> Iterator[_Line]:
                 f"the focal length in pixels; found {len(words)} words; {NAMES_WITH_SPACES}"
             )
         yield _Line(number, words[0], words[1], _focal(words, file, number))
+
+
+def _is_head(words: Sequence[str]) -> bool:
+    """Whether a list's first line names its columns, whatever it calls them: no file is named."""
+    return len(words) in COLUMNS and not any(Path(word).suffix for word in words)
 
 
 def _words(text: str) -> list[str]:

@@ -91,7 +91,7 @@ def _require_metres(
 ) -> None:
     measured = depth[depth > 0]
     if not measured.size:
-        raise DamagedFile(f"{path}: holds no measurement at all: every value is 0")
+        raise DamagedFile(f"{path}: holds no measurement at all: every value is 0 or NaN")
     least, greatest = float(measured.min()), float(measured.max())
     said = f"{path}: its depth is from {least:.4g} to {greatest:.4g} m by --data.depth_scale "
     said += f"{scale:g} (greatest value {levels[np.isfinite(levels)].max():g})"

@@ -63,7 +63,7 @@ def test_the_layout_of_kitti_and_lines_without_depth(tmp_path, part):
     assert found.read(0).depth.max() == pytest.approx(10 * small.depth(5).max(), abs=0.01)
 
 
-@pytest.mark.parametrize("head", ["", "rgb,depth\n"])
+@pytest.mark.parametrize("head", ["", "rgb,depth\n", "filename,depth_path,focal length\n"])
 def test_a_csv_of_two_columns(tmp_path, head):
     small.save_picture(tmp_path / "a b" / "1.png", 1)
     small.save(tmp_path / "a b" / "d1.png", small.depth(1))
