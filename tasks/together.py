@@ -21,7 +21,7 @@ from torch import Tensor
 
 from backbone import Pyramid
 from common import outputs
-from common.commands import command, inputs, journal, predicting, zoo
+from common.commands import command, inputs, journal, predicting, trained, zoo
 from common.commands.inputs import InputFlags, Source
 from common.commands.journal import Entry
 from common.commands.opened import Opened
@@ -30,6 +30,7 @@ from common.commands.settings import TrainedFlags
 from common.errors import UserError
 from common.reading import image
 from common.reading.image import Picture
+from common.reading.left_out import OnError
 from common.training import distributed
 from common.training.distributed import World
 from tasks import open_run
@@ -222,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _flags().parse_args(arguments)
     runs, paths = _split(given.runs, given.inputs)
     require_different_names(runs)
+    trained.require_no_other_run(given.out, None)
     with distributed.started(given.device) as world:
         predictors = {
             name: open_run(name, device=given.device, precision=given.precision) for name in runs
@@ -230,10 +232,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if world.main:
             print("\n".join(together.report()), flush=True)
         flags = InputFlags(inputs=paths, recursive=given.recursive, resume=given.resume)
-        predict(together, flags, given.out, world)
+        predict(together, flags, given.out, world, given.on_error)
 
 
-def predict(together: Together, flags: InputFlags, out: Path, world: World) -> None:
+def predict(
+    together: Together, flags: InputFlags, out: Path, world: World, on_error: OnError = "stop"
+) -> None:
     """Write a drawing of each run for every picture, and together.json, into a folder."""
     suffixes = [_suffix(name) for name in together.predictors]
     with inputs.given(flags, "together --runs runs/salient runs/depth", _no_samples) as found:
@@ -250,13 +254,14 @@ def predict(together: Together, flags: InputFlags, out: Path, world: World) -> N
         settings=" ".join(journal.digest(one.config, one.opened.weights.file) for one in asked),
         resume=flags.resume,
         workers=1,
-        on_error="stop",
+        on_error=on_error,
         orientation=None,
     )
     if world.main:
         count = f"{done.pictures} pictures, {len(asked)} runs"
         passes = prediction.passes / max(1, prediction.pictures)
         print(f"{count}, {passes:.3g} passes of a trunk for each picture; drawn in {out}")
+        done.report()
 
 
 def _no_samples(folder: Path, count: int) -> list[Path]:
@@ -273,6 +278,13 @@ def _flags() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--recursive", action="store_true", help="folders within folders, too")
     parser.add_argument("--resume", action="store_true", help="go on in the folder of results")
+    parser.add_argument(
+        "--data.on_error",
+        dest="on_error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="on a damaged picture: stop with its name, or skip, count and list it",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     return parser

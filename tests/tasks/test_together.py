@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -130,6 +131,21 @@ def test_the_command_writes_the_answers_of_all_runs(runs, tmp_path, capsys):
         assert drawn.shape == predictor.draw(picture, predictor(picture)).shape
 
 
+def test_the_way_on_from_a_damaged_picture_is_one_that_the_command_takes(runs, tmp_path, capsys):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "good.png"), photograph(40, 48))
+    (photos / "bad.png").write_bytes(b"no picture")
+    words = ["--runs", str(runs / "depth"), str(photos), "--out", str(out), "--device", "cpu"]
+    with pytest.raises(UserError) as caught:
+        together.main(words)
+    way = str(caught.value).partition("to go on without it, add ")[2].split()
+    together.main([*words, *way])
+    assert "1 pictures could not be read and were left out" in capsys.readouterr().out
+    files = json.loads((out / "together.json").read_text())["files"]
+    assert [Path(one["file_name"]).name for one in files] == ["good.png"]
+
+
 def test_mistakes_are_one_line(runs, shared, tmp_path):
     run = str(runs / "depth")
     out = ["--out", str(tmp_path / "out"), "--device", "cpu"]
@@ -142,9 +158,10 @@ def test_mistakes_are_one_line(runs, shared, tmp_path):
         ([run, str(tmp_path / "clip.mp4")], "is a video; tasks.together takes pictures"),
         ([run], "no input given"),
         ([str(shared.trained("speaker")), run], "works on recordings"),
+        ([run, "p.png", "--out", str(runs / "salient")], "a run is kept there"),
     ):
         with pytest.raises(UserError) as caught:
-            together.main(["--runs", *words, *out])
+            together.main([*out, "--runs", *words])
         assert message in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(UserError, match="no run is given"):
         Together({})
