@@ -1,4 +1,4 @@
-"""Inference on CPUs with AVX-512: a whole residual block of Res2Net in one pass.
+"""Inference on CPUs with AVX-512 or AVX2: a whole residual block of Res2Net in one pass.
 
 Layer by layer, a block writes each intermediate picture to memory and reads it again, and its
 narrow chunks leave a library's kernels idle. The kernel here takes a few lines of the input at a
@@ -7,8 +7,9 @@ lies between input and result stays in the cache. A 3x3 convolution writes its r
 and adds it to the next chunk; the 1x1 convolution of a shortcut is more channels of the last one;
 and where nobody else reads a block's input, the result takes its place.
 
-The kernel is C++ (`kernels/one_pass.cpp`), built on the machine where it runs. Needed are Linux, a
-processor with AVX-512 and the C++ compiler that `torch.compile` uses, in whose cache folder
+The kernel is C++ (`kernels/one_pass.cpp`), built for the vectors of the machine where it runs, from
+one source for every width; bf16 needs AVX-512's instructions for it. Needed are Linux and the C++
+compiler that `torch.compile` uses, in whose cache folder
 (`TORCHINDUCTOR_CACHE_DIR`) lies what is built.
 """
 
@@ -31,11 +32,14 @@ from backbone.fast.exchange import exchange
 from backbone.fast.layers import Convolution
 
 SOURCES = Path(__file__).parent / "kernels"
-FLAGS = [
-    *("-std=c++17", "-O3", "-shared", "-fPIC", "-fopenmp"),
-    *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
-]
-LIBRARY, LANES = "one_pass", 16
+FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-shared", "-fPIC", "-fopenmp"]
+WIDTHS = {
+    16: ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
+    8: ("-mavx2", "-mfma"),
+    4: (),
+}
+"""Floats of a vector, and what tells compilers that the machine has such."""
+LIBRARY = "one_pass"
 ENTRIES = {torch.float32: "res2net_block_fp32", torch.bfloat16: "res2net_block_bf16"}
 STEPS = {torch.float32: 1, torch.bfloat16: 2}  # inputs that one instruction multiplies
 
@@ -51,7 +55,7 @@ def use_one_pass(model: nn.Module) -> nn.Module:
     """
     blocks = [layer for layer in model.modules() if type(layer) is FusedBottle2neck and fits(layer)]
     if blocks:
-        library(LIBRARY)
+        library(LIBRARY, lanes())
     return exchange(model, {block: OnePassBottle2neck(block) for block in blocks})
 
 
@@ -93,9 +97,9 @@ class OnePassBottle2neck(nn.Module):
         ]  # fmt: skip
         outer = last.weight if joined is None else torch.cat([last.weight, joined.weight], dim=1)
         groups = [
-            [packed(block.conv1.weight, block.conv1.bias)],
-            [packed(layer.weight, layer.bias) for layer in convs],
-            [packed(outer, last.bias)],
+            [packed(block.conv1.weight, block.conv1.bias, lanes())],
+            [packed(layer.weight, layer.bias, lanes()) for layer in convs],
+            [packed(outer, last.bias, lanes())],
         ]
         for index, parts in enumerate(groups):
             self.register_buffer(f"weights{index}", torch.cat([weight for weight, _ in parts]))
@@ -138,16 +142,16 @@ def split_shortcut(downsample: nn.Module | None) -> tuple[nn.Module | None, Conv
     return nn.Sequential(*layers), last
 
 
-def packed(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weights (outputs / 16, taps, inputs / step, 16, step) in a row, and biases in fp32.
+def packed(weight: Tensor, bias: Tensor | None, width: int) -> tuple[Tensor, Tensor]:
+    """Weights (outputs / width, taps, inputs / step, width, step) in a row, and biases in fp32.
 
     Outputs are filled up to whole vectors with zeros.
     """
     assert bias is not None
-    step, fill = STEPS[weight.dtype], -len(weight) % LANES
+    step, fill = STEPS[weight.dtype], -len(weight) % width
     weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, fill))
     outputs, inputs, *taps = weight.shape
-    weight = weight.reshape(outputs // LANES, LANES, inputs // step, step, taps[0] * taps[1])
+    weight = weight.reshape(outputs // width, width, inputs // step, step, taps[0] * taps[1])
     return weight.permute(0, 4, 2, 1, 3).flatten(), F.pad(bias.float(), (0, fill))
 
 
@@ -214,7 +218,7 @@ def _run(
         joined, joined_stride, torch.get_num_threads(),
     )  # fmt: skip
     pointers = [None if one is None else one.data_ptr() for one in tensors]
-    getattr(library(LIBRARY), ENTRIES[dtype])(
+    getattr(library(LIBRARY, lanes()), ENTRIES[dtype])(
         (ctypes.c_void_p * 4)(*pointers),
         (ctypes.c_void_p * 3)(*(one.data_ptr() for one in weights)),
         (ctypes.c_void_p * 3)(*(one.data_ptr() for one in biases)),
@@ -222,16 +226,24 @@ def _run(
     )
 
 
+def lanes() -> int:
+    """Floats of the widest vectors that PyTorch uses on this machine."""
+    return {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)
+
+
 def supported(dtype: torch.dtype) -> bool:
-    """Whether this machine multiplies this type in vectors of 512 bits."""
-    if not sys.platform.startswith("linux") or not torch.cpu._is_avx512_supported():
+    """Whether the kernel is used here: on vectors of 8 or more, where it was measured to be fast.
+
+    With vectors of 4 it computes the same, as tests show.
+    """
+    if not sys.platform.startswith("linux") or lanes() < 8:
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and _multiplies_bfloat16())
 
 
 @functools.cache
-def library(name: str) -> ctypes.CDLL:
-    """The library made of `kernels/<name>.cpp`, built if it was not.
+def library(name: str, width: int) -> ctypes.CDLL:
+    """The library made of `kernels/<name>.cpp` for vectors of this width, built if it was not.
 
     Raises:
         RuntimeError: there is no compiler, or it failed.
@@ -239,7 +251,9 @@ def library(name: str) -> ctypes.CDLL:
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    command = [get_cpp_compiler(), *FLAGS, *(["-mavx512bf16"] if _multiplies_bfloat16() else [])]
+    command = [get_cpp_compiler(), *FLAGS, f"-DLANES={width}", *WIDTHS[width]]
+    if width == 16 and _multiplies_bfloat16():
+        command.append("-mavx512bf16")
     version = subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
     files = b"".join(file.read_bytes() for file in sorted(SOURCES.iterdir()) if file.is_file())
     key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
@@ -260,4 +274,4 @@ def library(name: str) -> ctypes.CDLL:
 
 
 def _multiplies_bfloat16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported()
+    return lanes() == 16 and torch.cpu._is_avx512_bf16_supported()

@@ -145,13 +145,12 @@ class Pass {
         for (long p = 0; p < shape.out_width(); p++) {
             const long left = (p * shape.stride + shape.dilation - 1) * pitch + at;
             for (long c = 0; c < shape.chunk; c += LANES) {
-                const __mmask16 lanes = some(shape.chunk - c);
-                __m512 sum = _mm512_setzero_ps();
+                const Some lanes = some(shape.chunk - c);
+                Vector sum = zeros();
                 for (const Value* row : rows)
                     for (long tap = 0; tap < 3; tap++)
-                        sum = _mm512_add_ps(sum, T::load(row + left + tap * pitch + c, lanes));
-                sum = _mm512_div_ps(sum, _mm512_set1_ps(9));
-                T::store(results(q) + p * result_pitch + at + c, lanes, sum);
+                        sum += T::load(row + left + tap * pitch + c, lanes);
+                T::store(results(q) + p * result_pitch + at + c, lanes, sum / 9);
             }
         }
     }

@@ -1,10 +1,14 @@
-// Convolutions of 1x1 and 3x3 over lines of pixels, with AVX-512: tiles of some pixels by some
-// vectors of outputs, whose sums stay in registers.
+// Convolutions of 1x1 and 3x3 over lines of pixels: tiles of some pixels by some vectors of outputs,
+// whose sums stay in registers. Vectors are those of GCC's and clang's language extension, of LANES
+// floats, so that one source serves every width; a few instructions that it has no words for, those
+// on parts of a vector and on bfloat16, are written for AVX.
 
 #pragma once
 
-#include <immintrin.h>
 #include <omp.h>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <cstdint>
@@ -13,25 +17,61 @@
 
 namespace {
 
-constexpr int LANES = 16;               // outputs of one vector
+// LANES, the outputs of one vector, is given to the compiler: 16 (AVX-512), 8 (AVX2) or 4.
+typedef float Vector __attribute__((vector_size(4 * LANES)));
+typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 constexpr int CACHE_LINE = 64;          // bytes
 constexpr long PIXELS_OF_A_PIECE = 48;  // that one of several threads takes at once
+// By number of vectors: pixels of a tile, so that all of its sums stay in registers, of which
+// AVX-512 has 32 and the others 16.
+#if LANES == 16
 constexpr int MOST_VECTORS = 5;
-// By number of vectors: pixels of a tile, so that all of its sums stay in registers.
 constexpr int MOST_PIXELS[MOST_VECTORS + 1] = {0, 24, 12, 8, 6, 5};
+#else
+constexpr int MOST_VECTORS = 3;
+constexpr int MOST_PIXELS[MOST_VECTORS + 1] = {0, 12, 6, 4};
+#endif
 
-// The lanes of a vector of which `left` are wanted.
-inline __mmask16 some(long left) { return left < LANES ? (1u << left) - 1 : 0xffff; }
+inline Vector zeros() { return Vector{}; }
+inline Vector spread(float value) { return value - Vector{}; }
+inline Vector read(const float* x) { return *(const Unaligned*)x; }
+inline void write(float* x, Vector v) { *(Unaligned*)x = v; }
+inline Vector positive(Vector v) { return v > 0 ? v : zeros(); }
+
+// The lanes of a vector of which `left` are wanted, and reading and writing those alone.
+#if LANES == 16
+using Some = __mmask16;
+inline Some some(long left) { return left < LANES ? (1u << left) - 1 : 0xffff; }
+inline Vector read(const float* x, Some lanes) { return _mm512_maskz_loadu_ps(lanes, x); }
+inline void write(float* x, Some lanes, Vector v) { _mm512_mask_storeu_ps(x, lanes, v); }
+#elif LANES == 8
+using Some = __m256i;
+inline Some some(long left) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(std::min(left, (long)LANES)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline Vector read(const float* x, Some lanes) { return _mm256_maskload_ps(x, lanes); }
+inline void write(float* x, Some lanes, Vector v) { _mm256_maskstore_ps(x, lanes, v); }
+#else
+using Some = long;
+inline Some some(long left) { return std::min(left, (long)LANES); }
+inline Vector read(const float* x, Some lanes) {
+    Vector v = zeros();
+    memcpy(&v, x, lanes * sizeof(float));
+    return v;
+}
+inline void write(float* x, Some lanes, Vector v) { memcpy(x, &v, lanes * sizeof(float)); }
+#endif
 
 struct Float {
     using Value = float;
     static constexpr int STEP = 1;   // inputs that one multiplication sums over
     static constexpr int LINE = 16;  // inputs of a line of the cache
-    static __m512 spread(const float* x) { return _mm512_set1_ps(*x); }
-    static __m512 weights(const float* w) { return _mm512_loadu_ps(w); }
-    static __m512 multiply(__m512 sum, __m512 x, __m512 w) { return _mm512_fmadd_ps(x, w, sum); }
-    static __m512 load(const float* x, __mmask16 lanes) { return _mm512_maskz_loadu_ps(lanes, x); }
-    static void store(float* x, __mmask16 lanes, __m512 v) { _mm512_mask_storeu_ps(x, lanes, v); }
+    static Vector given(const float* x) { return spread(*x); }
+    static Vector weights(const float* w) { return read(w); }
+    static Vector multiply(Vector sum, Vector x, Vector w) { return sum + x * w; }
+    static Vector load(const float* x, Some lanes) { return read(x, lanes); }
+    static void store(float* x, Some lanes, Vector v) { write(x, lanes, v); }
 };
 
 #ifdef __AVX512BF16__
@@ -39,20 +79,20 @@ struct Bfloat16 {
     using Value = uint16_t;
     static constexpr int STEP = 2;
     static constexpr int LINE = 32;
-    static __m512 spread(const uint16_t* x) {
+    static Vector given(const uint16_t* x) {
         int pair;
         memcpy(&pair, x, sizeof pair);
         return _mm512_castsi512_ps(_mm512_set1_epi32(pair));
     }
-    static __m512 weights(const uint16_t* w) { return _mm512_loadu_ps(w); }
-    static __m512 multiply(__m512 sum, __m512 x, __m512 w) {
+    static Vector weights(const uint16_t* w) { return _mm512_loadu_ps(w); }
+    static Vector multiply(Vector sum, Vector x, Vector w) {
         return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
     }
-    static __m512 load(const uint16_t* x, __mmask16 lanes) {
+    static Vector load(const uint16_t* x, Some lanes) {
         __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, x));
         return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
     }
-    static void store(uint16_t* x, __mmask16 lanes, __m512 v) {
+    static void store(uint16_t* x, Some lanes, Vector v) {
         _mm256_mask_storeu_epi16(x, lanes, (__m256i)_mm512_cvtneps_pbh(v));
     }
 };
@@ -106,10 +146,10 @@ void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, int
     const auto* weights = layer.of(output / LANES);
     const char* coming = ahead.weights;
     const int lines = ahead.lines;
-    __m512 sums[PIXELS][VECTORS];
+    Vector sums[PIXELS][VECTORS];
 #pragma GCC unroll 5
     for (int v = 0; v < VECTORS; v++) {
-        __m512 bias = _mm512_loadu_ps(layer.biases + output + v * LANES);
+        const Vector bias = read(layer.biases + output + v * LANES);
 #pragma GCC unroll 24
         for (int p = 0; p < PIXELS; p++) sums[p][v] = bias;
     }
@@ -119,20 +159,20 @@ void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, int
             if (ahead.inputs) {
 #pragma GCC unroll 24
                 for (int p = 0; p < PIXELS; p++)
-                    _mm_prefetch((const char*)(x + p * step + start + ahead.inputs), _MM_HINT_T1);
+                    __builtin_prefetch(x + p * step + start + ahead.inputs, 0, 2);
             }
             for (int i = 0; i < lines; i++, coming += CACHE_LINE)
-                _mm_prefetch(coming, _MM_HINT_T1);
+                __builtin_prefetch(coming, 0, 2);
             const int stop = std::min(start + T::LINE, layer.inputs);
 #pragma GCC unroll 1
             for (int k = start; k < stop; k += T::STEP) {
-                __m512 w[VECTORS];
+                Vector w[VECTORS];
 #pragma GCC unroll 5
                 for (int v = 0; v < VECTORS; v++) w[v] = T::weights(weights + v * panel);
                 weights += T::STEP * LANES;
 #pragma GCC unroll 24
                 for (int p = 0; p < PIXELS; p++) {
-                    const __m512 given = T::spread(x + p * step + k);
+                    const Vector given = T::given(x + p * step + k);
 #pragma GCC unroll 5
                     for (int v = 0; v < VECTORS; v++)
                         sums[p][v] = T::multiply(sums[p][v], given, w[v]);
@@ -143,17 +183,16 @@ void tile(const Layer<T>& layer, const Line<T>& line, long step, long aside, int
 #pragma GCC unroll 5
     for (int v = 0; v < VECTORS; v++) {
         const int at = output + v * LANES;
-        const __mmask16 lanes = some(layer.outputs - at);
+        const Some lanes = some(layer.outputs - at);
 #pragma GCC unroll 24
         for (int p = 0; p < PIXELS; p++) {
-            __m512 sum = sums[p][v];
-            if (line.shortcut)
-                sum = _mm512_add_ps(sum, T::load(line.shortcut + p * line.pitch + at, lanes));
-            sum = _mm512_max_ps(sum, _mm512_setzero_ps());
+            Vector sum = sums[p][v];
+            if (line.shortcut) sum += T::load(line.shortcut + p * line.pitch + at, lanes);
+            sum = positive(sum);
             T::store(line.result + p * line.pitch + at, lanes, sum);
             if (line.next) {
                 auto* next = line.next + p * line.next_pitch + at;
-                T::store(next, lanes, _mm512_add_ps(sum, T::load(next, lanes)));
+                T::store(next, lanes, sum + T::load(next, lanes));
             }
         }
     }
@@ -166,9 +205,12 @@ using Tile = void (*)(const Layer<T>&, const Line<T>&, long, long, int, const Ah
 template <class T>
 struct Tiles {
     Tile<T> by_size[MOST_VECTORS + 1][MOST_PIXELS[1] + 1];
-    Tiles() { vectors<1>(), vectors<2>(), vectors<3>(), vectors<4>(), vectors<5>(); }
+    Tiles() { vectors<MOST_VECTORS>(); }
     template <int VECTORS>
-    void vectors() { pixels<VECTORS, MOST_PIXELS[VECTORS]>(); }
+    void vectors() {
+        pixels<VECTORS, MOST_PIXELS[VECTORS]>();
+        if constexpr (VECTORS > 1) vectors<VECTORS - 1>();
+    }
     template <int VECTORS, int PIXELS>
     void pixels() {
         by_size[VECTORS][PIXELS] = tile<T, PIXELS, VECTORS>;
@@ -192,7 +234,9 @@ struct Share {
 struct Panels {
     int all, count;
     explicit Panels(int outputs) : all((outputs + LANES - 1) / LANES) {
-        count = all % MOST_VECTORS == 0 ? all / MOST_VECTORS : (all + 3) / 4;
+        // With AVX-512 four vectors leave more registers to the pixels than five.
+        const int usual = LANES == 16 ? 4 : MOST_VECTORS;
+        count = all % MOST_VECTORS == 0 ? all / MOST_VECTORS : (all + usual - 1) / usual;
     }
     int first(int panel) const { return all * panel / count; }
     int vectors(int panel) const { return first(panel + 1) - first(panel); }

@@ -2,6 +2,7 @@
 
 import copy
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,7 +21,7 @@ from tests.backbone.fast.test_deploy import randomised
 
 # Rounding of sums that are taken in another order, and of bf16 between the layers.
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
-pytestmark = pytest.mark.skipif(not cpu.supported(torch.float32), reason="needs Linux and AVX-512")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
 
 BLOCKS = {
     "four chunks": {"base_width": 26, "scale": 4},
@@ -38,7 +39,17 @@ BLOCKS = {
 @pytest.fixture(params=TOLERANCE, ids=["fp32", "bf16"])
 def dtype(request):
     if not cpu.supported(request.param):
-        pytest.skip("this processor multiplies no bfloat16")
+        pytest.skip("this processor does not multiply that type in long vectors")
+    return request.param
+
+
+@pytest.fixture(params=cpu.WIDTHS)
+def width(request, monkeypatch):
+    """Each width of vectors that this machine can execute; the least one runs everywhere."""
+    if request.param > cpu.lanes():
+        pytest.skip(f"this processor has no vectors of {request.param} floats")
+    monkeypatch.setattr(cpu, "lanes", lambda: request.param)
+    monkeypatch.setattr(cpu, "supported", lambda dtype: dtype == torch.float32)
     return request.param
 
 
@@ -108,6 +119,19 @@ def test_the_kernel_computes_the_block(dtype, name):
                 assert torch.equal(changed(x, *shortcut), alone)
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_width_computes_the_block(width, name):
+    torch.manual_seed(0)
+    options = BLOCKS[name]
+    block, changed = blocks(torch.float32, **options)
+    for size in ((2, 9, 7), (1, 5, 130)):
+        x = pictures(block, *size)
+        compare(
+            block, changed, x, *given_shortcut(options.get("first"), x, options.get("stride", 1))
+        )
+
+
+@pytest.mark.skipif(cpu.lanes() < 8, reason="the kernel is not used with such short vectors")
 @settings(deadline=None, max_examples=60)
 @given(
     scale=st.integers(2, 5),
@@ -222,7 +246,7 @@ def test_blocks_that_the_kernel_does_not_have_stay_as_they_are(monkeypatch):
     odd = FusedBottle2neck(Bottle2neck(64, 64, 64, base_width=7, scale=3).eval(), False)
     assert cpu.fits(odd)
     assert not cpu.fits(odd.to(torch.bfloat16))
-    monkeypatch.setattr(cpu.torch.cpu, "_is_avx512_supported", lambda: False)
+    monkeypatch.setattr(cpu, "lanes", lambda: 4)
     assert not cpu.fits(odd.to(torch.float32))
     model = deploy(MODELS["res2net26_14w_4s_half"]().eval(), compile=True)
     assert not any(isinstance(m, cpu.OnePassBottle2neck) for m in model.modules())
@@ -233,7 +257,7 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(cpu, "SOURCES", tmp_path)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(RuntimeError, match=r"failed on broken\.cpp"):
-        cpu.library("broken")
+        cpu.library("broken", 4)
     assert not list((tmp_path / "cache").rglob("*.so"))
 
 
@@ -242,13 +266,13 @@ def test_a_library_is_built_once(monkeypatch, tmp_path):
     (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 7; }')
     monkeypatch.setattr(cpu, "SOURCES", tmp_path / "sources")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    assert cpu.library.__wrapped__("seven").seven() == 7
+    assert cpu.library.__wrapped__("seven", 4).seven() == 7
     calls = []
     run = subprocess.run
     monkeypatch.setattr(
         cpu.subprocess, "run", lambda *args, **kw: calls.append(args) or run(*args, **kw)
     )
-    assert cpu.library.__wrapped__("seven").seven() == 7
+    assert cpu.library.__wrapped__("seven", 4).seven() == 7
     assert len(calls) == 1  # the compiler's version only
     (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 8; }')
-    assert cpu.library.__wrapped__("seven").seven() == 8
+    assert cpu.library.__wrapped__("seven", 4).seven() == 8
