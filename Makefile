@@ -19,6 +19,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[dev]"
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps pysodmetrics==1.6.2
+	$(BIN)/python -m backbone.fast.build
 	touch $@
 
 lint: install

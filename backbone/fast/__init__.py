@@ -7,7 +7,7 @@
 What it does: BatchNorm is folded into the convolutions (and deconvolutions and linear layers)
 before it; tensors lie channels last; on CPUs a convolution, its bias, its ReLU and the addition of
 the shortcut are one call of oneDNN with pre-packed weights; and the blocks of Res2Net write each
-result where its chunk was, instead of concatenating them. On CPUs with AVX-512 a compiled model has
+result where its chunk was, instead of concatenating them. On CPUs with AVX-512 or AVX2 a model has
 each of its blocks as one call of a kernel of this package, on tensor cores most of it.
 
 Each file here stands on those before it: `exchange` (one layer for another), `fold` (BatchNorm),
@@ -58,10 +58,14 @@ def deploy(
             this package, if Triton is there, which they need.
         compile: compile it when it is first called, which takes a minute or so, again for inputs of
             another size. Weights are frozen; on CUDA the kernels of one size become a CUDA graph;
-            on CPUs with AVX-512 a block of Res2Net becomes one kernel (`backbone/fast/cpu.py`), and
+            on CPUs the kernel below is waited for, which is built in seconds where it was not, and
             the last result is kept until the next is there.
         portable: use PyTorch's public operators only, for `torch.export` and ONNX.
         entry: the method that inference calls, where that is not `forward`.
+
+    On CPUs with AVX-512 or AVX2 a block of Res2Net becomes one kernel (`backbone/fast/cpu.py`), if
+    that is built: by `python -m backbone.fast.build`, or else in the background at the first call
+    of this function, for later processes.
 
     Returns:
         Without `compile` and in fp32 the same model with other layers inside, so that all of its
@@ -89,10 +93,10 @@ def deploy(
         from backbone.fast.cuda import use_tensor_cores
 
         own = use_tensor_cores(own)
-    if device.type == "cpu" and compile and not portable:
+    if device.type == "cpu" and not portable:
         from backbone.fast.cpu import use_one_pass
 
-        own = use_one_pass(own)
+        own = use_one_pass(own, wait=compile)
     called = precision == "bf16" or compile
     fast = Deployed(own, entry, precision, compile, device.type) if called else own
     return fast.eval()  # what is new in it, too

@@ -28,8 +28,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone.fast.blocks import FusedBottle2neck, standard
+from backbone.fast.deployed import require_compiler
 from backbone.fast.exchange import exchange
-from backbone.fast.layers import Convolution
+from backbone.fast.layers import Convolution, wants_gradients
 
 SOURCES = Path(__file__).parent / "kernels"
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-shared", "-fPIC", "-fopenmp"]
@@ -44,19 +45,29 @@ ENTRIES = {torch.float32: "res2net_block_fp32", torch.bfloat16: "res2net_block_b
 STEPS = {torch.float32: 1, torch.bfloat16: 2}  # inputs that one instruction multiplies
 
 
-def use_one_pass(model: nn.Module) -> nn.Module:
+def use_one_pass(model: nn.Module, *, wait: bool = True) -> nn.Module:
     """Exchange the blocks of a fused model for those of this file.
+
+    Args:
+        model: with its layers fused.
+        wait: for the kernel to be built. Otherwise the blocks stay as they are until it is, which
+            begins in the background and serves the next process; and they keep what gradients need.
 
     Returns:
         The model, in place unless it is a block itself.
 
     Raises:
-        RuntimeError: the kernel could not be built.
+        RuntimeError: the kernel could not be built, and it was waited for.
     """
     blocks = [layer for layer in model.modules() if type(layer) is FusedBottle2neck and fits(layer)]
-    if blocks:
+    if blocks and wait:
         library(LIBRARY, lanes())
-    return exchange(model, {block: OnePassBottle2neck(block) for block in blocks})
+    if not blocks or not (wait or built_already(lanes())):
+        return model
+    made: dict[nn.Module, nn.Module] = {
+        block: OnePassBottle2neck(block, None if wait else block) for block in blocks
+    }
+    return exchange(model, made)
 
 
 def fits(block: FusedBottle2neck) -> bool:
@@ -76,6 +87,7 @@ class OnePassBottle2neck(nn.Module):
 
     Args:
         block: one that `fits`; it is left as it is.
+        plain: the same, to be called where gradients are wanted, which the kernel has not.
     """
 
     weights0: Tensor
@@ -85,8 +97,9 @@ class OnePassBottle2neck(nn.Module):
     biases1: Tensor
     biases2: Tensor
 
-    def __init__(self, block: FusedBottle2neck) -> None:
+    def __init__(self, block: FusedBottle2neck, plain: FusedBottle2neck | None = None) -> None:
         super().__init__()
+        self.plain = plain
         convs = [layer for layer in block.convs if isinstance(layer, Convolution)]
         chunk, last = convs[0], block.conv3
         self.before, joined = split_shortcut(block.downsample)
@@ -115,6 +128,9 @@ class OnePassBottle2neck(nn.Module):
         """
         if shortcut is not None and self.before is not None:
             raise ValueError("shortcut: this block makes its own, which is one with its last layer")
+        if self.plain is not None and wants_gradients(x):
+            wanted: Tensor = self.plain(x, shortcut)
+            return wanted
         weights = [self.weights0, self.weights1, self.weights2]
         biases = [self.biases0, self.biases1, self.biases2]
         beside = None if self.before is None else self.before(x)
@@ -242,12 +258,57 @@ def supported(dtype: torch.dtype) -> bool:
 
 
 @functools.cache
+def built_already(width: int) -> bool:
+    """Whether the kernel lies there; if not, a process that goes on by itself builds it.
+
+    The answer stays the same within a process, so that a network is the same each time.
+    """
+    try:
+        require_compiler(torch.device("cpu"))
+    except RuntimeError:
+        print("note: no C++ compiler (g++, clang++), so the plain layers serve", file=sys.stderr)
+        return False
+    if place(LIBRARY, width)[0].exists():
+        return True
+    _build_in_background()
+    return False
+
+
+def _build_in_background() -> None:
+    """Start a process that builds the kernel and goes on when this one has ended."""
+    subprocess.Popen(
+        [sys.executable, "-m", "backbone.fast.build"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@functools.cache
 def library(name: str, width: int) -> ctypes.CDLL:
     """The library made of `kernels/<name>.cpp` for vectors of this width, built if it was not.
 
     Raises:
         RuntimeError: there is no compiler, or it failed.
     """
+    built, command = place(name, width)
+    if not built.exists():
+        # Another process may build the same: whoever is last replaces what is equal.
+        handle, unfinished = tempfile.mkstemp(dir=built.parent, suffix=".so")
+        os.close(handle)
+        command += [str(SOURCES / f"{name}.cpp"), "-o", unfinished]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            os.unlink(unfinished)
+            raise RuntimeError(f"compile: {command[0]} failed on {name}.cpp:\n{done.stderr}")
+        os.replace(unfinished, built)
+    return ctypes.CDLL(str(built))
+
+
+def place(name: str, width: int) -> tuple[Path, list[str]]:
+    """Where a library lies or will lie, and how the command begins that builds it."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
@@ -259,18 +320,7 @@ def library(name: str, width: int) -> ctypes.CDLL:
     key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
     folder = Path(cache_dir()) / "res2net"
     folder.mkdir(parents=True, exist_ok=True)
-    built = folder / f"{name}-{key}.so"
-    if not built.exists():
-        # Another process may build the same: whoever is last replaces what is equal.
-        handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".so")
-        os.close(handle)
-        command += [str(SOURCES / f"{name}.cpp"), "-o", unfinished]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            os.unlink(unfinished)
-            raise RuntimeError(f"compile: {command[0]} failed on {name}.cpp:\n{done.stderr}")
-        os.replace(unfinished, built)
-    return ctypes.CDLL(str(built))
+    return folder / f"{name}-{key}.so", command
 
 
 def _multiplies_bfloat16() -> bool:

@@ -252,6 +252,40 @@ def test_blocks_that_the_kernel_does_not_have_stay_as_they_are(monkeypatch):
     assert not any(isinstance(m, cpu.OnePassBottle2neck) for m in model.modules())
 
 
+def test_until_the_kernel_is_built_plain_layers_serve(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    begun = []
+    monkeypatch.setattr(cpu, "_build_in_background", lambda: begun.append(1))
+    ask = cpu.built_already.__wrapped__
+    assert not ask(4) and len(begun) == 1
+    cpu.place(cpu.LIBRARY, 4)[0].touch()
+    assert ask(4) and len(begun) == 1
+    block = FusedBottle2neck(Bottle2neck(64, 64, 64).eval(), False)
+    monkeypatch.setattr(cpu, "built_already", lambda _: False)
+    monkeypatch.setattr(cpu, "supported", lambda _: True)
+    assert cpu.use_one_pass(block, wait=False) is block
+
+    def refuse(_):
+        raise RuntimeError("none")
+
+    monkeypatch.setattr(cpu, "require_compiler", refuse)
+    assert not ask(4)
+    assert "no C++ compiler" in capsys.readouterr().err
+
+
+def test_gradients_take_the_layers_way():
+    torch.manual_seed(0)
+    block, _ = blocks(torch.float32, **BLOCKS["four chunks"])
+    changed = cpu.OnePassBottle2neck(copy.deepcopy(block), copy.deepcopy(block))
+    x = pictures(block, 1, 9, 7)
+    grads = []
+    for one in (block, changed):
+        given = x.clone().requires_grad_()
+        one(given).sum().backward()
+        grads.append(given.grad)
+    assert torch.equal(*grads) and grads[0].abs().sum() > 0
+
+
 def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     (tmp_path / "broken.cpp").write_text("this is no C++")
     monkeypatch.setattr(cpu, "SOURCES", tmp_path)
