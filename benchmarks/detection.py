@@ -22,11 +22,11 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms.v2 import functional as F
 
 from common.reading import image as pictures
+from common.reading.outlines import as_coco
 from common.training.sampling import generator_for
 from tasks.detection.annotations import Annotations
 from tasks.detection.config import Config, DataConfig
 from tasks.detection.data import ScoringSet, TrainSet, read
-from tasks.detection.outlines import as_coco
 from tasks.detection.transforms import View, draw, fitted
 
 RECIPE = DataConfig(short_sides=(800,), test_short_side=800)

@@ -1,7 +1,10 @@
 """Reading MATLAB's files, in which older data sets keep their annotations."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import DamagedFile
 
@@ -28,3 +31,19 @@ def read_mat(file: Path, what: str, squeeze: bool = False) -> dict[str, Any]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DamagedFile(f"{file}: is not {what}, or damaged ({reason})") from None
     return content
+
+
+def read_sbd_map(file: Path, kind: Literal["GTcls", "GTinst"]) -> NDArray[np.integer]:
+    """The map (H, W) of classes or of objects in a file of SBD.
+
+    Raises:
+        DamagedFile: it is missing, or no such file.
+    """
+    if not file.exists():
+        raise DamagedFile(f"{file}: no such label map")
+    what = "a label file of SBD"
+    content = read_mat(file, what, squeeze=True)
+    try:
+        return np.asarray(content[kind]["Segmentation"].item())
+    except (ValueError, TypeError, LookupError) as error:
+        raise DamagedFile(f"{file}: is not {what} ({error})") from None

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from common.commands import classes
 from common.errors import UserError
 from common.reading.annotations import left_out
+from common.reading.outlines import Outline, Outlines, as_coco
 from common.reading.records import Category
 from common.training.distributed import note
-from tasks.detection.outlines import Outline, Outlines, as_coco
 
 
 @dataclass(frozen=True)

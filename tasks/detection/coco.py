@@ -10,10 +10,10 @@ import numpy as np
 from common.errors import DamagedFile, UserError
 from common.reading import coco
 from common.reading.annotations import require_pictures
+from common.reading.outlines import BadEntry, parse
 from common.reading.records import NOT_NAMED, Category, Records, SplitFiles, require_sound
 from tasks.detection.annotations import Annotations
 from tasks.detection.entries import Entry, Pictures, assemble, numbers_fault
-from tasks.detection.outlines import BadEntry, parse
 
 
 def read_coco(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from common.errors import UserError
+from common.reading.outlines import Outline, as_coco, pack
 from common.reading.records import Category
 from tasks.detection.annotations import Annotations
-from tasks.detection.outlines import Outline, as_coco, pack
 
 
 class Entry(NamedTuple):

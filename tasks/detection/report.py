@@ -18,12 +18,12 @@ from common.commands.opened import Opened
 from common.errors import UserError
 from common.reading import image
 from common.reading.orientation import Orientation
+from common.reading.outlines import Outline
 from tasks.detection.annotations import Annotations
 from tasks.detection.config import ScoredConfig
 from tasks.detection.draw import Drawn, draw_objects
 from tasks.detection.metrics import Scores
 from tasks.detection.model import DetectionModel
-from tasks.detection.outlines import Outline
 from tasks.detection.transforms import Size, View, draw
 
 ROWS = 6

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.reading.outlines import Masks, Outline, decode, encode
 from tasks.detection.config import Resize
 from tasks.detection.entries import clipped
-from tasks.detection.outlines import Masks, Outline, decode, encode
 
 Picture = NDArray[np.uint8]
 Boxes = NDArray[np.float64]

@@ -22,12 +22,12 @@ from common.reading.pairs import (
     listed_names,
     naming,
 )
+from common.reading.voc_maps import read_voc
 from tasks.segmentation import sample
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.labels import LabelReader, Labels
 from tasks.segmentation.palette import VOC_CLASSES
 from tasks.segmentation.transforms import Sample, blur, flip, random_crop, random_scale
-from tasks.segmentation.voc import read_voc
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from common.errors import DamagedFile, UserError
 from common.reading import tiff
 from common.reading.image import content
-from common.reading.matlab import read_mat
+from common.reading.matlab import read_sbd_map
 from tasks.segmentation.config import Colour
 
 _UNREADABLE = (
@@ -103,7 +103,7 @@ class LabelReader:
 
     def marked(self, path: Path) -> Labels:
         """The label map as `read` gives it, but UNKNOWN where it ignores a value of no class."""
-        stored = _read_mat(path) if path.suffix == ".mat" else self._open(path)
+        stored = read_sbd_map(path, "GTcls") if path.suffix == ".mat" else self._open(path)
         if stored.dtype.kind == "f":
             raise UserError(
                 f"{path}: holds fractions (such as {stored.flat[0]}) where class numbers are "
@@ -180,14 +180,3 @@ def _codes(colours: NDArray[np.integer]) -> NDArray[np.int32]:
     """One number for each colour (..., 3)."""
     wide = colours.astype(np.int32)
     return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
-
-
-def _read_mat(path: Path) -> NDArray[np.integer]:
-    if not path.exists():
-        raise DamagedFile(f"{path}: no such label map")
-    what = "a label file of SBD"
-    content = read_mat(path, what, squeeze=True)
-    try:
-        return np.asarray(content["GTcls"]["Segmentation"].item())
-    except (ValueError, TypeError, LookupError) as error:
-        raise DamagedFile(f"{path}: is not {what} ({error})") from None

@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader
 
 from common.errors import UserError
 from common.reading.image import read
+from common.reading.outlines import decode, encode
 from common.training import sampling
 from common.training.sampling import Batches, Counted, generator_for
 from tasks.detection.batches import AspectBatches, collate, pad
 from tasks.detection.data import ScoringSet, TrainSet, as_tested, order
-from tasks.detection.outlines import decode, encode
 from tests.tasks.detection import small
 from tests.tasks.detection.small import read_split
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from common.reading.image import read
+from common.reading.outlines import decode, encode, parse
 from common.sample.scenery import gather
+from common.sample.scenes import THINGS, Laid, scene
 from tasks.detection import sample
 from tasks.detection.coco import read_coco
 from tasks.detection.config import DataConfig
 from tasks.detection.data import ScoringSet, TrainSet
-from tasks.detection.outlines import decode, encode, parse
-from tasks.detection.sample import THINGS, Laid, annotate, outline, scene
+from tasks.detection.sample import annotate, outline
 from tests.tasks.detection.small import read_split
 
 

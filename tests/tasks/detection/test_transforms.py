@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.detection.outlines import decode, encode
+from common.reading.outlines import decode, encode
 from tasks.detection.transforms import (
     Scene,
     View,

@@ -10,11 +10,11 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from common.errors import UserError
+from common.reading.voc_maps import read_voc
 from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import ScoringSet, TrainSet, with_classes
 from tasks.segmentation.palette import VOC_CLASSES
-from tasks.segmentation.voc import read_voc
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.small import read_split
 

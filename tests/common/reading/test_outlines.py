@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from tasks.detection.outlines import (
+from common.reading.outlines import (
     BadEntry,
     as_coco,
     decode,
