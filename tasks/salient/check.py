@@ -16,12 +16,12 @@ from common.check.examined import Examined, Look
 from common.check.pictures import header
 from common.commands import command
 from common.commands.config import parse
+from common.commands.masking import overlay
 from common.reading import image
 from common.reading.left_out import OnError
 from tasks.salient import sets
 from tasks.salient.config import Config, DataConfig
 from tasks.salient.data import TrainSet, read_edges, read_mask, read_pair, root_of
-from tasks.salient.draw import overlay
 from tasks.salient.metrics import OBJECT
 from tasks.salient.sets import PictureSet
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from backbone import Pyramid
 from common.commands import trained
+from common.commands.masking import HALF, overlay
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
@@ -29,7 +30,6 @@ from common.errors import UserError
 from common.reading.image import Picture, planes
 from common.training.distributed import choose_device
 from tasks.salient.config import Config, DataConfig, ModelConfig, ScoredConfig
-from tasks.salient.draw import HALF, overlay
 from tasks.salient.model import NORMALISATION, SaliencyNetwork, build
 from tasks.salient.networks.parts import resize
 from tasks.salient.published import LAYOUT
@@ -143,7 +143,7 @@ class Predictor:
     def draw(self, picture: Picture | Path | str, found: Saliency) -> Picture:
         """The picture (H, W, 3), grey where nothing stands out, tinted and outlined where it does.
 
-        Cut-outs and more are in `tasks.salient.draw`.
+        Cut-outs are in `common.commands.masking`.
         """
         return overlay(picture_of(picture, self.config.data.orientation), found.map)
 

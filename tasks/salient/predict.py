@@ -18,6 +18,7 @@ from common import outputs
 from common.commands import command, inputs, journal, predicting, trained
 from common.commands.inputs import SAMPLE_SEED, InputFlags, Source
 from common.commands.journal import Entry
+from common.commands.masking import cutout, overlay
 from common.errors import UserError
 from common.reading import image
 from common.reading.image import Picture
@@ -25,7 +26,7 @@ from common.training import distributed
 from common.training.distributed import World
 from tasks.salient import sample
 from tasks.salient.config import ScoredConfig
-from tasks.salient.draw import Draw, cutout, grey, on_background, overlay
+from tasks.salient.draw import Draw, grey, on_background
 from tasks.salient.inference import Predictor, Saliency, open_model
 
 Output = Literal["map", "cutout", "overlay"]

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from common.reading.image import write as write_picture
+from common.reading.outlines import trace
 from common.sample import cached
 from common.sample.scenery import gather
 from common.sample.scenes import THINGS, Laid, scene
@@ -23,8 +23,6 @@ TRAIN_PICTURES, VAL_PICTURES = 700, 100
 
 _RUN_LENGTHS = 0.2
 """Share of the things whose outline is written as run lengths, as crowds' always are."""
-_FINER = 4
-"""Outlines are followed on a bitmap so many times as fine, which keeps their half pixels."""
 
 
 def write(
@@ -64,7 +62,7 @@ def sample_set() -> Path:
 
 def annotate(thing: Laid, generator: np.random.Generator) -> dict[str, Any]:
     """The thing as an annotation without ids: polygons or run lengths, box, area, category."""
-    polygons = [] if thing.crowd or generator.random() < _RUN_LENGTHS else outline(thing.mask)
+    polygons = [] if thing.crowd or generator.random() < _RUN_LENGTHS else trace(thing.mask)
     height, width = thing.mask.shape
     if polygons:
         runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
@@ -91,17 +89,3 @@ def _run_lengths(thing: Laid, runs: dict[str, Any]) -> dict[str, Any]:
     changes = np.flatnonzero(np.diff(columns)) + 1
     lengths = np.diff(np.concatenate([[0], changes, [columns.size]])).tolist()
     return {"size": list(thing.mask.shape), "counts": [0, *lengths] if columns[0] else lengths}
-
-
-def outline(mask: Mask) -> list[list[float]]:
-    """Polygons x, y, x, y, ... around the parts of a mask; none if one has a hole."""
-    fine = np.kron(mask.astype(np.uint8), np.ones((_FINER, _FINER), np.uint8))
-    contours, levels = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if levels is None or (levels[0, :, 3] >= 0).any():
-        return []
-    polygons = []
-    for contour in contours:
-        corners = cv2.approxPolyDP(contour, 0.4 * _FINER, True).reshape(-1, 2)
-        if len(corners) >= 3:
-            polygons.append(((corners + 0.5) / _FINER).ravel().tolist())
-    return polygons

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from common.reading.image import read
-from common.reading.outlines import decode, encode, parse
+from common.reading.outlines import decode, encode, parse, trace
 from common.sample.scenery import gather
 from common.sample.scenes import THINGS, Laid, scene
 from tasks.detection import sample
 from tasks.detection.coco import read_coco
 from tasks.detection.config import DataConfig
 from tasks.detection.data import ScoringSet, TrainSet
-from tasks.detection.sample import annotate, outline
+from tasks.detection.sample import annotate
 from tests.tasks.detection.small import read_split
 
 
@@ -115,11 +115,11 @@ def test_annotations_mean_the_masks_that_were_painted():
 def test_what_polygons_cannot_say_is_written_as_run_lengths():
     mask = np.zeros((40, 40), bool)
     mask[5:30, 5:30] = True
-    assert len(outline(mask)) == 1
+    assert len(trace(mask)) == 1
     mask[33:39, 33:39] = True
-    assert len(outline(mask)) == 2
+    assert len(trace(mask)) == 2
     mask[10:20, 10:20] = False
-    assert outline(mask) == []
+    assert trace(mask) == []
     entry = annotate(Laid("ball", mask, crowd=False), np.random.default_rng(0))
     assert isinstance(entry["segmentation"]["counts"], str)
     assert entry["bbox"] == [5, 5, 34, 34]

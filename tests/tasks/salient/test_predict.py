@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.commands.masking import cutout, overlay
 from common.errors import UserError
 from common.reading import image, video
 from tasks.salient import predict
-from tasks.salient.draw import BACKGROUND, cutout, on_background, overlay
+from tasks.salient.draw import BACKGROUND, on_background
 from tests.tasks.salient import small
 
 

@@ -1,0 +1,1 @@
+"""Interactive segmentation: clicks in, mask out."""

@@ -1,0 +1,30 @@
+"""``python -m tasks.interactive.sample OUT``: write the generated data set into a new folder."""
+
+from dataclasses import dataclass
+
+from common.commands.command import run
+from common.commands.config import parse
+from common.sample import SampleFlags, new_folder
+from tasks.interactive.sample import TRAIN_PICTURES, VAL_PICTURES, write
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig(SampleFlags):
+    """Write the generated data set of interactive segmentation."""
+
+    train: int = TRAIN_PICTURES
+    """Training pictures."""
+    val: int = VAL_PICTURES
+    """Held-out pictures."""
+
+
+def main() -> None:
+    """Command."""
+    config = parse(SampleConfig, positional="out")
+    folder = new_folder(config.out, "python -m tasks.interactive.sample")
+    write(folder, config.seed, config.train, config.val)
+    print(f"{folder}: {config.train} training and {config.val} held-out pictures in VOC's layout")
+
+
+if __name__ == "__main__":
+    run(main)
