@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from backbone import files, layouts
@@ -52,7 +53,7 @@ def load(
     trunk: nn.Module,
     source: str | Path,
     *,
-    sum_colours: bool = False,
+    fit_stem: bool = False,
     variant: str | None = None,
 ) -> Loaded:
     """Load weights into a trunk: every one of them, or none and an error.
@@ -63,8 +64,9 @@ def load(
             wrote, or PaddlePaddle's `.pdparams`), or the run directory of any task, of which
             `best.pt`, else `last.pt`, is taken. Of a whole model in a layout that
             `backbone.layouts` knows the trunk is taken.
-        sum_colours: lets a trunk of one input channel take weights for three: their first
-            convolution is summed over the colours, which is its answer to a grey picture.
+        fit_stem: lets a trunk of other input channels take weights for three colours: one gets the
+            sum of their first convolution, which is its answer to a grey picture; of more, the
+            first three get it, and the others keep what they were drawn as.
         variant: the name in MODELS of the net that they were trained as, where the caller knows it
             and the file cannot say it. Only its rule of first blocks counts here.
 
@@ -83,8 +85,8 @@ def load(
     found, digest = files.whole(file), files.sha256(file)
     weights, dropped = without_classifier(layouts.trunk(found.state))
     own = trunk.state_dict()
-    if sum_colours:
-        weights = {**weights, **summed_stem(own, weights)}
+    if fit_stem:
+        weights = {**weights, **fitted_stem(own, weights)}
     check(own, weights, str(source))
     rule = first_block_of(variant) if variant else found.first_block
     loaded = Loaded(
@@ -143,13 +145,22 @@ def without_classifier(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 
     return {key: value for key, value in state.items() if key not in dropped}, dropped
 
 
-def summed_stem(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first convolution (C, 1, h, w) of weights for colours; nothing where none is needed."""
-    return {
-        key: weights[key].sum(dim=1, keepdim=True)
-        for key in STEMS
-        if key in own and own[key].shape[1] == 1 and key in weights and weights[key].shape[1] == 3
-    }
+def fitted_stem(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first convolution for other inputs than three colours; nothing where none is needed.
+
+    One input channel gets the sum over the colours. More than three get them as their first three,
+    and keep what they were drawn as in the others.
+    """
+    fitted = {}
+    for key in STEMS:
+        if key not in own or key not in weights or weights[key].shape[1] != 3:
+            continue
+        channels = own[key].shape[1]
+        if channels == 1:
+            fitted[key] = weights[key].sum(dim=1, keepdim=True)
+        elif channels > 3:
+            fitted[key] = torch.cat([weights[key], own[key][:, 3:].to(weights[key])], dim=1)
+    return fitted
 
 
 def check(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:

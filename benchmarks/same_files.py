@@ -22,7 +22,7 @@ TIMED = ("samples_per_second", "memory_mb")
 """Fields of a log line that measure the machine, not the run."""
 
 _SHOWN = 70
-_IGNORED = ("events.out.tfevents", ".lock", "progress.")
+_IGNORED = ("events.out.tfevents", ".lock", "progress.", "seconds.")
 """Beginnings of names: what is of one session, and the journal that --resume reads."""
 _SIDE, _SAMPLES = 128, 16000
 

@@ -88,6 +88,12 @@ PLANS = {
         ("", "--outputs [numbers,points] --focal 118"),
         clip=True,
     ),
+    "interactive": Plan(
+        "--train 8 --val 3",
+        "--engine.batch_size 4 --data.crop_size [64,64] --model.channels 16",
+        "JPEGImages/*.jpg",
+        ("--clicks 60,50,+", "--clicks 60,50,+ --outputs [mask]"),
+    ),
     "classification": Plan(
         "--train 20 --val 10",
         "--engine.batch_size 4 --engine.accumulate 2 --data.randaugment 5 --loss.mixup 0.2",

@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.golden import detection, poolnet, pose, salient, speaker
+from benchmarks.golden import detection, interactive, poolnet, pose, salient, speaker
 from benchmarks.golden.compare import weights_of
 
-MODULES: tuple[Any, ...] = (detection, poolnet, pose, salient, speaker)
+MODULES: tuple[Any, ...] = (detection, interactive, poolnet, pose, salient, speaker)
 """Each serves the networks in its `RECIPES`."""
 
 

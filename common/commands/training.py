@@ -72,20 +72,23 @@ def announce(training: Summarised, validation: Summarised, world: World) -> None
         seen.report(training.files, validation.files)
 
 
-def start_from(model: nn.Module, config: RunConfig, layout: Layout) -> None:
+def start_from(
+    model: nn.Module, config: RunConfig, layout: Layout, *, fit_stem: bool = False
+) -> None:
     """Give a fresh model the weights that --weights or --finetune names, if any.
 
     Args:
         model: whose trunk is its attribute `backbone`.
         config: of the run.
         layout: the task's, for a whole model that others trained.
+        fit_stem: as `backbone.load` says, of a trunk that sees more than colours.
 
     Raises:
         UserError, WeightsError: they cannot be read or do not fit.
     """
     if config.weights is not None:
         trunk = model.get_submodule("backbone")
-        trained.load_trunk(trunk, config.weights)
+        trained.load_trunk(trunk, config.weights, fit_stem=fit_stem)
     if config.finetune is not None:
         source = trained.read("--finetune", config.finetune, layout.translate)
         trained.load(model, source, layout.explain)

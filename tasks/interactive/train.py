@@ -49,7 +49,7 @@ def train(config: Config, world: World) -> None:
         orientation.report([*train_split.files, *val_split.files], config.data.orientation)
     torch.manual_seed(config.engine.seed)  # the initial weights; all later draws are counted
     model = build(config)
-    training.start_from(model, config, LAYOUT)
+    training.start_from(model, config, LAYOUT, fit_stem=not model.late)
     samples = TrainSet(train_split, config)
     data = TrainData(samples, None, config.loader.workers, config.data.on_error)
     task = InteractiveTask(config, model, val_split, world)

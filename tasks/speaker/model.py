@@ -175,7 +175,7 @@ def start_from(model: SpeakerModel, config: Config) -> None:
         UserError, WeightsError: they cannot be read or do not fit.
     """
     if config.weights is not None:
-        trained.load_trunk(model.backbone, config.weights, sum_colours=True)
+        trained.load_trunk(model.backbone, config.weights, fit_stem=True)
     if config.finetune is not None:
         source = trained.read("--finetune", config.finetune, LAYOUT.translate)
         if config.new_speakers:

@@ -178,15 +178,28 @@ def test_colours_are_summed_for_sound_where_that_is_asked_for(tmp_path, name):
     colour = MODELS[name](**options).eval()
     torch.save(colour.state_dict(), tmp_path / "colour.pth")
     sound = MODELS[name](in_channels=1, **options).eval()
-    load(sound, tmp_path / "colour.pth", sum_colours=True)
+    load(sound, tmp_path / "colour.pth", fit_stem=True)
     grey = torch.rand(1, 1, 32, 32)
     with torch.inference_mode():
         pairs = zip(sound(grey), colour(grey.expand(1, 3, 32, 32)), strict=True)
         assert all(torch.allclose(*pair, rtol=1e-3, atol=1e-4) for pair in pairs)
     torch.save(sound.state_dict(), tmp_path / "sound.pth")
-    load(sound, tmp_path / "sound.pth", sum_colours=True)
+    load(sound, tmp_path / "sound.pth", fit_stem=True)
     with pytest.raises(WeightsError, match="for input of 1 channel, does not fit"):
-        load(colour, tmp_path / "sound.pth", sum_colours=True)
+        load(colour, tmp_path / "sound.pth", fit_stem=True)
+
+
+def test_further_inputs_keep_what_they_were_drawn_as(tmp_path):
+    colour = MODELS["resnet26_half"](width=16).eval()
+    torch.save(colour.state_dict(), tmp_path / "colour.pth")
+    more = MODELS["resnet26_half"](width=16, in_channels=5).eval()
+    drawn = more.conv1.weight[:, 3:].clone()
+    load(more, tmp_path / "colour.pth", fit_stem=True)
+    assert torch.equal(more.conv1.weight[:, 3:], drawn)
+    x = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        pairs = zip(more(torch.cat([x, 0 * x[:, :2]], dim=1)), colour(x), strict=True)
+        assert all(torch.allclose(*pair, rtol=1e-3, atol=1e-4) for pair in pairs)
 
 
 def test_a_file_cut_short_is_refused(refused, published, tmp_path):
