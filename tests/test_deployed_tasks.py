@@ -41,6 +41,14 @@ def segmentation(decoder):
     return model_of("segmentation").build(SLIM, 5, config)
 
 
+def interactive(network):
+    from dataclasses import replace
+
+    config = replace(config_of("interactive"), backbone=SLIM)
+    options = replace(config.model, network=network, channels=16)
+    return model_of("interactive").build(replace(config, model=options))
+
+
 def depth(decoder, channels):
     from dataclasses import replace
 
@@ -75,6 +83,12 @@ CASES = {
             left,
         )
         for decoder, channels, left in (("light", 32, 0), ("fusion", 32, 0), ("bts", 128, 9))
+    },
+    **{
+        f"interactive, {network}": Case(
+            lambda network=network: interactive(network), (2, 6, 70, 65)
+        )
+        for network in ("late", "fcanet")
     },
     **{
         f"segmentation, {decoder}": Case(
@@ -133,6 +147,7 @@ TASKS = (
     "classification",
     "detection",
     "depth",
+    "interactive",
 )
 
 

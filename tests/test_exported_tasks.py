@@ -122,6 +122,7 @@ def test_every_decoder_of_segmentation(decoder, stride, tmp_path):
     [
         *("pose", "salient", "segmentation", "reid", "speaker", "classification"),
         *("depth, light", "depth, bts", "depth, fusion"),
+        *("interactive, late", "interactive, fcanet"),
     ],
 )
 def test_every_task(task, tmp_path):
@@ -138,6 +139,6 @@ def test_every_task(task, tmp_path):
     content = export.write(graph, tmp_path / f"{task}.onnx", weights_in(tmp_path))
     assert content["largest_difference"] < 1e-3
     assert content["task"] == task
-    pictures = ["batch", 3, "height", "width"]
+    pictures = ["batch", 6 if task == "interactive" else 3, "height", "width"]
     entry = ["batch", "samples"] if task == "speaker" else pictures
     require_portable(tmp_path / f"{task}.onnx", entry)

@@ -8,6 +8,8 @@ from tasks.classification import sample as classification
 from tasks.depth import sample as depth
 from tasks.depth.metrics import NAMES
 from tasks.detection import sample as detection
+from tasks.interactive import sample as interactive
+from tasks.interactive.metrics import NAMES as CLICKS
 from tasks.pose import sample as pose
 from tasks.salient import sample as salient
 from tasks.salient.metrics import MAIN
@@ -358,7 +360,43 @@ DEPTH = Row(
     sample_files=("*/rgb_*.jpg", 4),
 )  # fmt: skip
 
+INTERACTIVE = Row(
+    name="interactive",
+    data=lambda folder: interactive.write(folder, seed=3, train=8, val=2),
+    flags=(
+        "--data.crop_size", "[64, 64]", "--model.channels", "8", "--engine.batch_size", "4",
+        "--optimizer.warmup_epochs", "0", "--test.clicks", "3",
+    ),
+    files=("pictures/masks.jpg", "pictures/clicks.png", "seconds.json"),
+    metrics=CLICKS,
+    watched=CLICKS,
+    says=(("protocol", "structural", False), ("data", "skipped", 0)),
+    terms=("focal",),
+    golden=((1.0, 0.02), (1.0, 0.02), (1.0, 0.02)),
+    falls=Falls(
+        flags=("--engine.epochs", "8", "--engine.evaluate_every", "8"), steps=4, factor=0.8
+    ),
+    changed=("--simulation.decay", "0.5"),
+    head=("head.last.0.weight", "neck.smooth.0.weight"),
+    mistakes=(
+        (("--data.train_split", "nowhere"), "nowhere.txt: no such split"),
+        (("--engine.batch_size", "500"), "--engine.batch_size"),
+        (("--model.channels", "12"), "--model.channels is 12"),
+        (("--loss.name", "clicks"), "--loss.name clicks: needs the first click's branch"),
+        (("--data.least_area", "100000"), "--data.least_area 100000: no object"),
+        (("--data.format", "grabcut"), "--data.format grabcut"),
+        (("--data.train_split", "trainaug", "--data.val_format", "sbd"), "holds SBD's val"),
+    ),
+    config=("--data.val_format", "davis", "--simulation.decay", "0.9", "--test.structural", "true"),
+    sample=("--train", "2", "--val", "1"),
+    sample_says="2 training and 1 held-out pictures in VOC's layout",
+    sample_files=("JPEGImages/*.jpg", 3),
+)  # fmt: skip
+
 ROWS = {
     row.name: row
-    for row in (POSE, SALIENT, SEGMENTATION, DETECTION, REID, SPEAKER, CLASSIFICATION, DEPTH)
+    for row in (
+        *(POSE, SALIENT, SEGMENTATION, DETECTION, REID, SPEAKER, CLASSIFICATION, DEPTH),
+        INTERACTIVE,
+    )
 }

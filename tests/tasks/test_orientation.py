@@ -21,6 +21,9 @@ from tasks.depth.sample import write as write_depth
 from tasks.detection import data as detection
 from tasks.detection.config import Config as DetectionConfig
 from tasks.detection.sample import write as write_detection
+from tasks.interactive import data as interactive
+from tasks.interactive.config import Config as InteractiveConfig
+from tasks.interactive.sample import write as write_interactive
 from tasks.pose import data as pose
 from tasks.pose.config import Config as PoseConfig
 from tasks.pose.sample import write as write_pose
@@ -64,6 +67,11 @@ def of_detection(config: Any) -> Sets:
     return detection.TrainSet(train, config.data), detection.ScoringSet(val, config.data)
 
 
+def of_interactive(config: Any) -> Sets:
+    train, val = (interactive.read(config, split) for split in ("train", "val"))
+    return interactive.TrainSet(train, config), interactive.ScoringSet(val, config.data)
+
+
 def of_pose(config: Any) -> Sets:
     train, val = (pose.read(config, split) for split in ("train2017", "val2017"))
     return pose.TrainSet(train, config.data), pose.ScoringSet(val, config.data)
@@ -94,6 +102,9 @@ TASKS: dict[str, tuple[Callable[[Path], None], Any, Callable[[Any], Sets]]] = {
     "depth": (lambda root: write_depth(root, train=4, val=2), DepthConfig(), of_depth),
     "detection": (
         lambda root: write_detection(root, train=4, val=2), DetectionConfig(), of_detection,
+    ),
+    "interactive": (
+        lambda root: write_interactive(root, train=4, val=2), InteractiveConfig(), of_interactive,
     ),
     "pose": (lambda root: write_pose(root, train=4, val=2), PoseConfig(), of_pose),
     "reid": (write_market, ReidConfig(), of_reid),

@@ -16,6 +16,7 @@ from tests.tasks.commands import call
 from tests.tasks.depth import small as depth
 from tests.tasks.detection import runs as detection_runs
 from tests.tasks.detection import small as detection
+from tests.tasks.interactive import small as interactive
 from tests.tasks.pose import oracle as pose_runs
 from tests.tasks.pose import small as pose
 from tests.tasks.reid import small as reid
@@ -34,6 +35,8 @@ class Row:
     save: Callable[[Path, int], object]
     """Writes an input: to a path, by a seed."""
     input: str = "a.png"
+    flags: tuple[str, ...] = ()
+    """Without which an input cannot be worked on."""
     empty: str = "no picture or video in this folder"
     """What is said of a folder without inputs."""
 
@@ -120,6 +123,16 @@ DRAWING = (
         listed=("depth.json", "files"),
         key="depth",
     ),
+    Drawing(
+        name="interactive",
+        write_run=interactive.write_run,
+        save=lambda path, seed: Image.fromarray(interactive.picture(seed)).save(path),
+        flags=("--clicks", "20,15,+"),
+        size=(interactive.WIDTH, interactive.HEIGHT),
+        drawn="{}_mask.png",
+        listed=("masks.json", "images"),
+        key="mask",
+    ),
 )
 
 ROWS = (
@@ -163,7 +176,7 @@ def pictures(row, tmp_path):
 
 
 def predict(row, *words):
-    words = (*words, "--engine.device", "cpu", "--loader.workers", "0")
+    words = (*words, *row.flags, "--engine.device", "cpu", "--loader.workers", "0")
     call(import_module(f"tasks.{row.name}.predict").main, *words)
 
 

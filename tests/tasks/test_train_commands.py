@@ -74,6 +74,7 @@ SCORED_ON_TRAINING = {
     "detection": ("--data.val_split", "train2017"),
     "classification": ("--data.val_split", "train"),
     "depth": ("--data.val_split", "train"),
+    "interactive": ("--data.val_split", "train"),
 }
 
 

@@ -1,0 +1,87 @@
+"""What predict writes: masks, cut-outs, COCO's polygons; and what it refuses in one line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from common.errors import UserError
+from tasks.interactive import predict
+from tests.tasks.commands import call
+from tests.tasks.interactive import small
+
+
+@pytest.fixture
+def run(tmp_path):
+    small.write_run(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def predicted(run, out, *words):
+    call(predict.main, *words, "--run", run, "--out", out, "--loader.workers", "0")
+    return json.loads((out / "masks.json").read_text())
+
+
+def test_files_beside_pictures_a_folder_of_files_and_a_text(run, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for seed, name in enumerate(("a.png", "b.jpg")):
+        small.save_clicked(folder / name, seed)
+    found = predicted(run, out, folder)
+    assert [one["file_name"] for one in found["images"]] == ["a.png", "b.jpg"]
+    clicks = [{"x": 20, "y": 15, "positive": True}]
+    assert all(one["clicks"] == clicks for one in found["images"])
+    mask = np.asarray(Image.open(out / "a_mask.png"))
+    assert mask.shape == (48, 64) and set(np.unique(mask)) <= {0, 255}
+    cut = Image.open(out / "a_cutout.png")
+    assert cut.mode == "RGBA" and np.array_equal(np.asarray(cut)[..., 3], mask)
+    coco = COCO(str(out / "masks.json"))
+    for one in found["annotations"]:
+        area = int(coco.annToMask(one).sum())
+        assert one["area"] == pytest.approx(area, rel=0.2, abs=40)
+    (tmp_path / "other").mkdir()
+    for name in ("a", "b"):
+        text = json.dumps({"clicks": [{"x": 9, "y": 9}], "box": [2, 2, 30, 30]})
+        (tmp_path / "other" / f"{name}.json").write_text(text)
+    found = predicted(run, tmp_path / "two", folder, "--clicks", tmp_path / "other")
+    assert found["images"][0]["clicks"] == [{"x": 9, "y": 9, "positive": True}]
+    words = (folder, "--clicks", "5,6,+ 40,30,-", "--outputs", "[mask]")
+    found = predicted(run, tmp_path / "three", *words)
+    assert [one["x"] for one in found["images"][1]["clicks"]] == [5, 40]
+    assert not list((tmp_path / "three").glob("*cutout*"))
+
+
+def test_a_mask_to_begin_with_is_read_from_a_file(run, tmp_path):
+    small.save(tmp_path / "a.png", small.picture(1))
+    small.save(tmp_path / "m.png", np.where(small.objects() == 1, 255, 0).astype(np.uint8))
+    (tmp_path / "a.json").write_text(json.dumps({"mask": "m.png"}))
+    predicted(run, tmp_path / "out", tmp_path / "a.png")
+    found = np.asarray(Image.open(tmp_path / "out" / "a_mask.png"))
+    assert ((found == 255) == (small.objects() == 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("clicks", "message"),
+    [
+        (None, r"a\.png: nothing is clicked on: no .*a\.json"),
+        ("64,5,+", "outside of the picture"),
+        ("5,5,-", "has no positive click"),
+        ("5,5,+ 5,5,-", "contradicts click number 1"),
+        ("5,5", "a click is x,y"),
+    ],
+)
+def test_what_is_refused(run, tmp_path, clicks, message):
+    small.save(tmp_path / "a.png", small.picture(1))
+    words = () if clicks is None else ("--clicks", clicks)
+    with pytest.raises(UserError, match=message) as caught:
+        predicted(run, tmp_path / "out", tmp_path / "a.png", *words)
+    assert "\n" not in str(caught.value)
+
+
+def test_videos_are_refused(run, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"none")
+    with pytest.raises(UserError, match=r"clip\.mp4: clicks are on pictures"):
+        predicted(run, tmp_path / "out", tmp_path / "clip.mp4", "--clicks", "1,1,+")
+    with pytest.raises(UserError, match="--camera 0: clicks are on pictures"):
+        predicted(run, tmp_path / "out", "--camera", "0")
