@@ -104,7 +104,7 @@ TASKS: dict[str, tuple[Callable[[Path], None], Any, Callable[[Any], Sets]]] = {
         lambda root: write_detection(root, train=4, val=2), DetectionConfig(), of_detection,
     ),
     "interactive": (
-        lambda root: write_interactive(root, train=4, val=2), InteractiveConfig(), of_interactive,
+        lambda root: write_interactive(root, train=1, val=1), InteractiveConfig(), of_interactive,
     ),
     "pose": (lambda root: write_pose(root, train=4, val=2), PoseConfig(), of_pose),
     "reid": (write_market, ReidConfig(), of_reid),
