@@ -206,7 +206,7 @@ class Config(RunConfig):
         name="adamw", learning_rate=0.002, weight_decay=0.01, schedule="poly", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=6, batch_size=16, evaluate_every=6)
+    engine: EngineConfig = EngineConfig(epochs=8, batch_size=16, evaluate_every=8)
     test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:
