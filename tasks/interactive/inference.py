@@ -15,11 +15,14 @@ from common.commands import masking, trained
 from common.commands.opened import Opened, opened
 from common.commands.predictor import (
     Device,
+    Pass,
     Precision,
     TrunkInput,
     fingerprint,
     flags_of,
+    padded,
     picture_of,
+    scaled,
 )
 from common.errors import UserError
 from common.reading import windows
@@ -181,24 +184,28 @@ class Predictor:
     def trunk_input(self) -> TrunkInput:
         """What decides the trunk's features of a picture."""
         side, late = self.config.data.short_side, self.opened.model.late
-        resize = f"short side {side}, by area or else bilinear, in bytes" if side else "none"
+        resize = scaled(side) + ("; the long side cut down" if side else "")
         return TrunkInput(
             trunk=fingerprint(self.opened.model.backbone),
             colour="RGB",
             mean=MEAN if late else (0.0, 0.0, 0.0),
             std=STD if late else (1.0, 1.0, 1.0),
             resize=resize if late else f"{resize}; and FCA-Net's maps of clicks",
-            padding="none",
+            padding=padded(1),
             precision=self.opened.precision,
         )
 
-    def features(self, picture: Picture | Path | str) -> Features:
-        """The first half of a call: what the trunk makes of a picture."""
+    def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Features:
+        """The first half of a call: what the trunk, or what is given for it, makes of a picture.
+
+        FCA-Net's trunk sees the clicks too, so that nothing can stand for it.
+        """
         read = picture_of(picture, self.config.data.orientation)
         fitted = fit(read, self.config.data.short_side)
         images = torch.from_numpy(planes(fitted))[None].to(self.opened.device)
         with self.opened.running():
-            return Features(_size(read), _size(fitted), see(self.opened.layers, images))
+            seen = see(self.opened.layers, images, trunk)
+        return Features(_size(read), _size(fitted), seen)
 
     def answer(self, features: Features, clicks: Clicks | None = None) -> Found:
         """The second half: the mask after some clicks, on the features of a trunk."""
@@ -209,10 +216,12 @@ class Predictor:
         return Found(session.mask, session.probabilities, session.clicks)
 
 
-def see(layers: InteractiveModel, images: Tensor) -> Tensor | Pyramid[Tensor]:
+def see(
+    layers: InteractiveModel, images: Tensor, trunk: Pass | None = None
+) -> Tensor | Pyramid[Tensor]:
     """What the trunk makes of pictures (B, 3, h, w); of FCA-Net's, which sees clicks, the input."""
     if isinstance(layers, LateNet):
-        return layers.backbone(layers.normalize(images))
+        return (trunk or layers.backbone)(layers.normalize(images))
     return layers.encode(images)
 
 
