@@ -30,7 +30,7 @@ class Encoded(NamedTuple):
     levels: tuple[Tensor, ...]
     """(B, C, h, w) at strides 4, 8, 16 and 32."""
     looks: Tensor
-    """(B, C, H / 4, W / 4), of length 1 at each place: what likeness is judged by."""
+    """(B, C, places) of stride 4, of length 1 at each: what likeness is judged by."""
 
 
 class Neck(nn.Module):
@@ -49,9 +49,8 @@ class Neck(nn.Module):
         for place in range(len(levels) - 2, -1, -1):
             levels[place] = levels[place] + resize(levels[place + 1], levels[place].shape[2:])
         levels[0] = self.smooth(levels[0])
-        return Encoded(
-            self.fine(features.c1), tuple(levels), F.normalize(self.look(levels[0]), dim=1)
-        )
+        looks = F.normalize(self.look(levels[0]), dim=1).flatten(2).contiguous()
+        return Encoded(self.fine(features.c1), tuple(levels), looks)
 
 
 class ClickHead(nn.Module):
@@ -71,7 +70,8 @@ class ClickHead(nn.Module):
 
     def forward(self, encoded: Encoded, hints: Tensor) -> Tensor:
         """Logits (B, 1, H / 2, W / 2); hints (B, 3, H, W) as `LateNet.decode` says."""
-        x = self.enter(planes(encoded.looks, hints)) + encoded.levels[0]
+        small = resize(hints, encoded.levels[0].shape[2:])
+        x = self.enter(planes(encoded.looks, small)) + encoded.levels[0]
         steps = [x]
         for layer, level in zip(self.down, encoded.levels[1:], strict=True):
             steps.append(layer(steps[-1]) + level)
@@ -84,15 +84,14 @@ class ClickHead(nn.Module):
 
 
 def planes(looks: Tensor, hints: Tensor) -> Tensor:
-    """What the head is told of clicks, (B, PLANES, h, w), in the size of the looks."""
-    small = resize(hints, looks.shape[2:])
-    clicks = small[:, :2]
+    """What the head is told of clicks, (B, PLANES, h, w), from looks (B, C, h w) and hints."""
+    clicks = hints[:, :2]
     narrow = bump(clicks, _NARROW)
     # The mean look of the places that were clicked, of each kind.
     flat = narrow.flatten(2)
-    means = flat @ looks.flatten(2).transpose(1, 2) / (flat.sum(dim=2, keepdim=True) + _TINY)
-    likeness = (means @ looks.flatten(2)).view(narrow.shape)
-    return torch.cat([narrow, bump(clicks, _WIDE), likeness, small[:, 2:]], dim=1)
+    means = flat @ looks.transpose(1, 2) / (flat.sum(dim=2, keepdim=True) + _TINY)
+    likeness = (means @ looks).view(narrow.shape)
+    return torch.cat([narrow, bump(clicks, _WIDE), likeness, hints[:, 2:]], dim=1)
 
 
 class LateNet(nn.Module):

@@ -17,7 +17,7 @@ from tasks.interactive.config import Config, ModelConfig
 from tasks.interactive.fcanet import ALL_CLICKS, FIRST_CLICK
 from tasks.interactive.late import planes
 from tasks.interactive.model import LAYOUT, build
-from tasks.interactive.parts import bump
+from tasks.interactive.parts import bump, resize
 from tests.tasks.interactive import small
 
 RECORDED = {
@@ -126,7 +126,7 @@ def test_likeness_is_that_to_the_clicked_places():
     looks = torch.zeros(1, 4, 12, 16).double()
     looks[:, 0] = 1
     looks[:, :, 2:8, 2:10] = torch.tensor([0.0, 1, 0, 0]).double()[:, None, None]
-    found = planes(looks, hints([Click(20, 20)]))
+    found = planes(looks.flatten(2), resize(hints([Click(20, 20)]), (12, 16)))
     inside = torch.zeros(12, 16, dtype=torch.bool)
     inside[2:8, 2:10] = True
     likeness = found[0, 4]
