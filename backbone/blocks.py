@@ -9,10 +9,10 @@ from backbone.alignment import convolve
 
 REDUCTION = 16  # of channels between the two layers of a gate
 
-FirstBlock = Literal["pooled", "strided", "summed"]
+FirstBlock = Literal["pooled", "strided", "summed", "unpooled"]
 """How the first block of a stage treats its chunks; explained in `Bottle2neck`.
 
-Weights of all three have the same names and shapes, so that none of them says which it wants.
+Weights of all four have the same names and shapes, so that none of them says which it wants.
 """
 
 
@@ -69,16 +69,18 @@ class Bottle2neck(nn.Module):
     1. The published code calls it the "stage" type; the weights need it. Other code has other rules
     for this block, which `first_block` names:
 
-        pooled   the official one, also timm's and mmpretrain's
-        strided  the last chunk is pooled only where the stride is above 1 (mmdetection, FCA-Net)
-        summed   where the stride is 1, a block like the others; else apart, and the pool does not
-                 count the zeros beyond the border (PaddlePaddle)
+        pooled    the official one, also timm's and mmpretrain's
+        strided   the last chunk is pooled only where the stride is above 1 (mmdetection, FCA-Net)
+        summed    where the stride is 1, a block like the others; else apart, and the pool does not
+                  count the zeros beyond the border (PaddlePaddle)
+        unpooled  the stride lies in the 1x1 convolution before the chunks, and the last chunk
+                  passes as it is (detectron2)
 
     Args:
         in_channels: channels of the input.
         planes: 64, 128, 256, 512 in the four stages of a net of full width.
         out_channels: channels of the output.
-        stride: of every 3x3 convolution and of the pool.
+        stride: of every 3x3 convolution and of the pool, or of the 1x1 convolution before them.
         dilation: of every 3x3 convolution. The pool is never dilated.
         downsample: shapes the shortcut; with it, this is the first block of its stage.
         base_width: channels of a chunk at 64 planes ("26w"), for each of the cardinality groups.
@@ -122,7 +124,9 @@ class Bottle2neck(nn.Module):
         self.scale = scale
         starts = first or downsample is not None
         self.apart = starts and (stride > 1 or first_block != "summed")
-        self.conv1 = nn.Conv2d(in_channels, width * scale, 1, bias=False)
+        early = starts and first_block == "unpooled"
+        before, stride = (stride, 1) if early else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, width * scale, 1, before, bias=False)
         self.bn1 = nn.BatchNorm2d(width * scale)
         self.convs = nn.ModuleList(
             nn.Conv2d(width, width, 3, stride, dilation, dilation, groups=cardinality, bias=False)

@@ -153,13 +153,18 @@ def res2net200_v1b(**variation: Unpack[Variation]) -> Res2Net:
 
 
 def res2net50_v1b_strided(**variation: Unpack[Variation]) -> Res2Net:
-    """The same with another rule of the first blocks, that of mmdetection and detectron2."""
+    """The same with another rule of the first blocks, that of mmdetection."""
     return res2net_v1b(LAYERS_50, first_block="strided", **variation)
 
 
 def res2net101_v1b_strided(**variation: Unpack[Variation]) -> Res2Net:
     """The trunk of mmdetection's and FCA-Net's Res2Net-101."""
     return res2net_v1b(LAYERS_101, first_block="strided", **variation)
+
+
+def res2net101_v1b_unpooled(**variation: Unpack[Variation]) -> Res2Net:
+    """The trunk of detectron2's Res2Net-101."""
+    return res2net_v1b(LAYERS_101, first_block="unpooled", **variation)
 
 
 def res2net50_26w_4s_summed(**variation: Unpack[Variation]) -> Res2Net:
@@ -275,6 +280,7 @@ MODELS: dict[str, Callable[..., Trunk]] = {
     "res2net200_v1b": res2net200_v1b,
     "res2net50_v1b_strided": res2net50_v1b_strided,
     "res2net101_v1b_strided": res2net101_v1b_strided,
+    "res2net101_v1b_unpooled": res2net101_v1b_unpooled,
     "res2net50_26w_4s_summed": res2net50_26w_4s_summed,
     "res2net50_14w_8s_summed": res2net50_14w_8s_summed,
     "res2net50_v1b_summed": res2net50_v1b_summed,

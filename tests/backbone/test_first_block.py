@@ -1,5 +1,7 @@
 """The rules of a first block, against hand-written ones, and how they travel with weights."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -23,22 +25,33 @@ def averaged(x, stride, counted):
     return total / (9 if counted else there)
 
 
+def without_strides(block):
+    """A copy whose convolutions keep the size."""
+    block = copy.deepcopy(block)
+    for layer in (block.conv1, *block.convs):
+        layer.stride = (1, 1)
+    return block
+
+
 def by_hand(block, x, rule, stride):
     """The chunks of a first block under each rule, as the other code bases' words have it."""
     relu = torch.relu
+    if rule == "unpooled":  # every other row and column is left out before all else
+        x, stride = x[..., ::stride, ::stride], 1
+        block = without_strides(block)
     x = relu(block.bn1(block.conv1(x))).chunk(block.scale, 1)
     results = []
     for index in range(block.scale - 1):
         sums = rule == "summed" and stride == 1 and index > 0
         given = x[index] + results[-1] if sums else x[index]
         results.append(relu(block.bns[index](block.convs[index](given))))
-    pooled = rule == "pooled" or stride > 1
+    pooled = rule != "unpooled" and (rule == "pooled" or stride > 1)
     results.append(averaged(x[-1], stride, rule != "summed") if pooled else x[-1])
     return block.bn3(block.conv3(torch.cat(results, 1)))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("rule", ["pooled", "strided", "summed"])
+@pytest.mark.parametrize("rule", ["pooled", "strided", "summed", "unpooled"])
 def test_a_first_block_follows_its_rule(randomise, rule, stride):
     downsample = nn.Conv2d(24, 24, 1, stride)
     block = randomise(
