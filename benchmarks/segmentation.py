@@ -17,12 +17,12 @@ import torch
 from scipy.io import savemat
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
+from common.commands.confusion import confusion_matrix, mean_scores
 from common.reading import image
 from common.training.sampling import generator_for
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import ScoringSet, TrainSet, read, with_classes
 from tasks.segmentation.labels import LabelReader
-from tasks.segmentation.metrics import confusion_matrix, mean_scores
 from tasks.segmentation.sample import sample_set
 
 PICTURES, SIDE = 4, 513

@@ -36,7 +36,23 @@ def finetune(
     wanted: Sequence[str],
     explain: Explain,
 ) -> None:
-    """Load the model that --finetune names; with --new_classes all of it but the class layers.
+    """Load the model that --finetune names, as `fitted` makes it; `explain` is the task's.
+
+    Raises:
+        UserError: the weights are of another model, or of other classes without --new_classes.
+    """
+    trained.load(model, fitted(model, config, weights, rows, found, wanted), explain)
+
+
+def fitted(
+    model: nn.Module,
+    config: ClassesConfig,
+    weights: Trained,
+    rows: Rows,
+    found: Sequence[str],
+    wanted: Sequence[str],
+) -> Trained:
+    """What --finetune names, ready to be loaded; with --new_classes all of it but class layers.
 
     Args:
         model: with fresh weights, for the wanted classes.
@@ -45,21 +61,20 @@ def finetune(
         rows: knows the class layers.
         found: names of the classes of the weights; empty where nothing says them.
         wanted: names of the classes that are trained on.
-        explain: the task's, for weights that do not fit.
 
     Raises:
-        UserError: the weights are of another model, or of other classes without --new_classes.
+        UserError: the weights are of other classes, without --new_classes.
     """
     flag = f"--finetune {config.finetune}"
     if config.new_classes:
-        weights = with_new_classes(model, weights, rows, found, wanted, flag)
-    elif found and list(found) != list(wanted):
+        return with_new_classes(model, weights, rows, found, wanted, flag)
+    if found and list(found) != list(wanted):
         raise UserError(
             f"{flag}: the training set's classes are not those of that run "
             f"({differences(wanted, found)}); --new_classes keeps all but the class layers, and in "
             "these what is of classes of equal names"
         )
-    trained.load(model, weights, explain)
+    return weights
 
 
 def with_new_classes(
@@ -73,7 +88,7 @@ def with_new_classes(
     """The weights with the model's own class layers, and in them the rows of classes of both.
 
     Says in one line which layers begin anew and what is kept in them. The arguments are those of
-    `finetune`; `flag` names the source.
+    `fitted`; `flag` names the source.
     """
     own = {key: value.clone() for key, value in model.state_dict().items()}
     mine, theirs = rows(own), rows(weights.state)

@@ -81,13 +81,20 @@ def _named(entry: dict[str, Any], file: Path) -> Named:
     number, name = entry["id"], entry["file_name"]
     if not isinstance(name, str) or not name:
         raise DamagedFile(f"{file}: picture {number} has the file_name {name!r}")
-    sides = []
+    return Named(name, *sides(entry, file))
+
+
+def sides(entry: dict[str, Any], file: Path) -> tuple[int, int]:
+    """Height and width of an entry of `images`.
+
+    Raises:
+        DamagedFile: one of them is no length in pixels.
+    """
     for key in ("height", "width"):
         side = entry[key]
         if type(side) not in (int, float) or side != side // 1 or not 1 <= side < 2**31:
-            raise DamagedFile(f"{file}: picture {number} has a {key} of {side!r}")
-        sides.append(int(side))
-    return Named(name, *sides)
+            raise DamagedFile(f"{file}: picture {entry['id']} has a {key} of {side!r}")
+    return int(entry["height"]), int(entry["width"])
 
 
 def annotations(content: dict[str, Any], file: Path) -> list[dict[str, Any]]:

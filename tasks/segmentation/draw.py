@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.commands import lettering
+from common.commands import overlay as overlays
 from tasks.segmentation.labels import IGNORED
 from tasks.segmentation.palette import Colours
 
 Picture = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
 
-OPACITY = 0.55
-"""Share of the colour over a picture."""
 BACKGROUND = "background"
 """A class of this name is left as it is in overlays."""
 
@@ -34,11 +33,8 @@ def overlay(picture: Picture, labels: Labels, classes: Sequence[str], colours: C
     """
     covers = np.full(256, 255, np.uint8)
     covers[[IGNORED, *(index for index, name in enumerate(classes) if name == BACKGROUND)]] = 0
-    painted = cv2.LUT(cv2.merge([labels] * 3), colours[None])
-    mixed = cv2.addWeighted(picture, 1 - OPACITY, painted, OPACITY, 0)
-    drawn = cv2.copyTo(mixed, cv2.LUT(labels, covers), picture.copy())
-    drawn[_borders(labels)] = 255
-    return np.asarray(drawn, np.uint8)
+    painted = np.asarray(cv2.LUT(cv2.merge([labels] * 3), colours[None]), np.uint8)
+    return overlays.overlay(picture, painted, np.asarray(cv2.LUT(labels, covers)), labels)
 
 
 def coloured(labels: Labels, colours: Colours) -> Picture:
@@ -70,11 +66,3 @@ def legend(classes: Sequence[str], shown: Sequence[int], colours: Colours, width
         name = lettering.fitted(classes[index], _SCALE, across - _NAME - 8)
         lettering.write(strip, name, x + _NAME, y + 14, _SCALE, (40, 40, 40))
     return strip
-
-
-def _borders(labels: Labels) -> NDArray[np.bool_]:
-    """Pixels whose right or lower neighbour has another label."""
-    different = np.zeros(labels.shape, dtype=bool)
-    different[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    different[:-1] |= labels[:-1] != labels[1:]
-    return different

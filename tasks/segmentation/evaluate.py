@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from common.commands import command, plot, seen, trained
+from common.commands.confusion import Counts, confusion_matrix, mean_scores
 from common.errors import UserError
 from common.reading import orientation
 from common.training import distributed
@@ -20,7 +21,6 @@ from tasks.segmentation import report
 from tasks.segmentation.config import Config, ScoredConfig
 from tasks.segmentation.data import ScoringSet, Split, read, with_classes
 from tasks.segmentation.inference import open_model, segment
-from tasks.segmentation.metrics import Counts, confusion_matrix, mean_scores
 from tasks.segmentation.report import Evaluation, Prediction
 
 

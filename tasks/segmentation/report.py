@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from common import outputs
 from common.commands import card, fonts, plot
 from common.commands.classes import absent, tell_unscored, unscored
+from common.commands.confusion import Counts, class_scores
 from common.commands.opened import Opened
 from common.reading import image
 from tasks.segmentation.config import ScoredConfig
 from tasks.segmentation.data import Split
 from tasks.segmentation.draw import coloured, legend, mistakes
-from tasks.segmentation.metrics import Counts, class_scores, constant_scores
+from tasks.segmentation.metrics import constant_scores
 from tasks.segmentation.model import SegmentationModel
 from tasks.segmentation.palette import Colours, colours_of
 

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
-from tasks.segmentation.metrics import (
-    class_scores,
-    confusion_matrix,
-    constant_scores,
-    mean_scores,
-)
+from common.commands.confusion import class_scores, confusion_matrix, mean_scores
 
 
 def by_loop(labels, predicted, classes):
@@ -115,15 +110,6 @@ def test_numbers_worked_out_by_hand():
             "mean_accuracy": (5 / 6 + 3 / 4) / 2,
         }
     )
-
-
-def test_what_a_constant_answer_scores():
-    counts = np.array([[20, 30], [25, 25]])
-    assert constant_scores(counts) == {
-        "mIoU": 0.25, "pixel_accuracy": 0.5, "mean_accuracy": 0.5,
-    }  # fmt: skip
-    counts = np.array([[1, 2, 0], [0, 7, 0], [0, 0, 0]])
-    assert constant_scores(counts)["mIoU"] == pytest.approx((0 + 7 / 10) / 2)
 
 
 def test_counts_beyond_the_whole_numbers_of_float32_stay_exact():

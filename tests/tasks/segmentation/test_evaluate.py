@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from common.commands import card
+from common.commands.confusion import class_scores, confusion_matrix
 from common.errors import UserError
 from common.reading import image
 from common.training.distributed import World
 from tasks.segmentation import evaluate, report
 from tasks.segmentation.config import ScoringConfig
 from tasks.segmentation.data import read
-from tasks.segmentation.metrics import class_scores, confusion_matrix
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.oracle import Oracle, tiny_config, write_run
 
