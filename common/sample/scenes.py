@@ -43,7 +43,17 @@ def scene(scenery: Scenery, generator: np.random.Generator) -> tuple[Picture, li
     """A picture (H, W, 3), three in ten of them upright, and what is seen in it."""
     long, short = int(generator.integers(150, 181)), int(generator.integers(120, 141))
     width, height = (short, long) if generator.random() < 0.3 else (long, short)
-    picture = backdrop(scenery, width, height, generator)
+    picture, laid = strewn(backdrop(scenery, width, height, generator), scenery, generator)
+    return photograph(picture, generator), laid
+
+
+def strewn(
+    picture: Picture, scenery: Scenery, generator: np.random.Generator
+) -> tuple[Picture, list[Laid]]:
+    """A picture (H, W, 3) with one to four things on it, and what is seen of them.
+
+    A few pictures have a crowd too. The picture that is given may be drawn on.
+    """
     laid = [_crowd(picture, scenery, generator)] if generator.random() < _CROWDED else []
     for place in places(int(generator.integers(1, 5)), generator):
         name = str(generator.choice(list(THINGS)))
@@ -54,7 +64,7 @@ def scene(scenery: Scenery, generator: np.random.Generator) -> tuple[Picture, li
             picture = tried
             laid = [one._replace(mask=one.mask & ~covered) for one in laid]
             laid.append(Laid(name, covered, crowd=False))
-    return photograph(picture, generator), laid
+    return picture, laid
 
 
 def _crowd(picture: Picture, scenery: Scenery, generator: np.random.Generator) -> Laid:

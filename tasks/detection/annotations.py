@@ -176,6 +176,26 @@ class Annotations:
             labels=labels[chosen_set.labels],
         )
 
+    def of_pictures(self, ids: Sequence[int | str]) -> "Annotations":
+        """The pictures of these ids, in this order, with their objects.
+
+        Raises:
+            UserError: one of them is not listed.
+        """
+        known = {number: row for row, number in enumerate(self.image_ids.tolist())}
+        missing = next((number for number in ids if number not in known), None)
+        if missing is not None:
+            raise UserError(f"{self.file}: does not list picture {missing}")
+        chosen = [known[int(number)] for number in ids]
+        spans = [np.arange(self.starts[row], self.starts[row + 1]) for row in chosen]
+        return replace(
+            self._rows(np.concatenate([np.empty(0, np.int64), *spans])),
+            image_ids=self.image_ids[chosen],
+            images=tuple(self.images[row] for row in chosen),
+            sizes=self.sizes[chosen],
+            starts=np.cumsum([0, *map(len, spans)]),
+        )
+
     def _rows(self, rows: NDArray[np.int64]) -> "Annotations":
         """With these objects only; rows rise."""
         columns = ("ids", "labels", "boxes", "annotated_boxes", "areas", "crowd")

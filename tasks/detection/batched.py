@@ -5,7 +5,7 @@ without sizes that depend on what a picture shows. Places that nothing was found
 on the way and are zero in the results.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -67,10 +67,19 @@ class BatchedDetector(nn.Module):
             labels (B, D) from 1 on and, of networks with masks, masks (B, D, 28, 28):
             probabilities within the box. Zeros where fewer than D objects were found.
         """
+        x, levels = self.levels(images)
+        return self.detected(x, levels, images.shape[-2:])
+
+    def levels(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the trunk is given of pictures, and the levels that the detector looks at."""
         height, width = images.shape[-2:]
         x = self.model.normalize(images)
         x = F.pad(x, (0, _round_up(width) - width, 0, _round_up(height) - height))
-        levels = self.model.levels(self.model.backbone(x))
+        return x, self.model.levels(self.model.backbone(x))
+
+    def detected(self, x: Tensor, levels: Levels, size: Sequence[int]) -> tuple[Tensor, ...]:
+        """What `forward` gives, of both; `size` is the pictures' height and width."""
+        height, width = size
         detector: nn.Module = self.model.detector
         if isinstance(detector, SingleStage):
             found = _single_stage(

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from common.training import sampling
+from common.training.distributed import note
 
 STRIDE = 32
 """Batches are padded to multiples of this, the greatest stride of the backbones."""
 
-_LISTED = ("boxes", "labels", "masks")
+_LISTED = ("boxes", "labels", "masks", "semantic")
 
 # The first words 1 to 3 are those of common.training.sampling.
 _ASPECT = 5
@@ -48,12 +49,29 @@ class AspectBatches:
         return samples[:usable].reshape(-1, self.batch_size)
 
 
+def in_order(sizes: NDArray[np.int64], batch_size: int, seed: int) -> AspectBatches | None:
+    """The order of samples of (N, 2) height and width, for common.training.engine.TrainData.
+
+    Where neither the landscape nor the portrait pictures fill a batch, batches hold both in any
+    order, which is None, and a line says so.
+    """
+    height, width = sizes.T
+    batches = AspectBatches(width >= height, batch_size, seed)
+    if len(batches(0)):
+        return batches
+    note(
+        f"--data.group_by_aspect: neither the landscape nor the portrait pictures of "
+        f"{len(sizes):,} fill a batch of {batch_size}, so batches hold both"
+    )
+    return None
+
+
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A batch of B samples; pictures are padded with zeros at the right and below.
 
     image (B, 3, H, W) bytes, where H and W are the greatest of the batch, rounded up to a multiple
-    of 32; size (B, 2), each picture's own height and width; boxes, labels and masks, where the
-    samples have them, as lists of B tensors; everything else stacked.
+    of 32; size (B, 2), each picture's own height and width; boxes, labels, masks and semantic maps,
+    where the samples have them, as lists of B tensors; everything else stacked.
     """
     images = [torch.as_tensor(sample["image"]) for sample in samples]
     batch = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from common.commands.settings import ClassesConfig, SplitFlags, TrainedFlags
 from common.errors import UserError
@@ -19,21 +19,11 @@ _SINGLE_STAGE = ("retinanet", "fcos")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(SplitFlags):
-    """What is read, in which size, and how training varies it."""
+class PicturesConfig(SplitFlags):
+    """Which pictures are read, and in which size; also of tasks that build on a detector."""
 
     root: Path | None = None
     """Folder of the data set; none means the generated sample set."""
-    format: Literal["coco", "voc", "yolo", "labelme"] = "coco"
-    """coco (also as tools export it), voc (boxes only; trainval and test), yolo or labelme."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes, label 1 first, that are trained on and scored; none takes all."""
-    category_ids: tuple[int, ...] = ()
-    """Ids of these classes in the annotation file, which a run keeps for its own detections."""
-    masks: bool = True
-    """Read the objects' outlines too; without, boxes alone."""
-    colour: Literal["RGB", "BGR"] = "RGB"
-    """Order of the channels: RGB for ImageNet weights, BGR for weights made by Caffe."""
     short_sides: tuple[int, ...] = (96,)
     """Short sides in pixels that training draws from; several make it multi-scale."""
     test_short_side: int = 96
@@ -44,25 +34,14 @@ class DataConfig(SplitFlags):
     """How pictures shrink: area averages; linear, as in mmdetection, reads single pixels."""
     flip_probability: float = 0.5
     """Share of the training samples that are mirrored."""
-    jitter: tuple[float, float] | None = None
-    """Large-scale jitter, such as [0.1, 2.0]: scales relative to crop_size, for short_sides."""
-    crop_size: tuple[int, int] = (1024, 1024)
-    """Height and width of a training sample under --data.jitter."""
-    copy_paste_probability: float = 0.0
-    """Share of the training samples that get objects of another picture pasted in."""
     group_by_aspect: bool = True
     """Each training batch holds only landscape or only portrait pictures, which pads less."""
-    keep_empty: bool = False
-    """Train on pictures without objects too, as negatives."""
     orientation: Orientation | None = None
     """Pictures as stored, or upright as their EXIF says; none: sets stored, predict's upright."""
     on_error: Literal["stop", "skip"] = "stop"
     """On a damaged picture or annotation: stop with its name, or skip, count and list it."""
 
     def __post_init__(self) -> None:
-        self.check_files(("coco", "yolo", "labelme"), self.format)
-        if len(set(self.classes)) < len(self.classes):
-            raise UserError("--data.classes: two classes have the same name")
         if not self.short_sides or min(self.short_sides) < 1:
             raise UserError(
                 f"--data.short_sides is {list(self.short_sides)}; it takes one or more lengths in "
@@ -79,9 +58,47 @@ class DataConfig(SplitFlags):
                 f"--data.longest_side is {self.longest_side}; it must be at least the greatest "
                 f"short side, {longest_short}"
             )
-        for flag in ("flip_probability", "copy_paste_probability"):
-            if not 0 <= getattr(self, flag) <= 1:
-                raise UserError(f"--data.{flag} is {getattr(self, flag)}; it must be from 0 to 1")
+        self.check_share("flip_probability")
+
+    def check_share(self, flag: str) -> None:
+        """Refuse a share that is none.
+
+        Raises:
+            UserError: it is not from 0 to 1.
+        """
+        if not 0 <= getattr(self, flag) <= 1:
+            raise UserError(f"--data.{flag} is {getattr(self, flag)}; it must be from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(PicturesConfig):
+    """What is read, in which size, and how training varies it."""
+
+    format: Literal["coco", "voc", "yolo", "labelme"] = "coco"
+    """coco (also as tools export it), voc (boxes only; trainval and test), yolo or labelme."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, label 1 first, that are trained on and scored; none takes all."""
+    category_ids: tuple[int, ...] = ()
+    """Ids of these classes in the annotation file, which a run keeps for its own detections."""
+    masks: bool = True
+    """Read the objects' outlines too; without, boxes alone."""
+    colour: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels: RGB for ImageNet weights, BGR for weights made by Caffe."""
+    jitter: tuple[float, float] | None = None
+    """Large-scale jitter, such as [0.1, 2.0]: scales relative to crop_size, for short_sides."""
+    crop_size: tuple[int, int] = (1024, 1024)
+    """Height and width of a training sample under --data.jitter."""
+    copy_paste_probability: float = 0.0
+    """Share of the training samples that get objects of another picture pasted in."""
+    keep_empty: bool = False
+    """Train on pictures without objects too, as negatives."""
+
+    def __post_init__(self) -> None:
+        self.check_files(("coco", "yolo", "labelme"), self.format)
+        super().__post_init__()
+        if len(set(self.classes)) < len(self.classes):
+            raise UserError("--data.classes: two classes have the same name")
+        self.check_share("copy_paste_probability")
         if self.jitter is not None and not 0 < self.jitter[0] <= self.jitter[1]:
             raise UserError(
                 f"--data.jitter is {list(self.jitter)}; it takes a least and a greatest scale "
@@ -201,6 +218,25 @@ class ScoringConfig:
                 raise UserError(f"--test.{flag} is {getattr(self, flag)}; it must be from 0 to 1")
         if self.detections < 1:
             raise UserError(f"--test.detections is {self.detections}; it must be 1 or more")
+
+
+class DetectorConfig(Protocol):
+    """What the settings of a run say of its detector; also of tasks that build on one."""
+
+    @property
+    def model(self) -> ModelConfig:
+        """Which it is."""
+        ...
+
+    @property
+    def test(self) -> ScoringConfig:
+        """Which of its detections count."""
+        ...
+
+    @property
+    def source(self) -> str | None:
+        """Where training began."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

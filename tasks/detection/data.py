@@ -15,12 +15,11 @@ from common.reading.annotations import read_picture
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
 from common.reading.records import Category
-from common.training.distributed import note
 from tasks.detection import sample
 from tasks.detection.annotations import Annotations
-from tasks.detection.batches import AspectBatches
+from tasks.detection.batches import in_order
 from tasks.detection.coco import from_records
-from tasks.detection.config import Config, DataConfig
+from tasks.detection.config import Config, DataConfig, PicturesConfig
 from tasks.detection.transforms import (
     MEAN_COLOUR,
     Picture,
@@ -200,14 +199,14 @@ class ScoringSet(Dataset[dict[str, Any] | None]):
         return None
 
 
-def as_tested(picture: Picture, config: DataConfig) -> Picture:
+def as_tested(picture: Picture, config: PicturesConfig) -> Picture:
     """A picture (H, W, 3) as planes (3, h, w) of the size that is tested."""
     height, width = picture.shape[:2]
     view = View((height, width), tested_size(picture, config))
     return planes(look(picture, view, resize=config.resize))
 
 
-def tested_size(picture: Picture, config: DataConfig) -> Size:
+def tested_size(picture: Picture, config: PicturesConfig) -> Size:
     """Height and width in which a picture (H, W, 3) is tested."""
     height, width = picture.shape[:2]
     return fitted((height, width), config.test_short_side, config.longest_side)
@@ -216,22 +215,10 @@ def tested_size(picture: Picture, config: DataConfig) -> Size:
 def order(
     dataset: TrainSet, batch_size: int, seed: int
 ) -> Callable[[int], NDArray[np.int64]] | None:
-    """The order of an epoch's samples, for common.training.engine.TrainData; None means shuffled.
-
-    Where neither the landscape nor the portrait pictures fill a batch, batches hold both, and a
-    line says so.
-    """
+    """The order of an epoch's samples, as `batches.in_order` gives it; None means shuffled."""
     if not dataset.config.group_by_aspect:
         return None
-    height, width = dataset.annotations.sizes[dataset.rows].T
-    batches = AspectBatches(width >= height, batch_size, seed)
-    if len(batches(0)):
-        return batches
-    note(
-        f"--data.group_by_aspect: neither the landscape nor the portrait pictures of "
-        f"{len(dataset):,} fill a batch of {batch_size}, so batches hold both"
-    )
-    return None
+    return in_order(dataset.annotations.sizes[dataset.rows], batch_size, seed)
 
 
 def read_picture_of(annotations: Annotations, row: int, config: DataConfig) -> Picture:

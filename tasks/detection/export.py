@@ -15,12 +15,18 @@ from common import outputs
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph, Outputs
 from common.errors import UserError
+from common.reading.image import Colour
 from tasks.detection.batched import BatchedDetector
-from tasks.detection.config import ScoredConfig
+from tasks.detection.config import ModelConfig, PicturesConfig, ScoredConfig, ScoringConfig
 from tasks.detection.inference import open_named
 from tasks.detection.model import MEAN, STD, DetectionModel
 from tasks.detection.suppression import TRANSLATIONS
 from tasks.detection.transforms import RESIZED
+
+SIZES = ((160, 192), (97, 130), (256, 129))
+"""Height and width of the pictures that a file is checked with."""
+VARIED = {"score_threshold": torch.tensor(0.0)}
+"""A trained network may find nothing in noise; at any score there is something to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,41 +52,52 @@ def main() -> None:
 def graph(config: ScoredConfig, model: DetectionModel) -> Graph:
     """What is exported of a model, and what users of the file must know."""
     data, test = config.data, config.test
-    kept = f"(B, {test.detections}"
-    masks = {
-        "masks": f"{kept}, 28, 28), probabilities within the box; in the picture each is stretched "
-        f"over its box, whose corners may lie within pixels, and cut at {test.mask_threshold}; "
-        f"a pixel lies at its {'centre' if config.model.rules.aligned else 'number'}"
-    }
-    results = {
-        "boxes": f"{kept}, 4), left, top, right, bottom in pixels of the pictures",
-        "scores": f"{kept}), falling, above {test.score_threshold}; 0 where nothing was found",
-        "labels": f"{kept}), from 1 on, in the order of the classes; 0 where nothing was found",
-        **(masks if config.model.masks else {}),
-    }
-    most = f", the long one at most {data.longest_side}" if data.longest_side else ""
+    results = results_of(config.model, test)
     return Graph(
         module=BatchedDetector(deploy(model, portable=True), test),
         entry="images",
         results=tuple(results),
         dynamic=export.PICTURES,
-        examples=export.pictures((160, 192), (97, 130), (256, 129)),
+        examples=export.pictures(*SIZES),
         description={
             "task": "detection",
             "backbone": config.backbone,
             "detector": config.model.detector,
             "conventions": config.model.conventions,
-            "images": f"bytes (B, 3, H, W), {data.colour}, of any size, tested at a short side of "
-            f"{data.test_short_side}{most}, rounded; resized "
-            f"by {RESIZED[data.resize]}; normalised inside the file by {MEAN} and {STD}",
+            "images": pictures_of(data, data.colour),
             **results,
             "nms_threshold": test.nms_threshold,
             "classes": list(data.classes),
         },
         translations=TRANSLATIONS,
         align=aligned,
-        # A trained network may find nothing in noise; at any score there is something to compare.
-        varied={"score_threshold": torch.tensor(0.0)},
+        varied=VARIED,
+    )
+
+
+def results_of(model: ModelConfig, test: ScoringConfig) -> dict[str, str]:
+    """The outputs of an exported detector, and what they are."""
+    kept = f"(B, {test.detections}"
+    masks = {
+        "masks": f"{kept}, 28, 28), probabilities within the box; in the picture each is stretched "
+        f"over its box, whose corners may lie within pixels, and cut at {test.mask_threshold}; "
+        f"a pixel lies at its {'centre' if model.rules.aligned else 'number'}"
+    }
+    return {
+        "boxes": f"{kept}, 4), left, top, right, bottom in pixels of the pictures",
+        "scores": f"{kept}), falling, above {test.score_threshold}; 0 where nothing was found",
+        "labels": f"{kept}), from 1 on, in the order of the classes; 0 where nothing was found",
+        **(masks if model.masks else {}),
+    }
+
+
+def pictures_of(data: PicturesConfig, colour: Colour = "RGB") -> str:
+    """What an exported detector takes."""
+    most = f", the long one at most {data.longest_side}" if data.longest_side else ""
+    return (
+        f"bytes (B, 3, H, W), {colour}, of any size, tested at a short side of "
+        f"{data.test_short_side}{most}, rounded; resized "
+        f"by {RESIZED[data.resize]}; normalised inside the file by {MEAN} and {STD}"
     )
 
 

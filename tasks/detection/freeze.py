@@ -6,7 +6,7 @@ from backbone.dla import DLA
 from backbone.trunk import Trunk
 from common.errors import UserError
 from common.layers import FrozenBatchNorm2d, freeze_batchnorm
-from tasks.detection.config import Config
+from tasks.detection.config import DetectorConfig
 
 _RESNET = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
 _DLA = (("base_layer", "level0", "level1"), ("level2",), ("level3",), ("level4",), ("level5",))
@@ -27,7 +27,7 @@ def freeze_stages(trunk: Trunk, count: int) -> None:
                 part.requires_grad_(False)
 
 
-def require_weights(config: Config) -> None:
+def require_weights(config: DetectorConfig) -> None:
     """Refuse to freeze random numbers.
 
     Raises:

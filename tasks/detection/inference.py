@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -26,16 +26,18 @@ from common.commands.predictor import (
     scaled,
 )
 from common.commands.trained import Trained
-from common.reading.image import Picture
+from common.reading.image import Colour, Picture
 from common.training.distributed import choose_device, note
 from tasks.detection.batches import STRIDE, pad
 from tasks.detection.checkpoints import category_ids, known_classes, model_classes, translation
-from tasks.detection.config import Config, ScoredConfig
+from tasks.detection.config import Config, DetectorConfig, PicturesConfig, ScoredConfig
 from tasks.detection.data import as_tested, tested_size, with_names
 from tasks.detection.draw import Drawn, draw_objects
 from tasks.detection.masks import Size, encode
 from tasks.detection.model import LAYOUT, MEAN, STD, DetectionModel, build
 from tasks.detection.transforms import RESIZED
+
+Detector = TypeVar("Detector", bound=DetectionModel)
 
 
 class Detections(NamedTuple):
@@ -193,20 +195,7 @@ class Predictor:
     @property
     def trunk_input(self) -> TrunkInput:
         """What decides the trunk's features of a picture."""
-        data = self.config.data
-        most = f", long side at most {data.longest_side}" if data.longest_side else ""
-        way = f"short side {data.test_short_side}, {RESIZED[data.resize]}"
-        if data.resize == "area":
-            way = scaled(data.test_short_side)
-        return TrunkInput(
-            trunk=fingerprint(self.opened.model.backbone),
-            colour=data.colour,
-            mean=MEAN,
-            std=STD,
-            resize=way + most,
-            padding=padded(STRIDE),
-            precision=self.opened.precision,
-        )
+        return trunk_input(self.opened, self.config.data, self.config.data.colour)
 
     def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Features:
         """The first half of a call: what the trunk makes of a picture.
@@ -216,10 +205,7 @@ class Predictor:
             trunk: runs in the place of the predictor's own, such as one that several share.
         """
         shown = self._batch([picture_of(picture, self.config.data.orientation)])
-        run = trunk or self.opened.trunk
-        with self.opened.running():
-            given = self.opened.layers.prepare(shown.images, shown.sizes)
-            return Features(shown, given, run(given))
+        return trunk_features(self.opened, shown, trunk)
 
     def answer(self, features: Features) -> Detections:
         """The second half: the objects, from the features of a trunk with the same input."""
@@ -229,15 +215,49 @@ class Predictor:
             return in_originals(found, shown.sizes, shown.originals, self.config)[0]
 
     def _batch(self, pictures: Sequence[Picture]) -> Shown:
-        data, device = self.config.data, self.opened.device
+        data = self.config.data
         rgb = data.colour == "RGB"
         ordered = [one if rgb else one[:, :, ::-1].copy() for one in pictures]
-        planes = [torch.from_numpy(as_tested(one, data)) for one in ordered]
-        return Shown(
-            pad(planes).to(device),
-            torch.tensor([one.shape[1:] for one in planes], device=device),
-            torch.tensor([one.shape[:2] for one in pictures]),
-        )
+        return batch_of(ordered, data, self.opened.device)
+
+
+def batch_of(pictures: Sequence[Picture], data: PicturesConfig, device: torch.device) -> Shown:
+    """Pictures (H, W, 3) that are tested in one size, as the network takes them."""
+    planes = [torch.from_numpy(as_tested(one, data)) for one in pictures]
+    return Shown(
+        pad(planes).to(device),
+        torch.tensor([one.shape[1:] for one in planes], device=device),
+        torch.tensor([one.shape[:2] for one in pictures]),
+    )
+
+
+def trunk_input(
+    opened: Opened[Detector], data: PicturesConfig, colour: Colour = "RGB"
+) -> TrunkInput:
+    """What decides the features of a detector's trunk."""
+    most = f", long side at most {data.longest_side}" if data.longest_side else ""
+    way = f"short side {data.test_short_side}, {RESIZED[data.resize]}"
+    if data.resize == "area":
+        way = scaled(data.test_short_side)
+    return TrunkInput(
+        trunk=fingerprint(opened.model.backbone),
+        colour=colour,
+        mean=MEAN,
+        std=STD,
+        resize=way + most,
+        padding=padded(STRIDE),
+        precision=opened.precision,
+    )
+
+
+def trunk_features(
+    opened: Opened[Detector], shown: Shown, trunk: Pass | None = None
+) -> Features:
+    """What a detector's trunk, or another one in its place, makes of a picture."""
+    run = trunk or opened.trunk
+    with opened.running():
+        given = opened.layers.prepare(shown.images, shown.sizes)
+        return Features(shown, given, run(given))
 
 
 def detect(
@@ -256,7 +276,7 @@ def detect(
 
 
 def in_originals(
-    found: Sequence[dict[str, Tensor]], sizes: Tensor, originals: Tensor, config: Config
+    found: Sequence[dict[str, Tensor]], sizes: Tensor, originals: Tensor, config: DetectorConfig
 ) -> list[Detections]:
     """What a model gives of each picture, in pixels of the pictures as they are stored."""
     return [
@@ -266,7 +286,7 @@ def in_originals(
 
 
 def _in_original(
-    found: dict[str, Tensor], size: Tensor, original: Size, config: Config
+    found: dict[str, Tensor], size: Tensor, original: Size, config: DetectorConfig
 ) -> Detections:
     """Detections in pixels of the network's input -> in those of the picture as it is stored."""
     height, width = original

@@ -97,7 +97,13 @@ class DetectionModel(nn.Module):
         self, x: Tensor, pyramid: Pyramid[Tensor], sizes: Tensor, targets: Targets | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """What `forward` gives, of what the trunk was given and its features."""
-        found: Found = self._found(x, self.levels(pyramid), sizes, targets)
+        return self.detected(x, self.levels(pyramid), sizes, targets)
+
+    def detected(
+        self, x: Tensor, levels: dict[str, Tensor], sizes: Tensor, targets: Targets | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """What the detector makes of the levels, as `forward` gives it."""
+        found: Found = self._found(x, levels, sizes, targets)
         return found[1] if self.training else [self._kept(one) for one in found[0]]
 
     def keep(self, known: Sequence[str], asked: Sequence[str]) -> None:

@@ -7,18 +7,20 @@ boxes and polygons mean. Polygons are moved and then drawn, which is sharper tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from common.reading.outlines import Masks, Outline, decode, encode
+from common.reading.windows import nearest
 from tasks.detection.config import Resize
 from tasks.detection.entries import clipped
 
 Picture = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
+Levels = TypeVar("Levels", bound=NDArray[Any])
 Size = tuple[int, int]
 """Height and width."""
 
@@ -104,9 +106,7 @@ def look(
 ) -> Picture:
     """The sample's picture (H, W, 3); padding has the colour."""
     seen = _resize(image, view.scaled, resize)
-    if view.mirrored:
-        seen = np.asarray(cv2.flip(seen, 1), np.uint8)
-    return _window(seen, view, colour)
+    return _window(_flipped(seen) if view.mirrored else seen, view, colour)
 
 
 def _resize(image: Picture, size: Size, resize: Resize) -> Picture:
@@ -119,7 +119,7 @@ def _resize(image: Picture, size: Size, resize: Resize) -> Picture:
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
-def _window(seen: Picture, view: View, colour: Sequence[int]) -> Picture:
+def _window(seen: Levels, view: View, colour: Sequence[int]) -> Levels:
     if view.window is None:
         return seen
     (top, left), (height, width) = view.corner, view.window
@@ -127,7 +127,9 @@ def _window(seen: Picture, view: View, colour: Sequence[int]) -> Picture:
     down, across = height - part.shape[0], width - part.shape[1]
     if down or across:
         part = cv2.copyMakeBorder(part, 0, down, 0, across, cv2.BORDER_CONSTANT, value=list(colour))
-    return np.ascontiguousarray(part, dtype=np.uint8)
+    cut: Any = np.ascontiguousarray(part)
+    whole: Levels = cut
+    return whole
 
 
 def move(points: NDArray[np.float64], view: View) -> NDArray[np.float64]:
@@ -157,15 +159,23 @@ def draw(outlines: Sequence[Outline], view: View) -> Masks:
     masks = decode(runs, *view.size)
     for mask, one in zip(masks, outlines, strict=True):
         if isinstance(one, bytes):
-            mask[:] = _moved(decode([one], *view.stored)[0], view)
+            mask[:] = moved(decode([one], *view.stored)[0], view)
     return masks
 
 
-def _moved(mask: Masks, view: View) -> Masks:
-    height, width = view.scaled
-    seen = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    seen = np.asarray(cv2.flip(seen, 1) if view.mirrored else seen, np.uint8)
-    return _window(seen, view, (0,))
+def moved(values: Levels, view: View) -> Levels:
+    """Values (H, W) of the stored picture's pixels in the sample, each that of the nearest pixel.
+
+    Padding has 0.
+    """
+    seen = nearest(values, *view.scaled)
+    return _window(_flipped(seen) if view.mirrored else seen, view, (0,))
+
+
+def _flipped(seen: Levels) -> Levels:
+    mirrored: Any = cv2.flip(seen, 1)
+    whole: Levels = mirrored
+    return whole
 
 
 def boxes_of(masks: Masks) -> Boxes:
