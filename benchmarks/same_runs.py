@@ -94,6 +94,13 @@ PLANS = {
         "JPEGImages/*.jpg",
         ("--clicks 60,50,+", "--clicks 60,50,+ --outputs [mask]"),
     ),
+    "panoptic": Plan(
+        "--train 12 --val 5",
+        "--engine.batch_size 4 --engine.clip 5 --engine.ema 0.9 --data.short_sides [80,96]",
+        "val2017/*.jpg",
+        ("--test.thing_score 0.05",),
+        clip=True,
+    ),
     "classification": Plan(
         "--train 20 --val 10",
         "--engine.batch_size 4 --engine.accumulate 2 --data.randaugment 5 --loss.mixup 0.2",

@@ -148,6 +148,7 @@ TASKS = (
     "detection",
     "depth",
     "interactive",
+    "panoptic",
 )
 
 

@@ -17,6 +17,7 @@ from tests.tasks.classification import small as classification
 from tests.tasks.depth import small as depth
 from tests.tasks.detection import runs as detection
 from tests.tasks.interactive import small as interactive
+from tests.tasks.panoptic import small as panoptic
 from tests.tasks.pose import oracle as pose
 from tests.tasks.reid import small as reid
 from tests.tasks.salient import small as salient
@@ -40,7 +41,7 @@ def workplace(tmp_path_factory):
     for task, module in (
         ("pose", pose), ("salient", salient), ("segmentation", segmentation),
         ("detection", detection), ("reid", reid), ("speaker", speaker),
-        ("depth", depth), ("interactive", interactive),
+        ("depth", depth), ("interactive", interactive), ("panoptic", panoptic),
     ):  # fmt: skip
         module.write_run(runs / task)
     classification.write_run(runs / "classification", folder / "none")

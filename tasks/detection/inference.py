@@ -250,9 +250,7 @@ def trunk_input(
     )
 
 
-def trunk_features(
-    opened: Opened[Detector], shown: Shown, trunk: Pass | None = None
-) -> Features:
+def trunk_features(opened: Opened[Detector], shown: Shown, trunk: Pass | None = None) -> Features:
     """What a detector's trunk, or another one in its place, makes of a picture."""
     run = trunk or opened.trunk
     with opened.running():

@@ -10,6 +10,7 @@ from tasks.depth.metrics import NAMES
 from tasks.detection import sample as detection
 from tasks.interactive import sample as interactive
 from tasks.interactive.metrics import NAMES as CLICKS
+from tasks.panoptic import sample as panoptic
 from tasks.pose import sample as pose
 from tasks.salient import sample as salient
 from tasks.salient.metrics import MAIN
@@ -391,10 +392,45 @@ INTERACTIVE = Row(
     sample_files=("JPEGImages/*.jpg", 3),
 )  # fmt: skip
 
+PANOPTIC = Row(
+    name="panoptic",
+    data=lambda folder: panoptic.write(folder, seed=3, train=10, val=2),
+    flags=(
+        "--data.short_sides", "[64]", "--data.test_short_side", "64", "--model.channels", "32",
+        "--model.box_channels", "16", "--model.proposals", "[60, 30]", "--model.samples", "16",
+        "--model.semantic_channels", "32", "--engine.batch_size", "2",
+    ),
+    files=("classes.json", "panoptic.json", "pictures/panoptic.jpg"),
+    metrics=("PQ", "SQ", "RQ", "PQ_things", "PQ_stuff"),
+    more_metrics=True,
+    watched=("PQ", "SQ", "RQ", "PQ_things", "PQ_stuff", "box_AP", "mask_AP", "mIoU"),
+    says=(("protocol", "stuff_area", 256), ("data", "skipped", 0)),
+    terms=("objectness", "rpn_box_reg", "classifier", "box_reg", "mask", "semantic"),
+    golden=((7.0, 0.02), (6.0, 0.02), (6.0, 0.02)),
+    falls=Falls(flags=(), steps=3, factor=0.95),
+    changed=("--loss.semantic", "0.7"),
+    head=("detector.roi_heads.box_predictor.cls_score.weight", "semantic.predictor.weight"),
+    mistakes=(
+        (("--data.things", "[ball, dog]", "--data.stuff", "[sky]"), "no 'dog' among its things"),
+        (("--data.things", "[ball]"), "--data.stuff is missing"),
+        (("--engine.batch_size", "500"), "--engine.batch_size"),
+        (("--model.frozen_stages", "2"), "--weights is missing"),
+        (("--model.detector", "faster_rcnn"), "--model.detector faster_rcnn: things need masks"),
+        (("--model.semantic_channels", "48"), "--model.semantic_channels is 48"),
+        (("--test.stuff_area", "-1"), "--test.stuff_area is -1"),
+        (("--test.thing_score", "2"), "--test.thing_score is 2"),
+        (("--loss.semantic", "-1"), "--loss.semantic is -1"),
+    ),
+    config=("--data.things", "[ball, crate]", "--data.stuff", "[sky]", "--test.overlap", "0.4"),
+    sample=("--train", "2", "--val", "1"),
+    sample_says="2 training and 1 held-out pictures in COCO's panoptic layout",
+    sample_files=("*2017/*.jpg", 3),
+)  # fmt: skip
+
 ROWS = {
     row.name: row
     for row in (
         *(POSE, SALIENT, SEGMENTATION, DETECTION, REID, SPEAKER, CLASSIFICATION, DEPTH),
-        INTERACTIVE,
+        *(INTERACTIVE, PANOPTIC),
     )
 }

@@ -24,6 +24,9 @@ from tasks.detection.sample import write as write_detection
 from tasks.interactive import data as interactive
 from tasks.interactive.config import Config as InteractiveConfig
 from tasks.interactive.sample import write as write_interactive
+from tasks.panoptic import data as panoptic
+from tasks.panoptic.config import Config as PanopticConfig
+from tasks.panoptic.sample import write as write_panoptic
 from tasks.pose import data as pose
 from tasks.pose.config import Config as PoseConfig
 from tasks.pose.sample import write as write_pose
@@ -72,6 +75,11 @@ def of_interactive(config: Any) -> Sets:
     return interactive.TrainSet(train, config), interactive.ScoringSet(val, config.data)
 
 
+def of_panoptic(config: Any) -> Sets:
+    train, val = (panoptic.read(config, split) for split in ("train2017", "val2017"))
+    return panoptic.TrainSet(train, config.data), panoptic.ScoringSet(val, config.data)
+
+
 def of_pose(config: Any) -> Sets:
     train, val = (pose.read(config, split) for split in ("train2017", "val2017"))
     return pose.TrainSet(train, config.data), pose.ScoringSet(val, config.data)
@@ -106,6 +114,7 @@ TASKS: dict[str, tuple[Callable[[Path], None], Any, Callable[[Any], Sets]]] = {
     "interactive": (
         lambda root: write_interactive(root, train=1, val=1), InteractiveConfig(), of_interactive,
     ),
+    "panoptic": (lambda root: write_panoptic(root, train=4, val=2), PanopticConfig(), of_panoptic),
     "pose": (lambda root: write_pose(root, train=4, val=2), PoseConfig(), of_pose),
     "reid": (write_market, ReidConfig(), of_reid),
     "salient": (

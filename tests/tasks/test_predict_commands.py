@@ -17,6 +17,7 @@ from tests.tasks.depth import small as depth
 from tests.tasks.detection import runs as detection_runs
 from tests.tasks.detection import small as detection
 from tests.tasks.interactive import small as interactive
+from tests.tasks.panoptic import small as panoptic
 from tests.tasks.pose import oracle as pose_runs
 from tests.tasks.pose import small as pose
 from tests.tasks.reid import small as reid
@@ -132,6 +133,15 @@ DRAWING = (
         drawn="{}_mask.png",
         listed=("masks.json", "images"),
         key="mask",
+    ),
+    Drawing(
+        name="panoptic",
+        write_run=lambda folder: panoptic.write_run(folder, sure=True),
+        save=lambda path, seed: Image.fromarray(panoptic.picture(seed)).save(path),
+        size=(panoptic.WIDTH, panoptic.HEIGHT),
+        drawn="{}_panoptic.png",
+        listed=("panoptic.json", "images"),
+        key="panoptic",
     ),
 )
 
