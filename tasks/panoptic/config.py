@@ -114,7 +114,7 @@ class Config(ClassesConfig):
         name="adamw", learning_rate=0.001, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=8, batch_size=4, evaluate_every=4)
+    engine: EngineConfig = EngineConfig(epochs=6, batch_size=4, evaluate_every=3)
     test: ScoringConfig = ScoringConfig()
 
 
