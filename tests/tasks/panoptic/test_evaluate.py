@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
 from common.training.distributed import World
-from tasks.panoptic import baselines, evaluate
+from tasks.panoptic import baselines, evaluate, sample
 from tasks.panoptic.config import Config, DataConfig, ScoringConfig
 from tasks.panoptic.data import read, with_classes
 from tasks.panoptic.transforms import semantic_map, things_of
@@ -76,6 +76,17 @@ def test_stuff_below_the_limit_and_unsure_things_are_missed(tmp_path):
     found = evaluate.evaluate(Knows(split), split, config, World())
     assert found.tally.missed.tolist() == [0, 3, 3, 3]  # scores are 0.9 and 0.6
     assert found.quality["PQ_stuff"] == 0
+
+
+def test_things_may_be_scored_by_the_instances_file(tmp_path):
+    sample.write(tmp_path, seed=3, train=0, val=3)
+    config, split = setting(tmp_path)
+    found = evaluate.evaluate(Knows(split), split, config, World())
+    config = replace(config, data=replace(config.data, instances=True))
+    by_outline = evaluate.evaluate(Knows(split), read(config, "val2017"), config, World())
+    assert by_outline.quality == found.quality
+    for kind in ("box_AP50", "mask_AP50"):
+        assert found.metrics[kind] == by_outline.metrics[kind] == 1
 
 
 def test_a_split_without_things_has_no_average_precision(tmp_path):
