@@ -12,7 +12,15 @@ from torch.nn import functional as F
 
 from common.commands import trained
 from common.commands.opened import Opened, opened
-from common.commands.predictor import Device, Precision, TrunkInput, flags_of, groups, picture_of
+from common.commands.predictor import (
+    Device,
+    Pass,
+    Precision,
+    TrunkInput,
+    flags_of,
+    groups,
+    picture_of,
+)
 from common.errors import UserError
 from common.reading.image import Picture
 from common.reading.outlines import decode
@@ -156,11 +164,16 @@ class Predictor:
         """What decides the trunk's features of a picture."""
         return trunk_input(self.opened, self.config.data)
 
-    def features(self, picture: Picture | Path | str) -> Features:
-        """The first half of a call: what the trunk makes of a picture."""
+    def features(self, picture: Picture | Path | str, trunk: Pass | None = None) -> Features:
+        """The first half of a call: what the trunk makes of a picture.
+
+        Args:
+            picture: as for a call.
+            trunk: runs in the place of the predictor's own, such as one that several share.
+        """
         data = self.config.data
         shown = batch_of([picture_of(picture, data.orientation)], data, self.opened.device)
-        return trunk_features(self.opened, shown)
+        return trunk_features(self.opened, shown, trunk)
 
     def answer(self, features: Features) -> Panoptic:
         """The second half: the segments, from the features of a trunk with the same input."""
