@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from backbone import layouts
+from backbone import MODELS, layouts
 from common.errors import UserError
 from tasks.panoptic.checkpoints import COCO, DETECTRON2_TRUNK, known_classes, translation
 from tasks.panoptic.config import Config, ModelConfig
@@ -75,6 +75,39 @@ def test_the_semantic_head_is_the_published_one(head):
     wanted[:8] = IGNORED
     loss = 0.5 * semantic_term(logits, [torch.from_numpy(wanted)], (64, 96))
     assert loss.item() == pytest.approx(3.45354668, abs=1e-6)
+
+
+TRUNK = (
+    *((rf"^layer{number}\.", f"res{number + 1}.") for number in range(1, 5)),
+    (r"\.bn([13])\.", r".conv\1.norm."),
+    (r"\.downsample\.2\.", ".shortcut.1.norm."),
+    (r"\.downsample\.1\.", ".shortcut.1."),
+    (r"^bn1\.", "stem.bn1."),
+    (r"^conv1\.", "stem.conv1."),
+)
+
+
+@pytest.mark.slow
+def test_the_trunk_is_detectron2s():
+    """Its first blocks have the stride in the 1x1 convolution, and pool nothing."""
+    trunk = MODELS[DETECTRON2_TRUNK]().double().eval()
+    own = trunk.state_dict()
+    names = {key: key for key in own if not key.endswith("num_batches_tracked")}
+    for pattern, replacement in TRUNK:
+        names = {key: re.sub(pattern, replacement, name) for key, name in names.items()}
+    weights = filled({names[key]: tuple(own[key].shape) for key in names})
+    trunk.load_state_dict({key: weights[names[key]] if key in names else own[key] for key in own})
+    rows, columns, channels = np.mgrid[:96, :128, :3]
+    picture = (7 * columns + 13 * rows + 29 * channels) % 256
+    normalised = (picture - (123.675, 116.28, 103.53)) / (58.395, 57.12, 57.375)
+    with torch.inference_mode():
+        found = trunk(torch.tensor(normalised).permute(2, 0, 1)[None])
+    norms = [stage.norm().item() for stage in found[1:]]
+    assert norms == pytest.approx([564.603194, 717.043730, 81879.325118, 64687.208455])
+    flat = found.c3.flatten()
+    samples = [flat[place * flat.numel() // 6].item() for place in range(6)]
+    wanted = (1.023361, 0.004726, 0.9932, 1.801758, 0.523778, 0.939256)
+    assert samples == pytest.approx(wanted, abs=1e-5)
 
 
 def test_what_is_not_labelled_teaches_nothing():
