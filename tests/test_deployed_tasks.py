@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from backbone import deploy
 from common.commands.config import parse
-from tasks.segmentation.decoder import DECODERS
+from common.networks.decoder import DECODERS
 
 SLIM = "res2net26_14w_4s_half"
 TOLERANCE = 1e-4

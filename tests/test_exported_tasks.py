@@ -11,9 +11,9 @@ from backbone import MODELS, deploy, res2net, resnet
 from common.commands import export
 from common.commands.export import Graph
 from common.commands.trained import Trained
+from common.networks.decoder import DECODERS
 from tasks.classification.labels import numbered
 from tasks.segmentation.config import ModelConfig
-from tasks.segmentation.decoder import DECODERS
 from tasks.segmentation.model import build as segmentation_model
 from tests.common.commands.test_export import require_portable
 from tests.test_deployed_tasks import CASES, model_of, randomise

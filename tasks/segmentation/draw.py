@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.commands import lettering
-from tasks.segmentation.labels import IGNORED
+from common.networks.losses import IGNORED
 from tasks.segmentation.palette import Colours
 
 Picture = NDArray[np.uint8]

@@ -13,12 +13,12 @@ from common import outputs
 from common.commands import card, fonts, plot
 from common.commands.classes import absent, tell_unscored, unscored
 from common.commands.opened import Opened
+from common.networks.segmentation import SegmentationModel
 from common.reading import image
 from tasks.segmentation.config import ScoredConfig
 from tasks.segmentation.data import Split
 from tasks.segmentation.draw import coloured, legend, mistakes
 from tasks.segmentation.metrics import Counts, class_scores, constant_scores
-from tasks.segmentation.model import SegmentationModel
 from tasks.segmentation.palette import Colours, colours_of
 
 ROWS = 6
