@@ -75,6 +75,7 @@ SCORED_ON_TRAINING = {
     "classification": ("--data.val_split", "train"),
     "depth": ("--data.val_split", "train"),
     "interactive": ("--data.val_split", "train"),
+    "volumes": ("--data.val_split", "train"),
 }
 
 
