@@ -51,11 +51,11 @@ class DataConfig:
     """Millimetres between them, to the nearest slice; 0 takes the very next ones."""
     spacing: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Millimetres between slices, rows and columns that volumes are brought to; 0: their own."""
-    crop_size: tuple[int, int] = (96, 96)
+    crop_size: tuple[int, int] = (64, 64)
     """Height and width of a training sample in pixels."""
     crops_per_case: int = 32
     """Training samples that an epoch takes of each case."""
-    foreground_share: float = 0.75
+    foreground_share: float = 0.9
     """Share of the samples that lie around a voxel of a class, each class of the case as often."""
     rotation: float = 10.0
     """Training samples are turned by at most this, in degrees."""
@@ -202,13 +202,13 @@ class Config(ClassesConfig):
     fold: int = 0
     """Which fold of the cases is held out and scored, from 0 on."""
     data: DataConfig = DataConfig()
-    model: DecoderConfig = DecoderConfig(decoder="unet", output_stride=32, channels=64)
+    model: DecoderConfig = DecoderConfig(decoder="unet", output_stride=32, channels=128)
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
-        name="adamw", learning_rate=0.002, weight_decay=0.01, schedule="poly", warmup_epochs=0.5
+        name="adamw", learning_rate=0.003, weight_decay=0.01, schedule="poly", warmup_epochs=0.5
     )
     loader: LoaderConfig = LoaderConfig(workers=1)
-    engine: EngineConfig = EngineConfig(epochs=10, batch_size=8, evaluate_every=5)
+    engine: EngineConfig = EngineConfig(epochs=16, batch_size=8, evaluate_every=8)
     test: ScoringConfig = ScoringConfig()
 
     def __post_init__(self) -> None:

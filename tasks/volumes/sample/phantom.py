@@ -13,7 +13,7 @@ LIVER, KIDNEY, LESION = 1, 2, 3
 
 _AIR, _FAT, _MUSCLE, _BONE, _CYST = -1000.0, -100.0, 40.0, 600.0, 10.0
 _LIVER_HU, _KIDNEY_HU = (95.0, 110.0), (150.0, 175.0)
-_LESION_HU = (45.0, 70.0)
+_LESION_HU = (35.0, 65.0)
 _NOISE = 15.0
 _WITHOUT = 0.2
 """Share of the bodies without lesions."""
@@ -115,13 +115,13 @@ def _paint_organs(body: _Body) -> NDArray[np.bool_]:
 
 
 def _paint_lesions(body: _Body, liver: NDArray[np.bool_], spacing: Spacing) -> None:
-    """One to four lesions of the liver, of 7 to 18 mm, some at its border, of unlike contrast."""
+    """One to four lesions of the liver, of 8 to 20 mm, some at its border, of unlike contrast."""
     generator = body.generator
     places = np.argwhere(liver)
     middle = (np.array(liver.shape) - 1) / 2
     for _ in range(int(generator.integers(1, 5))):
         centre = (places[int(generator.integers(len(places)))] - middle) * np.array(spacing)
-        radii = generator.uniform(3.5, 9) * generator.uniform(0.85, 1.15, 3)
+        radii = generator.uniform(4.5, 9.5) * generator.uniform(0.85, 1.15, 3)
         lesion = body.inside(centre, radii, generator.uniform(0, 3)) & liver
         body.hu[lesion] = (generator.uniform(*_LESION_HU) + body.texture(5, 1.5))[lesion]
         body.labels[lesion] = LESION
