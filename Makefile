@@ -44,7 +44,7 @@ demo: install
 	@echo "Pictures: $(DEMO)/pictures (scored), $(DEMO)/predictions (drawn on new pictures), $(DEMO)/curves.png"
 
 bench: install
-	for name in engine pose salient segmentation reid speaker classification depth interactive panoptic detection detection_inference detection_scoring predict; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in engine pose salient segmentation reid speaker classification depth interactive panoptic volumes detection detection_inference detection_scoring predict; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 table: install
 	$(BIN)/python -m backbone.table

@@ -54,6 +54,7 @@ def load(
     source: str | Path,
     *,
     fit_stem: bool = False,
+    spread: bool = False,
     variant: str | None = None,
 ) -> Loaded:
     """Load weights into a trunk: every one of them, or none and an error.
@@ -67,6 +68,8 @@ def load(
         fit_stem: lets a trunk of other input channels take weights for three colours: one gets the
             sum of their first convolution, which is its answer to a grey picture; of more, the
             first three get it, and the others keep what they were drawn as.
+        spread: with fit_stem, the sum over the colours is spread evenly over all channels instead,
+            so that equal channels get the answer to a grey picture.
         variant: the name in MODELS of the net that they were trained as, where the caller knows it
             and the file cannot say it. Only its rule of first blocks counts here.
 
@@ -86,7 +89,7 @@ def load(
     weights, dropped = without_classifier(layouts.trunk(found.state))
     own = trunk.state_dict()
     if fit_stem:
-        weights = {**weights, **fitted_stem(own, weights)}
+        weights = {**weights, **fitted_stem(own, weights, spread)}
     check(own, weights, str(source))
     rule = first_block_of(variant) if variant else found.first_block
     loaded = Loaded(
@@ -145,19 +148,22 @@ def without_classifier(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 
     return {key: value for key, value in state.items() if key not in dropped}, dropped
 
 
-def fitted_stem(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fitted_stem(
+    own: Mapping[str, Tensor], weights: Mapping[str, Tensor], spread: bool = False
+) -> dict[str, Tensor]:
     """The first convolution for other inputs than three colours; nothing where none is needed.
 
     One input channel gets the sum over the colours. More than three get them as their first three,
-    and keep what they were drawn as in the others.
+    and keep what they were drawn as in the others; or all share their sum evenly if `spread`.
     """
     fitted = {}
     for key in STEMS:
         if key not in own or key not in weights or weights[key].shape[1] != 3:
             continue
         channels = own[key].shape[1]
-        if channels == 1:
-            fitted[key] = weights[key].sum(dim=1, keepdim=True)
+        if channels == 1 or (spread and channels != 3):
+            grey = weights[key].sum(dim=1, keepdim=True) / channels
+            fitted[key] = grey.repeat(1, channels, 1, 1)
         elif channels > 3:
             fitted[key] = torch.cat([weights[key], own[key][:, 3:].to(weights[key])], dim=1)
     return fitted

@@ -101,6 +101,12 @@ PLANS = {
         ("--test.thing_score 0.05",),
         clip=True,
     ),
+    "volumes": Plan(
+        "--cases 5",
+        "--engine.batch_size 4 --data.crops_per_case 4 --data.flip_probability 0.5",
+        "imagesTr/*.nii.gz",
+        ("", "--outputs [labels,probabilities]"),
+    ),
     "classification": Plan(
         "--train 20 --val 10",
         "--engine.batch_size 4 --engine.accumulate 2 --data.randaugment 5 --loss.mixup 0.2",

@@ -17,7 +17,8 @@ def places(
 ) -> dict[Path, Path]:
     """Where the results of each input go: `out / f"{place}{suffix}"` for each of the suffixes.
 
-    A place is an input's folder and its stem; of equal ones the second gets the number 2.
+    A place is an input's folder and its stem; of equal ones the second gets the number 2. The stem
+    of `a.nii.gz` is `a`, that of a folder its whole name.
 
     Args:
         inputs: that results are written for, and the folder under `out` for each; `Path()` is
@@ -34,10 +35,11 @@ def places(
     found: dict[Path, Path] = {}
     taken = {out / name for name in reserved}
     for path, folder in inputs.items():
-        place, number = folder / path.stem, 1
+        stem = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+        place, number = folder / stem, 1
         while any(out / f"{place}{suffix}" in taken for suffix in suffixes):
             number += 1
-            place = folder / f"{path.stem}_{number}"
+            place = folder / f"{stem}_{number}"
         targets = [out / f"{place}{suffix}" for suffix in suffixes]
         taken.update(targets)
         for target in targets:

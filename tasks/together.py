@@ -102,7 +102,9 @@ class Together:
             raise UserError("no run is given; name one or more")
         for name, predictor in predictors.items():
             if not hasattr(predictor, "trunk_input"):
-                raise UserError(f"{name}: works on recordings, not on pictures; leave it out")
+                raise UserError(
+                    f"{name}: works on recordings or volumes, not on pictures; leave it out"
+                )
         self.predictors = dict(predictors)
         self.trunk_inputs = {name: one.trunk_input for name, one in predictors.items()}
 

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from backbone import deploy
 from common.commands.config import parse
-from tasks.segmentation.decoder import DECODERS
+from common.networks.decoder import DECODERS
 
 SLIM = "res2net26_14w_4s_half"
 TOLERANCE = 1e-4
@@ -57,6 +57,15 @@ def depth(decoder, channels):
     return model_of("depth").build(replace(config, model=options))
 
 
+def volumes():
+    from dataclasses import replace
+
+    config = replace(config_of("volumes"), backbone=SLIM)
+    return model_of("volumes").build(
+        replace(config, data=replace(config.data, slices=5, classes=tuple("abc")))
+    )
+
+
 CASES = {
     "pose": Case(lambda: model_of("pose").build(SLIM, 5, (16, 16)), (2, 3, 64, 64)),
     "salient": Case(lambda: model_of("salient").build(SLIM, 0.1), (2, 3, 75, 66)),
@@ -76,6 +85,7 @@ CASES = {
         lambda: model_of("classification").build(SLIM, 5, config_of("classification").model),
         (2, 3, 64, 64),
     ),
+    "volumes": Case(volumes, (1, 5, 70, 65)),
     **{
         f"depth, {decoder}": Case(
             lambda decoder=decoder, channels=channels: depth(decoder, channels),
@@ -149,6 +159,7 @@ TASKS = (
     "depth",
     "interactive",
     "panoptic",
+    "volumes",
 )
 
 

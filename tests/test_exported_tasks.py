@@ -11,9 +11,9 @@ from backbone import MODELS, deploy, res2net, resnet
 from common.commands import export
 from common.commands.export import Graph
 from common.commands.trained import Trained
+from common.networks.decoder import DECODERS
 from tasks.classification.labels import numbered
 from tasks.segmentation.config import ModelConfig
-from tasks.segmentation.decoder import DECODERS
 from tasks.segmentation.model import build as segmentation_model
 from tests.common.commands.test_export import require_portable
 from tests.test_deployed_tasks import CASES, model_of, randomise
@@ -122,7 +122,7 @@ def test_every_decoder_of_segmentation(decoder, stride, tmp_path):
     [
         *("pose", "salient", "segmentation", "reid", "speaker", "classification"),
         *("depth, light", "depth, bts", "depth, fusion"),
-        *("interactive, late", "interactive, fcanet"),
+        *("interactive, late", "interactive, fcanet", "volumes"),
     ],
 )
 def test_every_task(task, tmp_path):
@@ -134,11 +134,14 @@ def test_every_task(task, tmp_path):
     config = module.ExportConfig()
     if task == "segmentation":
         config = replace(config, data=replace(config.data, classes=tuple("abcde")))
+    if task == "volumes":
+        config = replace(config, data=replace(config.data, classes=tuple("abc"), slices=5))
     more = (numbered(5),) if task == "classification" else ()
     graph = module.graph(config, model, *more)
     content = export.write(graph, tmp_path / f"{task}.onnx", weights_in(tmp_path))
     assert content["largest_difference"] < 1e-3
     assert content["task"] == task
-    pictures = ["batch", 6 if task == "interactive" else 3, "height", "width"]
+    channels = {"interactive": 6, "volumes": 5}.get(task, 3)
+    pictures = ["batch", channels, "height", "width"]
     entry = ["batch", "samples"] if task == "speaker" else pictures
     require_portable(tmp_path / f"{task}.onnx", entry)

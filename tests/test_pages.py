@@ -23,6 +23,7 @@ from tests.tasks.reid import small as reid
 from tests.tasks.salient import small as salient
 from tests.tasks.segmentation import oracle as segmentation
 from tests.tasks.speaker import small as speaker
+from tests.tasks.volumes import small as volumes
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,13 +36,14 @@ def blocks(page, language):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with a run of every task, two photographs and two recordings."""
+    """A folder with a run of every task, two photographs, two recordings and a volume."""
     folder = tmp_path_factory.mktemp("pages")
     runs = folder / "runs"
     for task, module in (
         ("pose", pose), ("salient", salient), ("segmentation", segmentation),
         ("detection", detection), ("reid", reid), ("speaker", speaker),
         ("depth", depth), ("interactive", interactive), ("panoptic", panoptic),
+        ("volumes", volumes),
     ):  # fmt: skip
         module.write_run(runs / task)
     classification.write_run(runs / "classification", folder / "none")
@@ -55,6 +57,7 @@ def workplace(tmp_path_factory):
         calibrated_on="",
         checkpoint=describe_checkpoint(runs / "speaker" / "best.pt", None)["sha256"],
     ).write(runs / "speaker" / FILE)
+    volumes.save(folder / "scan.nii.gz", 0)
     (folder / "photos").mkdir()
     for number, name in enumerate(("photo.jpg", "group.jpg")):
         pixels = np.random.default_rng(number).integers(0, 256, (120, 160, 3), dtype=np.uint8)

@@ -277,12 +277,14 @@ def replace_pools(module: nn.Module) -> None:
                 setattr(parent, name, AdaptiveAverage(rows, columns))
 
 
-def pictures(*sizes: tuple[int, int]) -> list[Tensor]:
-    """Random bytes (B, 3, H, W) of the given heights and widths, in batches of 2, 1, 3, ..."""
+def pictures(*sizes: tuple[int, int], channels: int = 3) -> list[Tensor]:
+    """Random bytes (B, channels, H, W) of these heights and widths, in batches of 2, 1, 3, ..."""
     generator = torch.Generator().manual_seed(0)
     counts = (2, 1, 3)
     return [
-        torch.randint(0, 256, (counts[i % 3], 3, *size), dtype=torch.uint8, generator=generator)
+        torch.randint(
+            0, 256, (counts[i % 3], channels, *size), dtype=torch.uint8, generator=generator
+        )
         for i, size in enumerate(sizes)
     ]
 

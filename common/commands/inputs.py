@@ -54,7 +54,10 @@ class Inputs(NamedTuple):
 
 @contextlib.contextmanager
 def given(
-    flags: InputFlags, command: str, generate: Callable[[Path, int], Sequence[Path]]
+    flags: InputFlags,
+    command: str,
+    generate: Callable[[Path, int], Sequence[Path]],
+    listing: Callable[[Sequence[Path], bool], dict[Path, Path]] | None = None,
 ) -> Iterator[dict[Path, Path]]:
     """The pictures and videos that the flags name, each with its folder under --out.
 
@@ -62,6 +65,8 @@ def given(
         flags: of the command.
         command: with a run, as an example for messages: "predict --run runs/pose".
         generate: writes so many pictures into a folder and returns their paths, for --sample.
+        listing: finds the inputs, given the words and whether folders within folders are taken;
+            none finds pictures and videos.
 
     Raises:
         UserError: nothing, too much or something missing is named.
@@ -78,8 +83,10 @@ def given(
     if not any(ways):
         raise UserError(
             f"no input given: name pictures, folders or videos, such as {command} photos/"
+            if listing is None
+            else f"no input given: name files or folders, such as {command} folder/"
         )
-    yield listed(flags.inputs, flags.recursive) if flags.inputs else {}
+    yield (listing or listed)(flags.inputs, flags.recursive) if flags.inputs else {}
 
 
 def listed(paths: Sequence[Path], recursive: bool, kind: Kind = EITHER) -> dict[Path, Path]:

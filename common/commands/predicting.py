@@ -6,12 +6,13 @@ runs the network, and threads draw, encode and write what was found.
 
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -27,25 +28,40 @@ from common.reading.orientation import Orientation
 from common.training import distributed, loading
 from common.training.distributed import World
 
+P = TypeVar("P", contravariant=True)
 F = TypeVar("F")
+
+Read = Callable[[Path], Any]
+"""Reads an input; an array travels between processes in shared memory."""
 
 _WRITERS = 2
 """Threads that draw and write at least: a PNG can take longer than the network's pass."""
 
 
-class Prediction(Protocol[F]):
-    """What the loop must know of a task."""
+class Prediction(Protocol[P, F]):
+    """What the loop must know of a task.
 
-    def find(self, source: Source, picture: Picture, frame: int | None) -> F:
-        """What is in a picture (H, W, 3), RGB; frame is the number of a video's, from 0 on."""
+    P is what is read of an input: a picture (H, W, 3), RGB, unless `each` is given another reader.
+    """
+
+    def find(self, source: Source, picture: P, frame: int | None) -> F:
+        """What is in a picture; frame is the number of a video's, from 0 on."""
         ...
 
-    def write(self, source: Source, picture: Picture, found: F) -> list[Entry]:
+    def write(self, source: Source, picture: P, found: F) -> list[Entry]:
         """Write a picture's files; returns its entries in the list of results.
 
         Called in other threads than `find`.
         """
         ...
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Write the list of all results. Called once, or again after a stop, on the main rank."""
+        ...
+
+
+class FramePrediction(Prediction[Picture, F], Protocol):
+    """What the loop must know besides of a task that takes videos."""
 
     def frame(
         self, source: Source, picture: Picture, found: F, frame: int
@@ -55,10 +71,6 @@ class Prediction(Protocol[F]):
 
     def clip(self, source: Source, target: Path, frames: int) -> list[Entry]:
         """Entries of a whole video that was written to the target."""
-        ...
-
-    def finish(self, entries: Sequence[Entry]) -> None:
-        """Write the list of all results. Called once, or again after a stop, on the main rank."""
         ...
 
 
@@ -84,7 +96,7 @@ class Done(NamedTuple):
 
 def each(
     inputs: Inputs,
-    prediction: Prediction[Any],
+    prediction: Prediction[Any, Any],
     out: Path,
     world: World,
     *,
@@ -92,8 +104,10 @@ def each(
     resume: bool,
     workers: int,
     on_error: OnError,
-    orientation: Orientation | None,
+    orientation: Orientation | None = None,
     video_suffix: str = ".mp4",
+    read: Read | None = None,
+    waiting: int | None = None,
 ) -> Done:
     """Work on all inputs, each on one rank; every rank gets what all have done.
 
@@ -102,7 +116,7 @@ def each(
 
     Args:
         inputs: with the places of their results.
-        prediction: the task's.
+        prediction: the task's; one that takes videos is a `FramePrediction`.
         out: folder of the results.
         world: the ranks.
         settings: as `journal.digest` gives them.
@@ -111,13 +125,18 @@ def each(
         on_error: what to do with inputs that cannot be read.
         orientation: how pictures are seen, --data.orientation; None shows them upright.
         video_suffix: of the file that is written for a video.
+        read: reads an input that is no video; none reads a picture.
+        waiting: results that wait to be written while others are found; 0 keeps one in memory, none
+            a few.
 
     Raises:
         UserError: an input cannot be read, a result cannot be written, or the folder holds what a
             stopped command has found and resume is not set.
     """
     done = distributed.from_main(lambda: journal.begin(out, settings, resume), world)
-    loop = _Loop(prediction, out, workers, on_error, orientation, video_suffix, _shown(world))
+    read = read or partial(image.shown, orientation=orientation)
+    waiting = 2 * max(_WRITERS, workers) if waiting is None else waiting
+    loop = _Loop(prediction, out, workers, on_error, read, waiting, video_suffix, _shown(world))
     failure: UserError | None = None
     try:
         with journal.stoppable(out, world.main), Journal(out, world.rank, settings) as loop.journal:
@@ -170,18 +189,19 @@ class _Loop:
 
     def __init__(
         self,
-        prediction: Prediction[Any],
+        prediction: Prediction[Any, Any],
         out: Path,
         workers: int,
         on_error: OnError,
-        orientation: Orientation | None,
+        read: Read,
+        waiting: int,
         video_suffix: str,
         shown: bool,
     ) -> None:
-        self.prediction, self.out = prediction, out
+        self.prediction, self.out, self.read, self.waiting = prediction, out, read, waiting
         self.workers, self.video_suffix, self.shown = workers, video_suffix, shown
         self.left_pictures, self.left_videos = LeftOut(on_error), LeftOut(on_error)
-        self.orientation, self.frames = orientation, 0
+        self.frames = 0
 
     def counts(self) -> list[int]:
         """Pictures, videos and frames that are done, and pictures and videos left out."""
@@ -189,23 +209,22 @@ class _Loop:
         return [pictures.kept, videos.kept, self.frames, pictures.count, videos.count]
 
     def pictures(self, jobs: Sequence[_Job]) -> None:
-        """Read, find and write, all at once; at most a few pictures wait to be written."""
-        writers = max(_WRITERS, self.workers)
+        """Read, find and write, all at once; at most so many pictures wait to be written."""
         bar = tqdm(total=len(jobs), desc="predicting", unit="picture", disable=not self.shown)
         waiting: deque[tuple[_Job, Future[list[Entry]]]] = deque()
-        pool = ThreadPoolExecutor(writers)
+        pool = ThreadPoolExecutor(max(_WRITERS, self.workers))
         try:
-            with loading.batches(_read_ahead(jobs, self.workers, self.orientation)) as pictures:
+            with loading.batches(_read_ahead(jobs, self.workers, self.read)) as pictures:
                 for job, read in zip(jobs, pictures, strict=True):
                     with self.left_pictures:
                         if isinstance(read, UserError):
                             raise read
-                        picture = read.numpy()
+                        picture = read.numpy() if isinstance(read, torch.Tensor) else read
                         found = self.prediction.find(job.source, picture, None)
                         (self.out / job.source.place).parent.mkdir(parents=True, exist_ok=True)
                         write = partial(self.prediction.write, job.source, picture, found)
                         waiting.append((job, pool.submit(write)))
-                    while len(waiting) > 2 * writers:
+                    while len(waiting) > self.waiting:
                         self._note(*waiting.popleft())
                     bar.update()
         finally:
@@ -220,24 +239,26 @@ class _Loop:
 
     def videos(self, jobs: Sequence[_Job]) -> None:
         """Draw on the frames of each video."""
+        prediction = cast(FramePrediction[Any], self.prediction)
         for job in jobs:
             target = self.out / f"{job.source.place}{self.video_suffix}"
             with self.left_videos:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                drawn = _Frames(self.prediction, job.source)
+                drawn = _Frames(prediction, job.source)
                 frames = video.transform(job.source.path, target, drawn, self.shown)
-                entries = [*drawn.entries, *self.prediction.clip(job.source, target, frames)]
+                entries = [*drawn.entries, *prediction.clip(job.source, target, frames)]
                 self.journal.add(Finished(job.key, job.order, entries))
                 self.frames += frames
 
     def camera(self, address: str) -> None:
         """Draw on the frames of a camera or a stream until it ends or Ctrl-C comes."""
+        prediction = cast(FramePrediction[Any], self.prediction)
         name = f"camera{address}" if address.isdecimal() else "camera"
         source = Source(Path(name), Path(name), name)
         target = self.out / f"{name}{self.video_suffix}"
-        drawn = _Frames(self.prediction, source)
+        drawn = _Frames(prediction, source)
         frames = video.record(address, target, drawn, self.shown)
-        entries = [*drawn.entries, *self.prediction.clip(source, target, frames)]
+        entries = [*drawn.entries, *prediction.clip(source, target, frames)]
         self.journal.add(Finished(f"camera {address}", 0, entries))
         self.frames += frames
         self.left_videos.kept += 1
@@ -246,7 +267,7 @@ class _Loop:
 class _Frames:
     """Turns a video's frames into what is drawn of them, and keeps their entries."""
 
-    def __init__(self, prediction: Prediction[Any], source: Source) -> None:
+    def __init__(self, prediction: FramePrediction[Any], source: Source) -> None:
         self.prediction, self.source = prediction, source
         self.entries: list[Entry] = []
         self.number = 0
@@ -260,27 +281,26 @@ class _Frames:
 
 
 class _Pictures(Dataset[Any]):
-    """Reads pictures as people look at them; a UserError is returned and not raised."""
+    """Reads inputs; a UserError is returned and not raised."""
 
-    def __init__(self, paths: Sequence[Path], orientation: Orientation | None) -> None:
-        self.paths, self.orientation = paths, orientation
+    def __init__(self, paths: Sequence[Path], read: Read) -> None:
+        self.paths, self.read = paths, read
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Any:
         try:
-            return torch.from_numpy(image.shown(self.paths[index], self.orientation))
+            found = self.read(self.paths[index])
+            return torch.from_numpy(found) if isinstance(found, np.ndarray) else found
         except UserError as error:
             return error
 
 
-def _read_ahead(
-    jobs: Sequence[_Job], workers: int, orientation: Orientation | None
-) -> "DataLoader[Any]":
+def _read_ahead(jobs: Sequence[_Job], workers: int, read: Read) -> "DataLoader[Any]":
     """The jobs' pictures in order, read by worker processes while others are worked on."""
     return DataLoader(
-        _Pictures([job.source.path for job in jobs], orientation),
+        _Pictures([job.source.path for job in jobs], read),
         batch_size=None,
         num_workers=min(workers, len(jobs)),
         collate_fn=loading.share,

@@ -296,7 +296,9 @@ def _require_rule(model: nn.Module, trained: Trained) -> None:
     )
 
 
-def load_trunk(trunk: nn.Module, source: str, *, fit_stem: bool = False) -> None:
+def load_trunk(
+    trunk: nn.Module, source: str, *, fit_stem: bool = False, spread: bool = False
+) -> None:
     """Load --weights into a trunk as `backbone.load` does, and say if they are averaged ones.
 
     Raises:
@@ -305,7 +307,7 @@ def load_trunk(trunk: nn.Module, source: str, *, fit_stem: bool = False) -> None
     card = zoo.named(source)
     file = source if card is None else zoo.file_of(card)
     variant = None if card is None else card.backbone
-    loaded = load_backbone(trunk, file, fit_stem=fit_stem, variant=variant)
+    loaded = load_backbone(trunk, file, fit_stem=fit_stem, spread=spread, variant=variant)
     if card is not None:
         _say_published(loaded.file, card)
     if loaded.averaged:

@@ -17,13 +17,14 @@ from common.check.findings import Remark
 from common.check.pictures import header
 from common.commands import command
 from common.commands.config import parse
+from common.networks.losses import IGNORED
 from common.reading import image
 from common.reading.left_out import OnError
 from tasks.segmentation import survey
 from tasks.segmentation.config import Config
 from tasks.segmentation.data import Split, read, with_classes
 from tasks.segmentation.draw import overlay
-from tasks.segmentation.labels import IGNORED, UNKNOWN
+from tasks.segmentation.labels import UNKNOWN
 from tasks.segmentation.palette import colours_of
 
 _IGNORED = "(ignored)"

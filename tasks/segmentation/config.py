@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from common.commands.settings import ClassesConfig, TrainedFlags
 from common.errors import UserError
+from common.networks.decoder import DecoderConfig
 from common.reading.orientation import Orientation
 from common.training.optim import OptimizerConfig
 from common.training.settings import EngineConfig, LoaderConfig
@@ -15,11 +16,6 @@ MOST_CLASSES = 254
 """Labels are bytes, of which 255 is ignored and 254 belongs to no class."""
 
 Colour = tuple[int, int, int]
-
-DecoderName = Literal[
-    "deeplabv3plus", "deeplabv3", "pspnet", "upernet", "unet", "fpn", "pan", "segformer",
-    "unetplusplus", "linknet", "manet",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,36 +142,11 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(DecoderConfig):
     """The head on the backbone."""
 
-    decoder: DecoderName = "deeplabv3plus"
-    """A decoder of segmentation-models-pytorch."""
-    output_stride: Literal[8, 16, 32] = 16
-    """Input pixels per feature of the last stage; below 32 its convolutions are dilated."""
-    channels: int = 64
-    """Width of the decoder; 256 in every published recipe."""
-    atrous_rates: tuple[int, ...] = ()
-    """deeplab: dilations of the pyramid; none means 6, 12, 18 at stride 16 and twice that at 8."""
-    separable: bool = False
-    """deeplab: depthwise separable convolutions in the pyramid."""
-    dropout: float = 0.1
-    """deeplab: dropout after the pyramid; 0.5 in the published recipes."""
     auxiliary: bool = True
     """A second classifier on the fourth stage, in training only; see --loss.auxiliary."""
-
-    def __post_init__(self) -> None:
-        if self.channels < 1 or self.channels % 32:
-            raise UserError(
-                f"--model.channels is {self.channels}; it must be a positive multiple of 32"
-            )
-        if self.atrous_rates and (len(self.atrous_rates) != 3 or min(self.atrous_rates) < 1):
-            raise UserError(
-                f"--model.atrous_rates is {list(self.atrous_rates)}; it takes three positive "
-                "dilations, such as [6, 12, 18]"
-            )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--model.dropout is {self.dropout}; it must be in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from common.commands import lettering
 from common.commands import overlay as overlays
-from tasks.segmentation.labels import IGNORED
+from common.networks.losses import IGNORED
 from tasks.segmentation.palette import Colours
 
 Picture = NDArray[np.uint8]

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 from backbone import deploy
 from common.commands import command, export, trained
 from common.commands.export import ExportFlags, Graph
+from common.networks.segmentation import SegmentationModel
 from tasks.segmentation.config import ScoredConfig
 from tasks.segmentation.data import with_classes
 from tasks.segmentation.inference import open_model
-from tasks.segmentation.model import MEAN, STD, SegmentationModel
+from tasks.segmentation.model import MEAN, STD
 
 
 @dataclass(frozen=True, kw_only=True)

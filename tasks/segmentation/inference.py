@@ -28,13 +28,14 @@ from common.commands.predictor import (
     scaled,
 )
 from common.errors import UserError
+from common.networks.segmentation import SegmentationModel
 from common.reading.image import Picture, planes
 from common.reading.windows import resized, scaled_size
 from common.training.distributed import choose_device
 from tasks.segmentation.config import ScoredConfig, ScoringConfig
 from tasks.segmentation.data import with_classes
 from tasks.segmentation.draw import overlay
-from tasks.segmentation.model import LAYOUT, MEAN, STD, SegmentationModel, build
+from tasks.segmentation.model import LAYOUT, MEAN, STD, build
 from tasks.segmentation.palette import Colours, colours_of
 
 Size = tuple[int, int]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import DamagedFile, UserError
+from common.networks.losses import IGNORED
 from common.reading import tiff
 from common.reading.image import content
 from common.reading.matlab import read_sbd_map
@@ -28,8 +29,6 @@ _UNREADABLE = (
 
 Labels = NDArray[np.uint8]
 
-IGNORED = 255
-"""Label of pixels that are neither trained on nor scored, whatever value they have on disk."""
 UNKNOWN = 254
 """Mark of values that belong to no class, until it is decided what becomes of them."""
 

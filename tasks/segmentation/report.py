@@ -14,12 +14,12 @@ from common.commands import card, fonts, plot
 from common.commands.classes import absent, tell_unscored, unscored
 from common.commands.confusion import Counts, class_scores
 from common.commands.opened import Opened
+from common.networks.segmentation import SegmentationModel
 from common.reading import image
 from tasks.segmentation.config import ScoredConfig
 from tasks.segmentation.data import Split
 from tasks.segmentation.draw import coloured, legend, mistakes
 from tasks.segmentation.metrics import constant_scores
-from tasks.segmentation.model import SegmentationModel
 from tasks.segmentation.palette import Colours, colours_of
 
 ROWS = 6

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from common.commands import classes
 from common.errors import DamagedFile, UserError
+from common.networks.losses import IGNORED
 from common.reading.left_out import OnError
 from common.training.distributed import note
 from tasks.segmentation.config import DataConfig
 from tasks.segmentation.data import Split
-from tasks.segmentation.labels import IGNORED, UNKNOWN
+from tasks.segmentation.labels import UNKNOWN
 
 MOST = 200
 """Label maps that are looked at, evenly spread over the split."""

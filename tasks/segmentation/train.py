@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from common.commands import command, training
 from common.commands.config import parse
+from common.networks.decoder import require_company
 from common.reading import orientation
 from common.training import distributed
 from common.training.distributed import World
@@ -12,7 +13,6 @@ from common.training.task import Progress, TrainData
 from tasks.segmentation import evaluate, survey
 from tasks.segmentation.config import Config, ScoredConfig
 from tasks.segmentation.data import Split, TrainSet, read, with_classes
-from tasks.segmentation.decoder import require_company
 from tasks.segmentation.loss import terms
 from tasks.segmentation.model import build, start_from
 
@@ -37,7 +37,7 @@ class SegmentationTask:
 
 def train(config: Config, world: World) -> None:
     """Train, then score the best checkpoint: result card, pictures and curves."""
-    require_company(config, world.size)
+    require_company(config.engine, config.model.decoder, world.size)
     config = with_classes(config)
     run = training.begin(config)
     train_split, val_split = (

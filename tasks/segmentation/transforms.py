@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.networks.losses import IGNORED
 from common.reading import windows
 from common.reading.windows import MEAN_COLOUR, scaled_size
-from tasks.segmentation.labels import IGNORED
 
 
 class Sample(NamedTuple):

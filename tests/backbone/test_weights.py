@@ -202,6 +202,20 @@ def test_further_inputs_keep_what_they_were_drawn_as(tmp_path):
         assert all(torch.allclose(*pair, rtol=1e-3, atol=1e-4) for pair in pairs)
 
 
+@pytest.mark.parametrize("channels", [2, 5])
+def test_colours_are_spread_over_any_number_of_channels(tmp_path, published, channels):
+    """Equal slices get the answer to a grey picture."""
+    torch.save(published, tmp_path / "colour.pth")
+    colour, slices = small().eval(), small(in_channels=channels).eval()
+    load(colour, tmp_path / "colour.pth", fit_stem=True, spread=True)
+    load(slices, tmp_path / "colour.pth", fit_stem=True, spread=True)
+    grey = torch.rand(1, 1, 32, 32)
+    with torch.inference_mode():
+        found = slices(grey.repeat(1, channels, 1, 1)).c1
+        wanted = colour(grey.repeat(1, 3, 1, 1)).c1
+    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_a_file_cut_short_is_refused(refused, published, tmp_path):
     files = [tmp_path / "new.pth", tmp_path / "old.pth", tmp_path / "x.safetensors"]
     torch.save(published, files[0])

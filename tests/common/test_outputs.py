@@ -15,6 +15,14 @@ def test_each_input_has_its_own_target(tmp_path):
     assert list(map(str, found.values())) == ["sub/x", "x"]
 
 
+def test_a_compressed_file_and_a_folder_give_their_whole_names(tmp_path):
+    folder = tmp_path / "1.2.840"
+    folder.mkdir()
+    inputs = dict.fromkeys([tmp_path / "a.nii.gz", tmp_path / "a.nii", folder], Path())
+    found = outputs.places(inputs, tmp_path / "out", (".png",))
+    assert list(map(str, found.values())) == ["a", "a_2", "1.2.840"]
+
+
 def test_names_for_something_else_are_left_free(tmp_path):
     inputs = {tmp_path / "x.jpg": Path()}
     found = outputs.places(inputs, tmp_path / "out", (".png",), reserved=("x.png",))

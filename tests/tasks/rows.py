@@ -15,6 +15,7 @@ from tasks.pose import sample as pose
 from tasks.salient import sample as salient
 from tasks.salient.metrics import MAIN
 from tasks.segmentation import sample as segmentation
+from tasks.volumes import sample as volumes
 from tests.tasks.reid import small as reid
 from tests.tasks.speaker import small as speaker
 
@@ -427,10 +428,52 @@ PANOPTIC = Row(
     sample_files=("*2017/*.jpg", 3),
 )  # fmt: skip
 
+VOLUMES_METRICS = (
+    "Dice", "Dice_liver", "Dice_kidney", "Dice_lesion", "HD95", "NSD", "ASD", "volume_error",
+    "Dice_pooled", "hit_rate", "false_positives",
+)  # fmt: skip
+
+VOLUMES = Row(
+    name="volumes",
+    data=lambda folder: volumes.write(folder, seed=3, cases=4, size=40, slices=6),
+    flags=(
+        "--data.folds", "2", "--data.crop_size", "[32, 32]", "--data.crops_per_case", "6",
+        "--model.channels", "32", "--engine.batch_size", "4", "--optimizer.warmup_epochs", "0",
+    ),
+    files=("cases.csv", "pictures/volumes.jpg"),
+    metrics=VOLUMES_METRICS,
+    watched=VOLUMES_METRICS,
+    says=(("protocol", "use", "Research only, no diagnosis"), ("protocol", "fold", 0)),
+    terms=("cross_entropy", "dice"),
+    golden=((2.118, 0.02), (2.061, 0.02), (2.017, 0.02)),
+    falls=Falls(
+        flags=("--engine.epochs", "8", "--engine.evaluate_every", "8"), steps=3, factor=0.9
+    ),
+    changed=("--loss.dice", "0.5"),
+    head=("head.0.weight",),
+    mistakes=(
+        (("--fold", "7"), "--fold 7: there are 2"),
+        (("--data.folds", "9"), "--data.folds 9: there are 4 cases"),
+        (("--engine.batch_size", "500"), "--engine.batch_size"),
+        (("--data.windows", "[[200, -100]]"), "--data.windows"),
+        (("--data.slices", "2"), "--data.slices is 2"),
+        (("--data.format", "lits"), "no case in the layout lits"),
+        (("--data.channel", "1"), "--data.channel 1: phantom_000"),
+        (("--data.classes", "[background, organ]"), "holds the label"),
+        (("--test.largest_component", "[spleen]"), "no class 'spleen'"),
+        (("--model.output_stride", "8", "--model.decoder", "fpn"), "--model.output_stride 8"),
+    ),
+    config=("--fold", "3", "--data.windows", "[[-160, 240], [-100, 300]]", "--test.window",
+            "[320, 320]", "--test.regions", "{liver: [1, 2], tumour: [2]}"),
+    sample=("--cases", "1"),
+    sample_says="1 generated cases in the layout of the Decathlon",
+    sample_files=("*Tr/*.nii.gz", 2),
+)  # fmt: skip
+
 ROWS = {
     row.name: row
     for row in (
         *(POSE, SALIENT, SEGMENTATION, DETECTION, REID, SPEAKER, CLASSIFICATION, DEPTH),
-        *(INTERACTIVE, PANOPTIC),
+        *(INTERACTIVE, PANOPTIC, VOLUMES),
     )
 }

@@ -25,6 +25,7 @@ from tests.tasks.salient import small as salient
 from tests.tasks.segmentation import oracle as segmentation_runs
 from tests.tasks.segmentation import small as segmentation
 from tests.tasks.speaker import small as speaker
+from tests.tasks.volumes import small as volumes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +155,13 @@ ROWS = (
         save=lambda path, seed: speaker.audio.write(path, speaker.noise(seed=seed)),
         input="a.wav",
         empty="no recordings in this folder",
+    ),
+    Row(
+        name="volumes",
+        write_run=volumes.write_run,
+        save=volumes.save,
+        input="a.nii.gz",
+        empty="no volume in this folder",
     ),
 )
 

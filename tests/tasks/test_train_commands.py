@@ -76,6 +76,7 @@ SCORED_ON_TRAINING = {
     "depth": ("--data.val_split", "train"),
     "interactive": ("--data.val_split", "train"),
     "panoptic": ("--data.val_split", "train2017"),
+    "volumes": ("--data.val_split", "train"),
 }
 
 

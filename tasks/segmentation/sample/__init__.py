@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.networks.losses import IGNORED
 from common.reading.image import write as write_picture
 from common.reading.voc import CLASS_FILE
 from common.sample import cached
 from common.sample.scenery import Scenery, backdrop, gather, lay, photograph, places, thing_of
-from tasks.segmentation.labels import IGNORED
 from tasks.segmentation.palette import voc_colours, write_labels
 from tasks.segmentation.sample.things import SCRAP, THINGS
 

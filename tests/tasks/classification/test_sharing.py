@@ -21,6 +21,7 @@ TASKS = {
     "reid": ({"train": 3, "test": 2}, ("--engine.batch_size", "8")),
     "speaker": ({"train": 3, "test": 2}, ("--model.width", "null")),
     "depth": ({"train": 8, "val": 2}, ()),
+    "volumes": ({"cases": 2, "size": 40, "slices": 6}, ("--data.folds", "2")),
 }
 """How each task writes its sample set, and what makes it begin on so little."""
 

@@ -4,10 +4,11 @@ import torch
 from torch import nn
 
 from common.commands import config
+from common.networks.segmentation import Scores
 from common.training import checkpoint
 from common.training.settings import EngineConfig, LoaderConfig
 from tasks.segmentation.config import Config, DataConfig, ModelConfig, ScoringConfig
-from tasks.segmentation.model import Scores, build
+from tasks.segmentation.model import build
 from tests.tasks.segmentation import small
 
 BACKBONE = "res2net26_14w_4s_half"

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from common.errors import DamagedFile, UserError
+from common.networks.losses import cross_entropy
 from common.training.distributed import World
 from common.training.sampling import generator_for
 from tasks.segmentation import evaluate, train
 from tasks.segmentation.config import Config, DataConfig
 from tasks.segmentation.data import ScoringSet, TrainSet, read, with_classes
-from tasks.segmentation.loss import cross_entropy
 from tests.tasks.segmentation import small
 from tests.tasks.segmentation.oracle import Oracle, tiny_config
 from tests.tasks.segmentation.small import read_split

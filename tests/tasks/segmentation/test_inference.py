@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from common.errors import UserError
+from common.networks.segmentation import Scores
 from tasks.segmentation.config import ScoringConfig
 from tasks.segmentation.inference import score, segment, starts
-from tasks.segmentation.model import Scores
 from tests.tasks.segmentation.oracle import Pointwise
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from common.networks.losses import cross_entropy, dice
 from tasks.segmentation.config import LossConfig
-from tasks.segmentation.loss import cross_entropy, dice, terms
+from tasks.segmentation.loss import terms
 
 
 def drawn(seed=0, batch=3, classes=4, size=(5, 6), ignored=0.3):

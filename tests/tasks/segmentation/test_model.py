@@ -12,10 +12,10 @@ from backbone import MODELS, load
 from common.commands import trained
 from common.commands.trained import Trained
 from common.errors import UserError
+from common.networks.decoder import DECODERS
 from common.training import optim
 from common.training.optim import OptimizerConfig
 from tasks.segmentation.config import ModelConfig
-from tasks.segmentation.decoder import DECODERS
 from tasks.segmentation.model import build, explain, from_published
 from tests.tasks.segmentation.oracle import BACKBONE, write_run
 

@@ -1,6 +1,6 @@
 """The trunks as encoders of segmentation-models-pytorch, so that all of its decoders take them.
 
-from tasks.segmentation.encoder import register
+from common.networks.encoder import register
 
 register()
 network = smp.Unet("trunk-res2net50_26w_4s", encoder_weights=None, classes=21)

@@ -2,15 +2,51 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import segmentation_models_pytorch as smp
 from torch import nn
 
 from backbone.trunk import Trunk
 from common.errors import UserError
-from tasks.segmentation.config import Config, DecoderName, ModelConfig
-from tasks.segmentation.encoder import PREFIX, register
+from common.networks.encoder import PREFIX, register
+from common.training.settings import EngineConfig
+
+DecoderName = Literal[
+    "deeplabv3plus", "deeplabv3", "pspnet", "upernet", "unet", "fpn", "pan", "segformer",
+    "unetplusplus", "linknet", "manet",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """The head on the backbone."""
+
+    decoder: DecoderName = "deeplabv3plus"
+    """A decoder of segmentation-models-pytorch."""
+    output_stride: Literal[8, 16, 32] = 16
+    """Input pixels per feature of the last stage; below 32 its convolutions are dilated."""
+    channels: int = 64
+    """Width of the decoder; 256 in every published recipe."""
+    atrous_rates: tuple[int, ...] = ()
+    """deeplab: dilations of the pyramid; none means 6, 12, 18 at stride 16 and twice that at 8."""
+    separable: bool = False
+    """deeplab: depthwise separable convolutions in the pyramid."""
+    dropout: float = 0.1
+    """deeplab: dropout after the pyramid; 0.5 in the published recipes."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.channels % 32:
+            raise UserError(
+                f"--model.channels is {self.channels}; it must be a positive multiple of 32"
+            )
+        if self.atrous_rates and (len(self.atrous_rates) != 3 or min(self.atrous_rates) < 1):
+            raise UserError(
+                f"--model.atrous_rates is {list(self.atrous_rates)}; it takes three positive "
+                "dilations, such as [6, 12, 18]"
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--model.dropout is {self.dropout}; it must be in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -21,7 +57,7 @@ class Decoder:
     """Its name there."""
     output_strides: tuple[int, ...]
     """Output strides of the trunk that it can take."""
-    options: Callable[[ModelConfig], dict[str, Any]]
+    options: Callable[[DecoderConfig], dict[str, Any]]
     """What the library's class is called with, beside encoder and classes."""
     normalizes_pools: bool = False
     """Whether it has batch norm after global pooling, which one sample alone cannot train."""
@@ -29,7 +65,7 @@ class Decoder:
     """Height and width that the last stage's features must at least have."""
 
 
-def _deeplab(model: ModelConfig) -> dict[str, Any]:
+def _deeplab(model: DecoderConfig) -> dict[str, Any]:
     # Chen et al., arXiv:1706.05587, section 4: the rates double with the resolution.
     doubling = 16 // model.output_stride
     return {
@@ -41,11 +77,11 @@ def _deeplab(model: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _halving(model: ModelConfig) -> dict[str, Any]:
+def _halving(model: DecoderConfig) -> dict[str, Any]:
     return {"decoder_channels": tuple(max(1, model.channels >> step) for step in range(5))}
 
 
-def _dilated_halving(model: ModelConfig) -> dict[str, Any]:
+def _dilated_halving(model: DecoderConfig) -> dict[str, Any]:
     return {"output_stride": model.output_stride, **_halving(model)}
 
 
@@ -108,7 +144,7 @@ DECODERS: dict[DecoderName, Decoder] = {
 }
 
 
-def require_stride(model: ModelConfig) -> None:
+def require_stride(model: DecoderConfig) -> None:
     """Raise UserError unless the decoder can take the output stride."""
     allowed = DECODERS[model.decoder].output_strides
     if model.output_stride not in allowed:
@@ -118,9 +154,8 @@ def require_stride(model: ModelConfig) -> None:
         )
 
 
-def require_company(config: Config, ranks: int) -> None:
+def require_company(engine: EngineConfig, name: DecoderName, ranks: int) -> None:
     """Raise UserError if a rank's micro-batch is too small for the decoder's global pooling."""
-    engine, name = config.engine, config.model.decoder
     samples = engine.batch_size // (ranks * engine.accumulate)
     together = engine.sync_batchnorm and ranks > 1
     if DECODERS[name].normalizes_pools and samples == 1 and not together:
@@ -144,13 +179,14 @@ class Network(NamedTuple):
     """Takes these, gives logits of the picture's size."""
 
 
-def network(backbone: str, classes: int, model: ModelConfig) -> Network:
+def network(backbone: str, classes: int, model: DecoderConfig, in_channels: int = 3) -> Network:
     """A trunk, and a decoder of the library that fits it, freshly drawn.
 
     Args:
         backbone: a name of MODELS.
         classes: score maps to draw.
         model: decoder, output stride and width.
+        in_channels: of the pictures.
     """
     require_stride(model)
     decoder = DECODERS[model.decoder]
@@ -159,6 +195,7 @@ def network(backbone: str, classes: int, model: ModelConfig) -> Network:
         decoder.architecture,
         encoder_name=PREFIX + backbone,
         encoder_weights=None,
+        in_channels=in_channels,
         classes=classes,
         **decoder.options(model),
     )

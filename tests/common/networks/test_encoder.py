@@ -7,7 +7,7 @@ from torch import nn
 
 from backbone import MODELS
 from backbone.variants import first_block_of
-from tasks.segmentation.encoder import OUTPUT_STRIDES, PREFIX, Encoder, register
+from common.networks.encoder import OUTPUT_STRIDES, PREFIX, Encoder, register
 
 SMALL = "res2net26_14w_4s_half"
 LIBRARY = {

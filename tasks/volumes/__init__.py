@@ -1,0 +1,1 @@
+"""Organs and tumours on CT: volumes in, volumes out."""
