@@ -35,7 +35,12 @@ def cam(model: Classifier, images: Tensor, classes: Tensor) -> Tensor:
         classes: (B,) numbers.
     """
     with torch.no_grad():
-        features = model.backbone(model.prepare(images)).c5
+        return cam_of(model, model.backbone(model.prepare(images)).c5, classes)
+
+
+def cam_of(model: Classifier, features: Tensor, classes: Tensor) -> Tensor:
+    """`cam` of what the last stage (B, K, h, w) made of the pictures before."""
+    with torch.no_grad():
         return torch.einsum("bkhw,bk->bhw", features.float(), model.fc.weight[classes])
 
 

@@ -25,7 +25,7 @@ from common.errors import UserError
 from common.reading.image import Picture, planes
 from common.training.distributed import choose_device
 from tasks.classification import checkpoints
-from tasks.classification.cam import Method, Stage, cam, grad_cam, heat
+from tasks.classification.cam import Method, Stage, cam, cam_of, grad_cam, heat
 from tasks.classification.config import ScoredConfig
 from tasks.classification.draw import Guess, Panel, row
 from tasks.classification.model import LAYOUT, MEAN, STD, Classifier, build
@@ -174,8 +174,17 @@ class Predictor:
             maps = cam(model, images, target)
         else:
             maps = grad_cam(model, images, target, stage)
-        size = (images.shape[-2], images.shape[-1])
-        shown: NDArray[np.float32] = heat(maps, size, getattr(model.backbone.strides, stage))[0]
+        return self._heated(maps, stage)
+
+    def heat_of(self, features: Tensor, number: int) -> NDArray[np.float32]:
+        """`heat` by cam without the network: of the c5 (1, K, h, w) that `features` gave."""
+        target = torch.tensor([number], device=features.device)
+        return self._heated(cam_of(self.opened.model, features, target), "c5")
+
+    def _heated(self, maps: Tensor, stage: Stage) -> NDArray[np.float32]:
+        side = self.config.test.input_size
+        stride = getattr(self.opened.model.backbone.strides, stage)
+        shown: NDArray[np.float32] = heat(maps, (side, side), stride)[0]
         return shown
 
     @property

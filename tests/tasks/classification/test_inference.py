@@ -81,6 +81,13 @@ def test_heat_is_the_trained_models(run, predictor, pictures):
         predictor.heat(pictures[3], 2, stage="c4")
 
 
+def test_heat_of_kept_features_is_that_of_the_picture(predictor, pictures):
+    features = predictor.features(pictures[3]).c5
+    for number in range(len(predictor.classes)):
+        kept = predictor.heat_of(features, number)
+        assert kept == pytest.approx(predictor.heat(pictures[3], number), abs=1e-3)
+
+
 def test_the_door_of_all_tasks_gives_what_predict_writes(run, tmp_path, monkeypatch):
     file = tmp_path / "a.png"
     small.picture(7, 90, 70).save(file)
