@@ -48,20 +48,25 @@ def frames(path: Path) -> Iterator[Picture]:
 
 
 def transform(
-    source: Path, target: Path, change: Callable[[Picture], Picture], shown: bool = True
+    source: Path,
+    target: Path,
+    change: Callable[[Picture], Picture],
+    shown: bool = True,
+    codec: str = "mp4v",
 ) -> int:
     """Write a video of the changed frames, with a progress bar if `shown`; returns their number.
 
     The target is an MP4 file without sound in which each frame is seen when the source shows it:
     at the source's rate, or, where that varies or makes no sense, at that of its quickest frames,
     with slower ones repeated. Changed frames all have one size, which may differ from the source's.
+    A codec that browsers play is VP80, for which the target is a WebM file.
 
     Raises:
         DamagedFile: the source is missing, or not a video that OpenCV can decode.
         UserError: the target cannot be written.
     """
     rate, count = _steady_rate(source), 0
-    with _Opened(source) as capture, _Held(target, rate) as held:
+    with _Opened(source) as capture, _Held(target, rate, codec) as held:
         said = _said_seconds(capture)
         bar = tqdm(
             _timed(capture, rate),
@@ -138,8 +143,8 @@ def record(
 class _Held:
     """A video of one rate, in which pictures are held until the next one's moment."""
 
-    def __init__(self, target: Path, rate: float) -> None:
-        self.target, self.rate = target, rate
+    def __init__(self, target: Path, rate: float, codec: str) -> None:
+        self.target, self.rate, self.codec = target, rate, codec
         self.written = 0
         self._writer: cv2.VideoWriter | None = None
         self._picture: Picture | None = None
@@ -155,7 +160,7 @@ class _Held:
         """Write the picture until so many are written."""
         if self._picture is None or until <= self.written:
             return
-        self._writer = self._writer or _writer(self.target, self.rate, self._picture)
+        self._writer = self._writer or _writer(self.target, self.rate, self._picture, self.codec)
         ordered = cv2.cvtColor(self._picture, cv2.COLOR_RGB2BGR)
         for _ in range(until - self.written):
             self._writer.write(ordered)
@@ -243,9 +248,9 @@ def _decoded(capture: cv2.VideoCapture) -> Iterator[Picture]:
         yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _writer(target: Path, rate: float, frame: Picture) -> cv2.VideoWriter:
+def _writer(target: Path, rate: float, frame: Picture, codec: str = "mp4v") -> cv2.VideoWriter:
     height, width = frame.shape[:2]
-    code = cv2.VideoWriter.fourcc(*"mp4v")
+    code = cv2.VideoWriter.fourcc(*codec)
     writer = cv2.VideoWriter(str(target), code, rate, (width, height))
     if not writer.isOpened():
         raise UserError(f"{target}: cannot be written; does its folder exist, is the disk full?")

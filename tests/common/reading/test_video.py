@@ -45,6 +45,13 @@ def test_a_changed_video_keeps_rate_and_length_and_may_have_another_size(clip, t
     assert frames[0].mean() > 230
 
 
+def test_a_result_may_have_a_codec_that_browsers_play(clip, tmp_path):
+    target = tmp_path / "out.webm"
+    assert video.transform(clip, target, lambda frame: 255 - frame, codec="VP80") == 6
+    assert target.read_bytes()[:4] == b"\x1aE\xdf\xa3" and b"V_VP8" in target.read_bytes()
+    assert [frame.shape for frame in video.frames(target)] == [(48, 64, 3)] * 6
+
+
 def test_what_is_no_video_is_told(tmp_path, clip):
     (tmp_path / "text.mp4").write_text("not a video")
     for name in ("text.mp4", "none.mp4"):
