@@ -10,6 +10,8 @@ LONGEST = (
     "tests/tasks/test_train_commands.py",
     "tests/backbone/test_compile.py",
     "tests/tasks/test_predict_commands.py",
+    "tests/app/test_browser.py",
+    "tests/app/test_page.py",
     "tests/common/training/test_kill.py",
     "tests/tasks/detection/test_evaluate.py",
     "tests/tasks/reid/test_train.py",

@@ -10,7 +10,9 @@ from tests.conftest import LONGEST
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
-    path for folder in ("backbone", "common", "tasks") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in ("app", "backbone", "common", "tasks")
+    for path in (ROOT / folder).rglob("*.py")
 )
 TASKS = sorted(path.parent.name for path in (ROOT / "tasks").glob("*/__init__.py"))
 TASK_FILES = {
@@ -41,6 +43,12 @@ def test_the_backbone_can_be_lifted_out():
         # Triton comes with PyTorch for CUDA, and this file is imported there only.
         foreign -= {"triton"} if path.parts[-2:] == ("fast", "cuda.py") else set()
         assert not foreign, f"{path.name} imports {foreign}"
+
+
+def test_the_page_is_imported_by_nobody_and_its_framework_by_the_page_alone():
+    for path in SOURCES:
+        if path.relative_to(ROOT).parts[0] != "app":
+            assert not packages(path) & {"app", "gradio", "fastapi", "starlette"}, path.name
 
 
 ROOMS = {
