@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: help install lint type test slow demo bench table
+.PHONY: help install lint type test slow demo app bench table
 
 help:
 	@echo "make demo    train, evaluate and predict the pose task on generated data (about 5 minutes)"
+	@echo "make app     the page in the browser, with the runs in runs/"
 	@echo "make test    lint, types and tests    make slow   the long proofs"
 	@echo "make bench   side-by-side benchmarks  make table  parameters and MACs of every backbone"
 
@@ -42,6 +43,9 @@ demo: install
 	$(BIN)/python -m tasks.pose.evaluate --run $(DEMO)
 	$(BIN)/python -m tasks.pose.predict --run $(DEMO) --sample 12 --out $(DEMO)/predictions
 	@echo "Pictures: $(DEMO)/pictures (scored), $(DEMO)/predictions (drawn on new pictures), $(DEMO)/curves.png"
+
+app: install
+	$(BIN)/python -m app
 
 bench: install
 	for name in engine pose salient segmentation reid speaker classification depth interactive panoptic volumes detection detection_inference detection_scoring predict; do $(BIN)/python -m benchmarks.$$name || exit 1; done
