@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 from fastapi import FastAPI
 
-from app import clips, folders, persons, picture, voices
+from app import clicks, clips, folders, persons, picture, voices
 from app.site import Site
 
 _TITLE = """<div id="title"><h1>Res2Net Tasks</h1>
@@ -46,6 +46,9 @@ def page(site: Site, examples: Sequence[Path]) -> gr.Blocks:
                     clips.build(site)
                 with gr.Tab("Folder"):
                     folders.build(site)
+            if heads.clicks:
+                with gr.Tab("Clicks"):
+                    clicks.build(site)
             if heads.voices:
                 with gr.Tab("Voices"):
                     voices.build(site)

@@ -154,10 +154,11 @@ def paired(before: Picture, after: Picture) -> tuple[Picture, Picture]:
     if before.shape[0] < height:
         more = ((0, height - before.shape[0]), (0, 0), (0, 0))
         before = np.pad(before, more, constant_values=255)
-    return _smaller(before[:height, :width]), _smaller(after)
+    return smaller(before[:height, :width]), smaller(after)
 
 
-def _smaller(picture: Picture) -> Picture:
+def smaller(picture: Picture) -> Picture:
+    """A picture (H, W, C) as large as the page shows it, at most."""
     scale = SHOWN / max(picture.shape[:2])
     if scale >= 1:
         return picture

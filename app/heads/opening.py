@@ -11,9 +11,9 @@ from app.settings import AppConfig
 from common.commands import zoo
 from tasks import open_run, task_of
 
-VOICES, PERSONS = "speaker", "reid"
-_WITHOUT_TAB = ("interactive", "volumes")
-"""Tasks that are asked with more than a picture, or with something else."""
+VOICES, PERSONS, CLICKS = "speaker", "reid", "interactive"
+_WITHOUT_TAB = ("volumes",)
+"""Tasks that are asked with something else than a picture."""
 
 
 class Heads(NamedTuple):
@@ -23,6 +23,7 @@ class Heads(NamedTuple):
     """In the order in which they are asked: a detector before what needs its boxes."""
     voices: tuple[Head, ...]
     persons: tuple[Head, ...]
+    clicks: tuple[Head, ...]
 
 
 def opened(config: AppConfig) -> Heads:
@@ -39,9 +40,10 @@ def opened(config: AppConfig) -> Heads:
         found.append(_opened(source, config, [one.name for one in found]))
     found.sort(key=lambda one: one.task == "pose")
     return Heads(
-        tuple(one for one in found if one.task not in (VOICES, PERSONS)),
+        tuple(one for one in found if one.task not in (VOICES, PERSONS, CLICKS)),
         tuple(one for one in found if one.task == VOICES),
         tuple(one for one in found if one.task == PERSONS),
+        tuple(one for one in found if one.task == CLICKS),
     )
 
 

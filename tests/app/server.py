@@ -20,6 +20,7 @@ from tasks.speaker.decision import FILE, Decision
 from tests.tasks.classification import small as classification
 from tests.tasks.depth import small as depth
 from tests.tasks.detection import runs as detection
+from tests.tasks.interactive import small as interactive
 from tests.tasks.pose import oracle as pose
 from tests.tasks.reid import small as reid
 from tests.tasks.salient import small as salient
@@ -29,7 +30,7 @@ from tests.tasks.speaker import small as speaker
 PICTURES = ("salient", "segmentation", "detection", "depth", "classification", "pose")
 WRITERS = {
     "salient": salient, "segmentation": segmentation, "detection": detection, "depth": depth,
-    "pose": pose, "reid": reid, "speaker": speaker,
+    "pose": pose, "reid": reid, "speaker": speaker, "interactive": interactive,
 }  # fmt: skip
 
 

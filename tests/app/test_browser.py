@@ -44,7 +44,7 @@ def browser():
 @pytest.fixture(scope="module")
 def loaded(runs):
     return server.opened(
-        runs, (*server.PICTURES, "speaker", "reid"), upload_megabytes=2, megapixels=1
+        runs, (*server.PICTURES, "speaker", "reid", "interactive"), upload_megabytes=2, megapixels=1
     )
 
 
@@ -306,6 +306,48 @@ def test_a_hostile_folder_is_a_message(visit, tmp_path):
     )
     visit.page.click("#folder-start")
     assert "../<b>a.png: leads out of the archive" in visit.message()
+
+
+def test_clicks_give_a_mask_and_undo_takes_it_back(visit, photo, loaded):
+    visit.tab("Clicks")
+    visit.give(photo, "#object", "img")
+    visit.page.wait_for_selector("#clicks-told >> text=Click on what you want")
+    canvas = visit.page.locator("#canvas img")
+
+    def content():
+        return visit.page.request.get(canvas.get_attribute("src")).body()
+
+    def click(x, y, count):
+        for patience in (3_000, 3_000, 15_000):  # a part that has just come may not listen yet
+            # The picture is in the middle of the element, not enlarged.
+            box = canvas.bounding_box()
+            scale = min(1, box["width"] / 160, box["height"] / 120)
+            left, top = (box["width"] - 160 * scale) / 2, (box["height"] - 120 * scale) / 2
+            place = {"x": left + (x + 0.5) * scale, "y": top + (y + 0.5) * scale}
+            canvas.click(position=place)
+            try:
+                told = f"#clicks-told >> text=/^{count} click/"
+                visit.page.wait_for_selector(told, timeout=patience)
+            except TimeoutError:
+                continue
+            return
+        raise AssertionError(f"click {count} is not taken")
+
+    passes = server.counted(loaded[0].clicks)
+    click(80, 60, 1)
+    once = content()
+    visit.page.get_by_label("take from the mask").check()
+    click(130, 90, 2)
+    assert not passes, "the trunk saw the picture before the first click"
+    assert content() != once
+    visit.picture("clicks")
+    visit.page.click("#click-undo")
+    visit.page.wait_for_selector("#clicks-told >> text=/^1 click;/")
+    drawn = np.asarray(Image.open(io.BytesIO(content())).convert("RGB"))
+    predictor = loaded[0].clicks[0].predictor
+    picture = np.asarray(Image.open(photo).convert("RGB"))
+    found = predictor(picture, [(80, 60, True)])
+    assert np.abs(predictor.draw(picture, found).astype(int) - drawn).max() <= 1
 
 
 def test_voices_are_compared(visit, tmp_path):
