@@ -81,7 +81,11 @@ def build(site: Site) -> None:
             clicked.session.undo()
         return _shown(clicked, way, opacity)
 
-    how: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "network", "concurrency_limit": 1}
+    how: dict[str, Any] = {
+        "api_visibility": "private",
+        "concurrency_id": "network",
+        "concurrency_limit": 1,
+    }
     gr.on(
         [photo.change, name.change], said(start), [photo, name, way, opacity],
         [state, *shown], preprocess=False, **how,
