@@ -12,6 +12,7 @@ from tasks.depth.data import Split
 from tasks.depth.maps import read_depth
 
 CONSTANT = "median depth of the training set"
+EACH_ROW = "mean depth of each row of the training set"
 EACH_PIXEL = "mean depth map of the training set"
 
 _MOST = 200
@@ -25,14 +26,20 @@ class Baselines(NamedTuple):
 
     constant: float
     """Metres: the median over the pictures of their medians."""
+    each_row: NDArray[np.float32]
+    """(h, 1) metres: geometric mean of each row's depth."""
     each_pixel: NDArray[np.float32]
     """(h, w) metres: geometric mean of each place's depth."""
 
     def guesses(self, height: int, width: int) -> dict[str, NDArray[np.float32]]:
         """The guesses of a picture's depth (height, width), by name."""
-        whole = cv2.resize(self.each_pixel, (width, height), interpolation=cv2.INTER_LINEAR)
+        size = width, height
+        rows, whole = (
+            np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_LINEAR), np.float32)
+            for one in (self.each_row, self.each_pixel)
+        )
         constant = np.full((height, width), self.constant, np.float32)
-        return {CONSTANT: constant, EACH_PIXEL: np.asarray(whole, np.float32)}
+        return {CONSTANT: constant, EACH_ROW: rows, EACH_PIXEL: whole}
 
 
 def learn(training: Split) -> Baselines:
@@ -57,5 +64,13 @@ def learn(training: Split) -> Baselines:
     if not medians:
         raise DamagedFile(f"{training.name}: not one depth map can be read")
     middle = float(np.median(medians))
-    logs = np.where(counts > 0, sums / np.maximum(counts, 1), np.log(middle))
-    return Baselines(middle, np.exp(logs).astype(np.float32))
+    rows = sums.sum(axis=1, keepdims=True), counts.sum(axis=1, keepdims=True)
+    return Baselines(middle, _mean(*rows, middle), _mean(sums, counts, middle))
+
+
+def _mean(
+    logs: NDArray[np.float64], counts: NDArray[np.float64], middle: float
+) -> NDArray[np.float32]:
+    """The geometric mean where there is depth, elsewhere the median."""
+    mean = np.where(counts > 0, logs / np.maximum(counts, 1), np.log(middle))
+    return np.asarray(np.exp(mean), np.float32)

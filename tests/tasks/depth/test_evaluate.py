@@ -146,7 +146,10 @@ def test_baselines_are_guesses_of_the_training_set(config):
     settings = config()
     guesses = baselines.learn(read(settings, "train"))
     found = evaluated(settings, changed, guesses=guesses)
-    assert set(found.baselines) == {baselines.CONSTANT, baselines.EACH_PIXEL}
+    names = {baselines.CONSTANT, baselines.EACH_ROW, baselines.EACH_PIXEL}
+    assert set(found.baselines) == names
+    rows = guesses.guesses(48, 64)[baselines.EACH_ROW]
+    assert (np.ptp(rows, axis=1) == 0).all() and np.ptp(rows[:, 0]) > 0
     depths = [read(settings, "train").read(index).depth for index in range(4)]
     each = found.baselines[baselines.EACH_PIXEL]["AbsRel"]
     assert each < found.baselines[baselines.CONSTANT]["AbsRel"]
@@ -176,6 +179,7 @@ def test_the_command_writes_the_card_with_its_protocol(tmp_path, capsys):
     assert card["protocol"]["alignment"] == "per picture, by the ratio of medians"
     assert card["protocol"]["flip"] is True
     assert card["data"]["images"] == 2
-    assert set(card["data"]["baselines"]) == {baselines.CONSTANT, baselines.EACH_PIXEL}
+    names = {baselines.CONSTANT, baselines.EACH_ROW, baselines.EACH_PIXEL}
+    assert set(card["data"]["baselines"]) == names
     assert (tmp_path / "run" / "pictures" / "depth.jpg").stat().st_size > 0
     assert "median depth of the training set" in capsys.readouterr().out
