@@ -165,7 +165,9 @@ class Predictor:
         test, model = self.config.test, self.opened.model
         scales = f", scales {list(test.scales)}" if tuple(test.scales) != (1,) else ""
         stride = model.backbone.strides.c5
-        least = f" and at least {model.least_side}" if model.least_side > stride else ""
+        # Where every picture is larger, the least side adds nothing.
+        small = model.least_side > max(stride, test.short_side)
+        least = f" and at least {model.least_side}" if small else ""
         return TrunkInput(
             trunk=fingerprint(model.backbone),
             colour="RGB",
