@@ -31,31 +31,26 @@ class Clicked(NamedTuple):
     """Of the run's predictor, `tasks.interactive.session.Session`."""
 
 
+class Parts(NamedTuple):
+    """The components of the tab."""
+
+    photo: gr.Image
+    run: gr.Dropdown
+    kind: gr.Radio
+    way: gr.Dropdown
+    opacity: gr.Slider
+    undo: gr.Button
+    canvas: gr.Image
+    told: gr.HTML
+
+
 def build(site: Site) -> None:
-    """Lay the tab out."""
+    """Lay the tab out, and say what its parts do."""
     heads = {one.name: one for one in site.heads.clicks}
+    parts = _laid_out(list(heads))
     # What a visitor leaves open is forgotten with the answers of other tabs.
     state = gr.State(None, time_to_live=site.limits.kept_minutes * 60)
-    with gr.Row():
-        with gr.Column(scale=1, min_width=320):
-            photo = gr.Image(
-                label="Picture", height=220, sources=["upload", "webcam", "clipboard"],
-                elem_id="object", buttons=[],
-            )  # fmt: skip
-            name = gr.Dropdown(
-                list(heads), value=next(iter(heads)), label="Run", visible=len(heads) > 1
-            )
-            kind = gr.Radio([ADDS, TAKES], value=ADDS, label="A click", elem_id="click-kind")
-            way = gr.Dropdown(list(WAYS), value=WAYS[0], label="Shown and saved")
-            opacity = gr.Slider(0, 1, 1, step=0.05, label="Opacity")
-            undo = gr.Button("Undo", elem_id="click-undo")
-        with gr.Column(scale=2, min_width=320):
-            canvas = gr.Image(
-                label="Click on an object here", height=_HEIGHT, format="png", interactive=False,
-                elem_id="canvas", buttons=["download", "fullscreen"],
-            )  # fmt: skip
-            told = gr.HTML(elem_id="clicks-told")
-    shown = [canvas, told]
+    how, shown = [parts.way, parts.opacity], [parts.canvas, parts.told]
 
     def start(given: Any, of: str, way: str, opacity: float) -> list[Any]:
         """The picture without a mask; the trunk sees it now, and not with each click."""
@@ -67,12 +62,7 @@ def build(site: Site) -> None:
 
     def click(clicked: Any, kind: str, way: str, opacity: float, at: gr.SelectData) -> list[Any]:
         """The mask after one more click."""
-        if clicked is None:
-            raise UserError("no picture is given, or it is no longer kept; give it again")
-        if len(clicked.session.clicks) >= MOST:
-            raise UserError(f"at most {MOST} clicks are taken on one picture; undo some")
-        x, y = at.index
-        site.turns.run(lambda _: clicked.session.click(int(x), int(y), positive=kind == ADDS))
+        _click(site, clicked, at.index, kind == ADDS)
         return _shown(clicked, way, opacity)
 
     def back(clicked: Any, way: str, opacity: float) -> list[Any]:
@@ -81,24 +71,57 @@ def build(site: Site) -> None:
             clicked.session.undo()
         return _shown(clicked, way, opacity)
 
-    how: dict[str, Any] = {
-        "api_visibility": "private",
-        "concurrency_id": "network",
-        "concurrency_limit": 1,
-    }
+    turn: dict[str, Any] = {
+        "api_visibility": "private", "concurrency_id": "network", "concurrency_limit": 1,
+    }  # fmt: skip
     gr.on(
-        [photo.change, name.change], said(start), [photo, name, way, opacity],
-        [state, *shown], preprocess=False, **how,
+        [parts.photo.change, parts.run.change], said(start), [parts.photo, parts.run, *how],
+        [state, *shown], preprocess=False, **turn,
     )  # fmt: skip
     # Each click counts, also one that comes while the one before is worked on.
-    how |= {"trigger_mode": "multiple", "show_progress": "hidden"}
-    canvas.select(said(click), [state, kind, way, opacity], shown, **how)
-    undo.click(said(back), [state, way, opacity], shown, **how)
+    turn |= {"trigger_mode": "multiple", "show_progress": "hidden"}
+    parts.canvas.select(said(click), [state, parts.kind, *how], shown, **turn)
+    parts.undo.click(said(back), [state, *how], shown, **turn)
     gr.on(
-        [way.change, opacity.change], said(_shown), [state, way, opacity], shown,
+        [one.change for one in how], said(_shown), [state, *how], shown,
         api_visibility="private", show_progress="hidden", trigger_mode="always_last",
         concurrency_id="drawing", concurrency_limit=4,
     )  # fmt: skip
+
+
+def _laid_out(names: list[str]) -> Parts:
+    with gr.Row():
+        with gr.Column(scale=1, min_width=320):
+            photo = gr.Image(
+                label="Picture", height=220, sources=["upload", "webcam", "clipboard"],
+                elem_id="object", buttons=[],
+            )  # fmt: skip
+            run = gr.Dropdown(names, value=names[0], label="Run", visible=len(names) > 1)
+            kind = gr.Radio([ADDS, TAKES], value=ADDS, label="A click", elem_id="click-kind")
+            way = gr.Dropdown(list(WAYS), value=WAYS[0], label="Shown and saved")
+            opacity = gr.Slider(0, 1, 1, step=0.05, label="Opacity")
+            undo = gr.Button("Undo", elem_id="click-undo")
+        with gr.Column(scale=2, min_width=320):
+            canvas = gr.Image(
+                label="Click on an object here", height=_HEIGHT, format="png", interactive=False,
+                elem_id="canvas", buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            told = gr.HTML(elem_id="clicks-told")
+    return Parts(photo, run, kind, way, opacity, undo, canvas, told)
+
+
+def _click(site: Site, clicked: Clicked | None, at: Any, positive: bool) -> None:
+    """One more click.
+
+    Raises:
+        UserError: there is no picture, there are too many clicks, or this one cannot be.
+    """
+    if clicked is None:
+        raise UserError("no picture is given, or it is no longer kept; give it again")
+    if len(clicked.session.clicks) >= MOST:
+        raise UserError(f"at most {MOST} clicks are taken on one picture; undo some")
+    x, y = map(int, at)
+    site.turns.run(lambda _: clicked.session.click(x, y, positive=positive))
 
 
 def _begun(site: Site, head: Head, picture: Picture) -> Clicked:
