@@ -13,9 +13,9 @@ COPY app app
 COPY backbone backbone
 COPY common common
 COPY tasks tasks
-# --build-arg TORCH_INDEX=ADDRESS takes PyTorch's wheels for CPUs, a tenth as large; PyTorch's own page says where they are.
-ARG TORCH_INDEX=""
-RUN pip install --no-cache-dir --constraint requirements.lock ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[app,audio]"
+# --build-arg PIP_OPTIONS="..." adds words of pip, such as those of PyTorch's own page that take its wheels for CPUs, a tenth as large.
+ARG PIP_OPTIONS=""
+RUN pip install --no-cache-dir --constraint requirements.lock ${PIP_OPTIONS} ".[app,audio]"
 
 # Nothing is written but below /tmp: uploads, which the server deletes, and caches.
 ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 RES2NET_CACHE=/tmp/cache MPLCONFIGDIR=/tmp
