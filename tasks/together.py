@@ -195,16 +195,6 @@ class Prediction:
             entry[name] = {"drawn": drawn, "found": predictor.describe(found.found[name])}
         return [entry]
 
-    def frame(
-        self, source: Source, picture: Picture, found: Answers, frame: int
-    ) -> tuple[Picture, list[Entry]]:
-        """Never called: videos are refused."""
-        raise UserError(f"{source.path}: is a video; tasks.together takes pictures")
-
-    def clip(self, source: Source, target: Path, frames: int) -> list[Entry]:
-        """Never called."""
-        return []
-
     def finish(self, entries: Sequence[Entry]) -> None:
         """Write the list of all results."""
         text = json.dumps({"files": list(entries)}, indent=1) + "\n"
