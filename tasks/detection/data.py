@@ -15,13 +15,13 @@ from common.reading.annotations import read_picture
 from common.reading.image import planes
 from common.reading.left_out import LeftOut
 from common.reading.records import Category
+from common.reading.windows import MEAN_COLOUR
 from tasks.detection import sample
 from tasks.detection.annotations import Annotations
 from tasks.detection.batches import in_order
 from tasks.detection.coco import from_records
 from tasks.detection.config import Config, DataConfig, PicturesConfig
 from tasks.detection.transforms import (
-    MEAN_COLOUR,
     Picture,
     Scene,
     Size,

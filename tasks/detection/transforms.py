@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.reading.outlines import Masks, Outline, decode, encode
-from common.reading.windows import nearest
+from common.reading.windows import MEAN_COLOUR, nearest, resized
 from tasks.detection.config import Resize
 from tasks.detection.entries import clipped
 
@@ -23,9 +23,6 @@ Boxes = NDArray[np.float64]
 Levels = TypeVar("Levels", bound=NDArray[Any])
 Size = tuple[int, int]
 """Height and width."""
-
-MEAN_COLOUR = (124, 116, 104)
-"""ImageNet's mean in RGB, which normalisation turns into almost 0."""
 
 RESIZED: Mapping[Resize, str] = {
     "area": "OpenCV's area where it shrinks, else bilinear",
@@ -110,13 +107,12 @@ def look(
 
 
 def _resize(image: Picture, size: Size, resize: Resize) -> Picture:
-    height, width = size
     if image.shape[:2] == size:
         return image
-    # OpenCV's linear interpolation aliases when it shrinks.
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    method = cv2.INTER_AREA if shrinks and resize == "area" else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+    if resize == "area":
+        return resized(image, *size)
+    linear = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(linear, np.uint8)
 
 
 def _window(seen: Levels, view: View, colour: Sequence[int]) -> Levels:
