@@ -4,12 +4,11 @@ import torch
 from torch import nn
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
-from common.commands import config
-from common.training import checkpoint
 from common.training.settings import EngineConfig, LoaderConfig
 from tasks.detection.config import Config, DataConfig, ModelConfig, ScoringConfig
 from tasks.detection.model import build
 from tasks.detection.transforms import View, draw
+from tests.tasks import kept
 
 BACKBONE = "res2net26_14w_4s_half"
 CLASSES = ("person", "cat", "kite")
@@ -68,20 +67,9 @@ def write_run(folder, root=None, sure=False, **changes):
     """
     folder.mkdir(parents=True)
     settings = tiny_config(root, **changes)
-    config.save(settings, folder / "config.yaml")
     torch.manual_seed(0)
     model = build(BACKBONE, len(settings.data.classes), settings.model)
     if sure:
         model.detector.roi_heads.box_predictor.cls_score.bias.data[1] = 5
-    for name, epoch in (("best", 3), ("last", 5)):
-        checkpoint.save(
-            folder / f"{name}.pt",
-            {
-                "format": checkpoint.FORMAT,
-                "model": model.state_dict(),
-                "ema": None,
-                "progress": {"epoch": epoch, "samples": 0, "step": 9, "best": 0.5},
-                "config": config.to_yaml(settings),
-            },
-        )
+    kept.write(folder, settings, model)
     return model

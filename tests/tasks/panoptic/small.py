@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common.commands import config, trained
+from common.commands import trained
 from common.commands.trained import Trained
-from common.training import checkpoint
 from common.training.settings import EngineConfig, LoaderConfig
 from tasks.panoptic.config import Config, DataConfig, ModelConfig, ScoringConfig
 from tasks.panoptic.maps import write_ids
 from tasks.panoptic.model import LAYOUT, build
+from tests.tasks import kept
 
 BACKBONE = "res2net26_14w_4s_half"
 WIDTH, HEIGHT = 64, 48
@@ -120,23 +120,12 @@ def write_run(folder, root=None, sure=False, **changes):
     """
     folder.mkdir(parents=True)
     settings = tiny_config(root, **changes)
-    config.save(settings, folder / "config.yaml")
     torch.manual_seed(0)
     model = build(settings, len(settings.data.things), len(settings.data.stuff))
     if sure:
         model.detector.roi_heads.box_predictor.cls_score.bias.data[1] = 5
         model.semantic.predictor.bias.data[1] = 9
-    for name, epoch in (("best", 3), ("last", 5)):
-        checkpoint.save(
-            folder / f"{name}.pt",
-            {
-                "format": checkpoint.FORMAT,
-                "model": model.state_dict(),
-                "ema": None,
-                "progress": {"epoch": epoch, "samples": 0, "step": 9, "best": 0.5},
-                "config": config.to_yaml(settings),
-            },
-        )
+    kept.write(folder, settings, model)
     return model.eval()
 
 

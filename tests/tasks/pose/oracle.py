@@ -4,13 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.commands import config
 from common.commands.opened import Opened
-from common.training import checkpoint
 from tasks.pose.config import Config, DataConfig, ModelConfig
 from tasks.pose.data import TrainSet
 from tasks.pose.inference import Predictor
 from tasks.pose.model import build
+from tests.tasks import kept
 from tests.tasks.pose import small
 
 BACKBONE = "res2net26_14w_4s_half"
@@ -52,23 +51,12 @@ def write_run(folder, root=None, **changes):
     """A run directory as train leaves it, of an untrained network; returns the model."""
     folder.mkdir(parents=True)
     settings = tiny_config(root, **changes)
-    config.save(settings, folder / "config.yaml")
     torch.manual_seed(0)
     joints = 16 if settings.data.format == "mpii" else 17
     model = build(BACKBONE, joints, CHANNELS)
     # Heat maps of an untrained head are all but zero; these have joints to draw.
     nn.init.constant_(model.head.final_layer.bias, 0.6)
-    for name, epoch in (("best", 3), ("last", 5)):
-        checkpoint.save(
-            folder / f"{name}.pt",
-            {
-                "format": checkpoint.FORMAT,
-                "model": model.state_dict(),
-                "ema": None,
-                "progress": {"epoch": epoch, "samples": 0, "step": 9, "best": 0.5},
-                "config": config.to_yaml(settings),
-            },
-        )
+    kept.write(folder, settings, model)
     return model
 
 

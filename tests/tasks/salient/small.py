@@ -4,10 +4,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common.commands import config
-from common.training import checkpoint
 from tasks.salient.config import Config, DataConfig, ModelConfig
 from tasks.salient.inference import fresh
+from tests.tasks import kept
 
 BACKBONE = "res2net26_14w_4s_half"
 WIDTH, HEIGHT = 60, 44
@@ -54,22 +53,11 @@ def write_run(folder, root=None, **changes):
     """A run directory as train leaves it, of an untrained network; returns the model."""
     folder.mkdir(parents=True)
     settings = tiny_config(root, **changes)
-    config.save(settings, folder / "config.yaml")
     torch.manual_seed(0)
     model = fresh(settings)
     for module in model.head.modules():
         # The maps of an untrained head are flat; these have something to show.
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
-    for name, epoch in (("best", 3), ("last", 5)):
-        checkpoint.save(
-            folder / f"{name}.pt",
-            {
-                "format": checkpoint.FORMAT,
-                "model": model.state_dict(),
-                "ema": None,
-                "progress": {"epoch": epoch, "samples": 0, "step": 9, "best": 0.5},
-                "config": config.to_yaml(settings),
-            },
-        )
+    kept.write(folder, settings, model)
     return model.eval()

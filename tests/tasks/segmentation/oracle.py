@@ -3,12 +3,11 @@
 import torch
 from torch import nn
 
-from common.commands import config
 from common.networks.segmentation import Scores
-from common.training import checkpoint
 from common.training.settings import EngineConfig, LoaderConfig
 from tasks.segmentation.config import Config, DataConfig, ModelConfig, ScoringConfig
 from tasks.segmentation.model import build
+from tests.tasks import kept
 from tests.tasks.segmentation import small
 
 BACKBONE = "res2net26_14w_4s_half"
@@ -68,18 +67,7 @@ def write_run(folder, root=None, **changes):
     """A run directory as train leaves it, of an untrained network; returns the model."""
     folder.mkdir(parents=True)
     settings = tiny_config(root, **changes)
-    config.save(settings, folder / "config.yaml")
     torch.manual_seed(0)
     model = build(BACKBONE, len(settings.data.classes), settings.model)
-    for name, epoch in (("best", 3), ("last", 5)):
-        checkpoint.save(
-            folder / f"{name}.pt",
-            {
-                "format": checkpoint.FORMAT,
-                "model": model.state_dict(),
-                "ema": None,
-                "progress": {"epoch": epoch, "samples": 0, "step": 9, "best": 0.5},
-                "config": config.to_yaml(settings),
-            },
-        )
+    kept.write(folder, settings, model)
     return model

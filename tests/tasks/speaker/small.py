@@ -3,12 +3,11 @@
 import numpy as np
 import torch
 
-from common.commands import config
-from common.training import checkpoint
 from tasks.speaker import audio
 from tasks.speaker.config import Config, DataConfig, ModelConfig
 from tasks.speaker.model import build
 from tasks.speaker.sample.voice import draw_session, draw_voice, speak
+from tests.tasks import kept
 
 BACKBONE = "res2net26_14w_4s_half"
 TINY = ModelConfig(bins=24, width=8, strides=(2, 2, 2, 1), embedding=16)
@@ -69,18 +68,7 @@ def write_run(folder, root=None, speakers=3, **changes):
     """A run directory as train leaves it, of an untrained network; returns the model."""
     folder.mkdir(parents=True)
     settings = tiny_config(root, **changes)
-    config.save(settings, folder / "config.yaml")
     torch.manual_seed(0)
     model = build(settings.backbone, settings.model, speakers)
-    for name, epoch in (("best", 3), ("last", 5)):
-        checkpoint.save(
-            folder / f"{name}.pt",
-            {
-                "format": checkpoint.FORMAT,
-                "model": model.state_dict(),
-                "ema": None,
-                "progress": {"epoch": epoch, "samples": 0, "step": 9, "best": 0.5},
-                "config": config.to_yaml(settings),
-            },
-        )
+    kept.write(folder, settings, model)
     return model

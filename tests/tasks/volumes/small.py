@@ -5,13 +5,12 @@ import json
 import numpy as np
 import torch
 
-from common.commands import config
-from common.training import checkpoint
 from tasks.volumes import nifti
 from tasks.volumes.config import Config, DataConfig
 from tasks.volumes.model import build
 from tasks.volumes.sample.phantom import phantom
 from tasks.volumes.volume import Grid
+from tests.tasks import kept
 
 BACKBONE = "res2net26_14w_4s_half"
 CLASSES = ("background", "liver", "kidney", "lesion")
@@ -76,19 +75,8 @@ def write_run(folder, root=None, **changes):
     """A run directory as train leaves it, of an untrained network; returns the model."""
     folder.mkdir(parents=True)
     settings = tiny_config(root, **changes)
-    config.save(settings, folder / "config.yaml")
     torch.manual_seed(0)
     model = build(settings)
     torch.nn.init.normal_(model.head[0].weight)  # large enough for every class to win somewhere
-    for name, epoch in (("best", 3), ("last", 5)):
-        checkpoint.save(
-            folder / f"{name}.pt",
-            {
-                "format": checkpoint.FORMAT,
-                "model": model.state_dict(),
-                "ema": None,
-                "progress": {"epoch": epoch, "samples": 0, "step": 9, "best": 0.5},
-                "config": config.to_yaml(settings),
-            },
-        )
+    kept.write(folder, settings, model)
     return model.eval()
