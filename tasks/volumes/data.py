@@ -152,7 +152,8 @@ def kept(split: Split, index: int, data: DataConfig, folder: Path) -> Prepared:
         made = prepared(split, index, data)
         voxels = [np.insert(rows, 0, number, axis=1) for number, rows in made.voxels.items()]
         rest = np.concatenate([np.full((1, 4), made.gap), *voxels])
-        for file, array in zip(files, (made.values, made.labels, rest), strict=True):
+        arrays: tuple[NDArray[Any], ...] = (made.values, made.labels, rest)
+        for file, array in zip(files, arrays, strict=True):
             _save(file, array)
     values, labels = (np.load(file, mmap_mode="r") for file in files[:2])
     rest = np.load(files[2])
