@@ -167,9 +167,12 @@ class Split:
         for flag, asked, known in (("things", things, self.things), ("stuff", stuff, self.stuff)):
             unknown = next((name for name in asked if name not in known), None)
             if unknown is not None:
+                kind = (
+                    "stuff there (isthing 0)" if flag == "things" else "a thing there (isthing 1)"
+                )
+                other = f"it is {kind}" if unknown in self.classes else f"it has {', '.join(known)}"
                 raise UserError(
-                    f"--data.{flag}: {self.file} has no {unknown!r} among its {flag}; it has "
-                    f"{', '.join(known)}"
+                    f"--data.{flag}: {self.file} has no {unknown!r} among its {flag}; {other}"
                 )
         names = (*things, *stuff)
         if names == self.classes:

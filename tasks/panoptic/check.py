@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.check import advice
 from common.check.check import check, two_splits
@@ -20,10 +21,12 @@ from common.commands import command
 from common.commands.config import parse
 from common.reading import image
 from common.reading.left_out import OnError
-from tasks.panoptic.annotations import Split
+from tasks.panoptic.annotations import Segments, Split
 from tasks.panoptic.config import Config
 from tasks.panoptic.data import TrainSet, read, read_picture_of
 from tasks.panoptic.report import annotated
+
+Pixels = NDArray[np.int64]
 
 _CROWDS = "(crowds)"
 _MUCH_VOID = 0.5
@@ -54,7 +57,7 @@ def examined(config: Config, split: str, on_error: OnError) -> Examined:
 
 
 def _look(split: Split, config: Config, index: int) -> Look:
-    """Segments of each class, areas that are not those of the PNG, stuff that is too small."""
+    """Segments of each class, areas that are not those of the PNG, unfit stuff, much void."""
     read_picture_of(split, index, config.data)
     places, segments = split.places(index), split.of(index)
     counted = segments.labels > 0
@@ -75,17 +78,32 @@ def _look(split: Split, config: Config, index: int) -> Look:
         )
         mend = "PQ counts with the areas of the annotation file: correct them, or leave them out"
         remarks.append(Remark("warning", "maps have areas that are not annotated so", detail, mend))
-    least = config.test.stuff_area
-    small = counted & (segments.labels > len(split.things)) & (pixels < least)
+    remarks += _stuff(split, segments, pixels, config.test.stuff_area)
+    if void > _MUCH_VOID:
+        mend = "what nobody labelled is neither learnt nor scored"
+        remarks.append(Remark("note", "maps are mostly unlabelled", f"{void:.0%}", mend))
+    return Look(measures={"unlabelled share": void}, counts=counts, remarks=tuple(remarks))
+
+
+def _stuff(split: Split, segments: Segments, pixels: Pixels, least: int) -> list[Remark]:
+    """Stuff that is too small, or in parts as things are."""
+    first = len(split.things) + 1
+    stuff = segments.labels >= first
+    remarks = []
+    small = stuff & (pixels < least)
     if small.any():
         row = int(np.argmax(small))
         detail = f"{split.classes[segments.labels[row] - 1]} has {pixels[row]:,} pixels"
         mend = f"--test.stuff_area {least} never finds them: lower it, if pictures are small"
         remarks.append(Remark("note", "maps have stuff below --test.stuff_area", detail, mend))
-    if void > _MUCH_VOID:
-        mend = "what nobody labelled is neither learnt nor scored"
-        remarks.append(Remark("note", "maps are mostly unlabelled", f"{void:.0%}", mend))
-    return Look(measures={"unlabelled share": void}, counts=counts, remarks=tuple(remarks))
+    parts = np.bincount(segments.labels[stuff] - first, minlength=len(split.stuff))
+    if parts.max() > 1:
+        detail = f"{split.stuff[int(parts.argmax())]} has {parts.max()} segments"
+        mend = "stuff is found as one segment: join them, or is its 'isthing' wrong?"
+        remarks.append(
+            Remark("warning", "maps have several segments of one kind of stuff", detail, mend)
+        )
+    return remarks
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,9 +90,10 @@ def assemble(
         UserError: it has no things or no stuff, or files are missing.
         DamagedFile: it contradicts itself.
     """
+    entries = content.get("annotations", [])
+    _require_segments(entries, file)
     categories = _categories(content, file)
     labels = {category.id: label for label, category in enumerate(categories, start=1)}
-    entries = content.get("annotations", [])
     coco.require_keys(entries, ("image_id", "file_name", "segments_info"), "annotation", file)
     require_once((one["image_id"] for one in entries), file, "the annotation of picture")
     rows: dict[Number, list[_Row]] = {}
@@ -101,11 +102,12 @@ def assemble(
     for entry in entries:
         number = entry["image_id"]
         try:
-            rows[number] = _rows(entry, labels, number in pictures)
+            found, place = _rows(entry, labels, number in pictures), _map_place(entry["file_name"])
         except _Fault as fault:
             faults[number] = str(fault)
             continue
-        maps[number] = folder / str(entry["file_name"])
+        rows[number], maps[number] = found, folder / place
+    require_once(maps.values(), file, "the PNG")
     dropped = _sound(faults, file, on_error)
     without = len([number for number in pictures if number not in rows and number not in faults])
     if without:
@@ -116,8 +118,8 @@ def assemble(
     if on_error == "stop":
         require_pictures([pictures[number].file for number in used], file)
         require_pictures([maps[number] for number in used], file)
-    found = _split(file, fingerprint, categories, used, pictures, rows, dropped)
-    return replace(found, maps=tuple(maps[number] for number in used), map_folder=folder)
+    split = _split(file, fingerprint, categories, used, pictures, rows, dropped)
+    return replace(split, maps=tuple(maps[number] for number in used), map_folder=folder)
 
 
 def _split(
@@ -153,6 +155,14 @@ def _split(
     )
 
 
+def _require_segments(entries: Sequence[Any], file: Path) -> None:
+    if entries and not any("segments_info" in one for one in entries if isinstance(one, dict)):
+        raise UserError(
+            f"{file}: lists objects, not segments ('segments_info'): it is no panoptic file, which "
+            "has one entry a picture and a PNG of ids beside it"
+        )
+
+
 def _categories(content: dict[str, Any], file: Path) -> list[Category]:
     """The classes, things first, each in order of their ids."""
     named = coco.categories(content, file)
@@ -185,6 +195,17 @@ def _rows(entry: dict[str, Any], labels: Mapping[int, int], listed: bool) -> lis
     if twice is not None:
         raise _Fault(f"lists segment {twice} twice")
     return rows
+
+
+def _map_place(name: Any) -> PurePosixPath:
+    """The PNG in its folder, in which results are called so too; Windows writes backslashes."""
+    place = PurePosixPath(name.replace("\\", "/") if isinstance(name, str) else "")
+    if place.is_absolute() or ".." in place.parts or not place.name:
+        raise _Fault(
+            f"has the 'file_name' {name!r} for its PNG; it must be a name within the folder of "
+            "the PNG files"
+        )
+    return place
 
 
 def _row(one: Any, labels: Mapping[int, int]) -> _Row:

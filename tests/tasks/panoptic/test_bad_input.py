@@ -128,6 +128,7 @@ def test_entries_that_contradict_each_other(root):
         (lambda one: one["annotations"][0].update(segments_info={}), "of type dict, not a list"),
         (lambda one: one["annotations"].append(one["annotations"][0]), "11 is listed twice"),
         (lambda one: one["annotations"][0].pop("file_name"), "has no 'file_name'"),
+        (lambda one: one["annotations"][0].update(file_name="12.png"), "12.png is listed twice"),
         (lambda one: one["categories"][0].pop("isthing"), "category 200 has the 'isthing' None"),
     ):  # fmt: skip
         small.annotate(root, whole)
@@ -135,6 +136,45 @@ def test_entries_that_contradict_each_other(root):
         change(content)
         small.annotate(root, content)
         assert message in refusal(root), message
+
+
+@pytest.mark.parametrize(
+    "name", ["../panoptic_val2017/11.png", "/maps/11.png", "..\\11.png", "", 11]
+)
+def test_maps_lie_in_their_folder(root, name):
+    content = small.content(root)
+    content["annotations"][0]["file_name"] = name
+    small.annotate(root, content)
+    said = refusal(root)
+    assert f"{small.file_of(root)}: picture 11 has the 'file_name' {name!r}" in said
+    assert read(config_of(root, on_error="skip"), "val2017").image_ids == (12, 13)
+
+
+def test_a_map_in_a_folder_of_its_own(root):
+    content = small.content(root)
+    content["annotations"][0]["file_name"] = "sub\\11.png"  # as Windows parts folders
+    small.annotate(root, content)
+    (map_of(root).parent / "sub").mkdir()
+    map_of(root).rename(map_of(root).parent / "sub" / "11.png")
+    assert read(config_of(root), "val2017").places(0).any()
+
+
+def test_objects_are_no_segments(root):
+    content = small.content(root)
+    content["categories"] = [{"id": 1, "name": "cat"}]
+    content["annotations"] = [{"id": 1, "image_id": 11, "category_id": 1, "bbox": [1, 2, 3, 4]}]
+    small.annotate(root, content)
+    said = refusal(root, kind=UserError)
+    assert said.startswith(f"{small.file_of(root)}: lists objects, not segments ('segments_info')")
+
+
+def test_classes_of_the_other_kind_are_said_so(root):
+    content = small.content(root)
+    for one in content["categories"]:
+        one["isthing"] = 1 - one["isthing"]
+    small.annotate(root, content)
+    said = refusal(root, kind=UserError, things=("kite",), stuff=("sky",))
+    assert "no 'kite' among its things; it is stuff there (isthing 0)" in said
 
 
 def test_sets_without_things_or_stuff_are_no_panoptic_ones(root):

@@ -50,3 +50,16 @@ def test_stuff_that_the_limit_never_finds_is_noted(found):
     status, lines = found("--test.stuff_area", "1500")
     assert status == 0 and len(lines) == 2
     assert "3 of 3 maps have stuff below --test.stuff_area" in lines[0]
+
+
+def test_stuff_in_several_segments_is_warned_of(found, root):
+    content = small.content(root)
+    content["categories"] = [{**one, "isthing": 1 - one["isthing"]} for one in small.CATEGORIES]
+    content["annotations"][0]["segments_info"][3]["category_id"] = 3  # two kites, which are stuff
+    small.annotate(root, content)
+    other = small.content(root, "train2017")
+    small.annotate(root, {**other, "categories": content["categories"]}, "train2017")
+    status, lines = found("--test.stuff_area", "0")
+    assert status == 0
+    assert "1 of 3 maps have several segments of one kind of stuff" in lines[0]
+    assert "kite has 2 segments" in lines[0]
