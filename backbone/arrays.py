@@ -17,6 +17,8 @@ from torch import Tensor
 
 from backbone.errors import WeightsError, one_line
 
+SUFFIX = ".pkl"
+"""Of detectron2's; PaddlePaddle has one of its own."""
 LARGEST = 1 << 30
 """Bytes of a file."""
 NUMBERS = {
@@ -36,7 +38,8 @@ SHOWN = 80
 def read(path: Path) -> dict[str, Tensor]:
     """The arrays of a file that holds a dict of them, each alone or as a pair of a name and itself.
 
-    Entries that are no arrays are left out.
+    The dict may lie under "model" in another one, as detectron2's does. Entries that are no arrays
+    are left out.
 
     Raises:
         WeightsError: cut short, too large, no such file, or it would run code.
@@ -184,6 +187,8 @@ def _tensors(content: Any, size: int) -> dict[str, Tensor]:
     """The arrays of a dict; together they are no larger than the file that they are in."""
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__} and not a dict")
+    if isinstance(content.get("model"), dict):
+        content = content["model"]
     found: dict[str, Tensor] = {}
     for name, value in content.items():
         pair = value.array if isinstance(value, _Pair) else value

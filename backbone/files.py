@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbone import layouts, paddle
+from backbone import arrays, layouts, paddle
 from backbone.blocks import FirstBlock
 from backbone.errors import WeightsError, one_line
 from backbone.published import recognised
@@ -24,6 +24,8 @@ from backbone.wrappings import AVERAGED, RAW, Unwrapped, unwrap
 # One key for the whole card: the order of several keys in a safetensors header is not fixed.
 CARD = "card"
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+TORCH = b"\x80\x02\x8a\x0a"
+"""Beginning of the pickles that torch.save once wrote: a long number."""
 
 _BACKBONE = re.compile(r"^backbone: ['\"]?(\w+)", re.MULTILINE)
 
@@ -32,7 +34,7 @@ _FOLDER = 0x10
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read the trunk's state dict in a `.safetensors` or `.pdparams` file or in torch.save's.
+    """Read the trunk's state dict in a `.safetensors`, `.pdparams` or `.pkl` file or torch.save's.
 
     What surrounds it is unwrapped, as `backbone.wrappings` says. Of a whole model only the trunk is
     taken, as `backbone.layouts` says.
@@ -153,6 +155,8 @@ def _pickle(path: Path) -> Any:
             f"{path}: is not a checkpoint: it begins with {start!r}; needed: a .safetensors file "
             "or one that torch.save wrote"
         )
+    if path.suffix == arrays.SUFFIX and start not in (ZIP, TORCH):
+        return arrays.read(path)
     try:
         if start == ZIP:
             _require_checksums(path)

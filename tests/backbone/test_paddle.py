@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from backbone import MODELS, WeightsError, arrays, load, res2net
+from backbone import MODELS, WeightsError, arrays, files, load, res2net
 from backbone.convert import convert
 from backbone.files import read_card
 from backbone.paddle import official_name
@@ -158,6 +158,25 @@ def test_arrays_are_what_numpy_wrote(tmp_path, protocol):
         assert (
             np.array_equal(found[name].numpy(), array) and found[name].numpy().dtype == array.dtype
         )
+
+
+def test_a_pickle_under_another_name_is_read_by_its_content(tmp_path):
+    wanted = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    file = tmp_path / "x.pkl"
+    for content in (wanted, {"model": wanted, "__author__": "someone"}):
+        file.write_bytes(pickle.dumps(content))
+        found = files.contents(file)
+        assert list(found) == ["a"] and np.array_equal(found["a"].numpy(), wanted["a"])
+    tensors = {"a": torch.from_numpy(wanted["a"])}
+    for zipped in (True, False):  # torch.save's two forms
+        torch.save(tensors, file, _use_new_zipfile_serialization=zipped)
+        assert torch.equal(files.contents(file)["a"], tensors["a"])
+    file.write_bytes(pickle.dumps({"model": tensors}))
+    with pytest.raises(WeightsError, match="refused, because reading it would run code"):
+        files.contents(file)
+    file.write_bytes(pickle.dumps(wanted)[:-9])
+    with pytest.raises(WeightsError, match="is cut short or damaged"):
+        files.contents(file)
 
 
 def test_the_text_of_python_2_is_read(tmp_path):

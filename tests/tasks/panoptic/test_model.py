@@ -1,5 +1,6 @@
 """The network: the published semantic head, its loss, and checkpoints of other code bases."""
 
+import pickle
 import re
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from backbone import MODELS, layouts
+from common.commands import trained
 from common.errors import UserError
 from tasks.panoptic.checkpoints import COCO, DETECTRON2_TRUNK, known_classes, translation
 from tasks.panoptic.config import Config, ModelConfig
@@ -255,6 +257,19 @@ def test_a_checkpoint_of_others_is_the_same_model(layout):
         return
     with pytest.raises(UserError, match="say --backbone res2net101_v1b_unpooled"):
         translation(replace(config, backbone="res2net101_v1b"))(state)
+
+
+def test_detectron2s_pickle_of_arrays_is_read(layout, tmp_path):
+    code, config, _, state = layout
+    if code == "detectron2":
+        arrays = {key: value.numpy() for key, value in state.items()}
+        file = tmp_path / "model_final.pkl"
+        file.write_bytes(pickle.dumps({"model": arrays, "__author__": "someone"}))
+        config = replace(config, model=replace(config.model, conventions="mmdetection"))
+        found = trained.read("--checkpoint", file, translation(config)).state
+        wanted = translation(config)(state)
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
 def test_pixels_that_are_normalised_otherwise_are_refused(layout):
