@@ -101,9 +101,15 @@ def annotations(content: dict[str, Any], file: Path) -> list[dict[str, Any]]:
     """Entries of `annotations`, each with whole numbers for ids and with a bbox, still unchecked.
 
     Raises:
+        UserError: they are segments of the panoptic form.
         DamagedFile: an entry lacks one of these, or two have the same id.
     """
     entries: list[dict[str, Any]] = content.get("annotations", [])
+    if entries and isinstance(entries[0], dict) and "segments_info" in entries[0]:
+        raise UserError(
+            f"{file}: lists segments ('segments_info'), as panoptic files do, not objects with "
+            "boxes, as instances_*.json do"
+        )
     keys = ("id", "image_id", "category_id")
     require_keys(entries, (*keys, "bbox"), "annotation", file)
     for key in keys:

@@ -59,6 +59,11 @@ def test_annotations_in_the_files_order(tmp_path):
     assert coco.annotations({"annotations": listed}, tmp_path) == listed
 
 
+def test_segments_are_no_objects(tmp_path):
+    entries = [{"image_id": 1, "file_name": "1.png", "segments_info": []}]
+    refused("lists segments", coco.annotations, {"annotations": entries}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("entries", "word"),
     [
