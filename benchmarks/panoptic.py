@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,8 +21,10 @@ import torch
 from backbone import deploy
 from common.training.sampling import generator_for
 from tasks.panoptic import sample
+from tasks.panoptic.annotations import Segments
 from tasks.panoptic.config import Config, DataConfig, ModelConfig
 from tasks.panoptic.data import ScoringSet, TrainSet, read
+from tasks.panoptic.evaluate import true_segments
 from tasks.panoptic.inference import segment
 from tasks.panoptic.maps import read_ids, read_places, write_ids
 from tasks.panoptic.metrics import Segment, Tally, compare, scores
@@ -32,7 +35,18 @@ LIMIT_SECONDS = 60.0
 CLASSES, THINGS = 133, 80
 SAMPLES, PASSES = 40, 5
 
-Maps = tuple[np.ndarray, dict[int, int], np.ndarray, dict[int, int]]
+
+class Maps(NamedTuple):
+    """A truth and a prediction."""
+
+    truth: np.ndarray
+    named: dict[int, int]
+    """Class of each annotated segment."""
+    found: np.ndarray
+    guessed: dict[int, int]
+    """Class of each segment that was found."""
+    segments: Segments
+    """What the annotation file says of the truth."""
 
 
 def milliseconds(work: Callable[[int], object], count: int) -> float:
@@ -62,16 +76,22 @@ def maps(number: int) -> Maps:
     """A truth and a prediction that is a little beside it."""
     truth, named = cells(number, 0)
     found, _ = cells(number, 12)
-    return truth, named, found, {n: one for n, one in named.items() if (found == n).any()}
+    segments = Segments(
+        np.array(list(named)),
+        np.array(list(named.values())) + 1,
+        np.array([int((truth == key).sum()) for key in named]),
+        np.zeros(len(named), bool),
+    )
+    guessed = {key: label for key, label in named.items() if (found == key).any()}
+    return Maps(truth, named, found, guessed, segments)
 
 
-def tally(
-    truth: np.ndarray, named: dict[int, int], found: np.ndarray, guessed: dict[int, int]
-) -> Tally:
-    numbers, areas = np.unique(truth, return_counts=True)
-    pixels = dict(zip(numbers.tolist(), areas.tolist(), strict=True))
-    true = {number: Segment(label, pixels[number]) for number, label in named.items()}
-    return compare(truth, true, found, guessed, CLASSES)
+def tally(one: Maps) -> Tally:
+    true = {
+        key: Segment(label, int(area))
+        for (key, label), area in zip(one.named.items(), one.segments.areas, strict=True)
+    }
+    return compare(one.truth, true, one.found, one.guessed, CLASSES)
 
 
 def write(folder: Path) -> list[Maps]:
@@ -111,23 +131,17 @@ def part(folder: Path, every: list[Maps], indices: range) -> Tally:
     total = Tally.empty(CLASSES)
     for index in indices:
         number = index % KINDS
-        _, named, _, guessed = every[number]
-        ids = np.array(list(named), dtype=np.int64)
-        path = folder / "truth" / f"{number}.png"
-        places = read_places(path, ids, SIZE, path).astype(np.int32)
-        pixels = np.bincount(places.ravel(), minlength=len(ids) + 1)[1:]
-        true = {
-            row: Segment(label, int(area))
-            for row, (label, area) in enumerate(zip(named.values(), pixels, strict=True), start=1)
-        }
+        one, path = every[number], folder / "truth" / f"{number}.png"
+        places = read_places(path, one.segments.ids, SIZE, path).astype(np.int32)
         found = read_ids(folder / "found" / f"{number}.png")
-        total = total.plus(compare(places, true, found, guessed, CLASSES))
+        true = true_segments(one.segments, places)
+        total = total.plus(compare(places, true, found, one.guessed, CLASSES))
     return total
 
 
 def quality(folder: Path) -> None:
     every = write(folder)
-    alone = milliseconds(lambda index: tally(*every[index % KINDS]), SAMPLES)
+    alone = milliseconds(lambda index: tally(every[index % KINDS]), SAMPLES)
     print(f"PQ of {PICTURES:,} pictures {SIZE[1]}x{SIZE[0]} of 12 segments")
     print(f"maps in memory           {alone:6.1f} ms a picture")
     read = milliseconds(lambda index: part(folder, every, range(index, index + 1)), SAMPLES)

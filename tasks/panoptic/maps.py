@@ -35,10 +35,11 @@ def read_ids(path: Path) -> NDArray[np.int32]:
             f"{path}: is a PNG of {bits} bits, {kind}; ids are R + 256 G + 65536 B of 8 bits in RGB"
         )
     colours = image.decode(encoded, path)
-    # Four bytes a pixel are one number, the lowest first.
+    # Four bytes a pixel are one number, the lowest first; the fourth is full.
     wide = cv2.cvtColor(colours, cv2.COLOR_RGB2RGBA)
-    wide[..., 3] = 0
-    return np.asarray(wide.view("<i4")[..., 0], np.int32)
+    ids = np.asarray(wide.view("<i4")[..., 0], np.int32)
+    ids &= LARGEST
+    return ids
 
 
 def write_ids(path: Path, ids: NDArray[np.integer]) -> None:
