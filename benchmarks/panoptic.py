@@ -79,10 +79,10 @@ def maps(number: int) -> Maps:
     segments = Segments(
         np.array(list(named)),
         np.array(list(named.values())) + 1,
-        np.array([int((truth == key).sum()) for key in named]),
+        np.array([np.count_nonzero(truth == key) for key in named]),
         np.zeros(len(named), bool),
     )
-    guessed = {key: label for key, label in named.items() if (found == key).any()}
+    guessed = {key: label for key, label in named.items() if np.any(found == key)}
     return Maps(truth, named, found, guessed, segments)
 
 
@@ -97,15 +97,18 @@ def tally(one: Maps) -> Tally:
 def write(folder: Path) -> list[Maps]:
     """The maps as PNG files with their JSON files, in COCO's form; every kind many times."""
     every = [maps(number) for number in range(KINDS)]
-    for name, place in (("truth", 0), ("found", 2)):
+    for name, sides in (
+        ("truth", [(one.truth, one.named) for one in every]),
+        ("found", [(one.found, one.guessed) for one in every]),
+    ):
         (folder / name).mkdir()
         annotations = []
-        for number, one in enumerate(every):
-            write_ids(folder / name / f"{number}.png", one[place])
+        for number, (ids, labels) in enumerate(sides):
+            write_ids(folder / name / f"{number}.png", ids)
             segments = [
                 {"id": key, "category_id": label + 1, "iscrowd": 0,
-                 "area": int((one[place] == key).sum()), "bbox": [0, 0, 1, 1]}
-                for key, label in one[place + 1].items()
+                 "area": int(np.count_nonzero(ids == key)), "bbox": [0, 0, 1, 1]}
+                for key, label in labels.items()
             ]  # fmt: skip
             annotations.append({"file_name": f"{number}.png", "segments_info": segments})
         content = {
