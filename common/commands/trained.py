@@ -166,7 +166,13 @@ def find(flags: TrainedFlags, translate: Translate) -> Trained:
         return read("--checkpoint", flags.checkpoint, translate)
     if flags.run is None:
         raise UserError(f"--checkpoint {flags.checkpoint}: needs --run, or give a file")
-    return _own(flags.run / f"{flags.checkpoint}.pt")
+    file = flags.run / f"{flags.checkpoint}.pt"
+    if not file.is_file() and (flags.run / "last.pt").is_file():
+        raise UserError(
+            f"{file}: no such checkpoint; training ended before it scored one: say --checkpoint "
+            "last, or train on with --resume"
+        )
+    return _own(file)
 
 
 def _published(flags: TrainedFlags, card: Card, translate: Translate) -> Trained:

@@ -135,6 +135,12 @@ def test_best_last_and_files_are_found(tmp_path):
         trained.find(Scored(checkpoint="last"), no_layout)
 
 
+def test_a_run_that_was_killed_early_says_which_checkpoint_it_has(tmp_path):
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(UserError, match=r"best\.pt: no such checkpoint; .*say --checkpoint last"):
+        trained.find(Scored(run=tmp_path), no_layout)
+
+
 def test_safetensors_are_foreign_checkpoints(tmp_path):
     file = tmp_path / "model.safetensors"
     save_file({"w": torch.ones(3)}, file)
