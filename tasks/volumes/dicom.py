@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import DamagedFile, UserError
-from tasks.volumes.volume import AIR, Grid, Volume
+from tasks.volumes.volume import AIR, Grid, Shape, Volume
 
 _MARK = slice(128, 132)
 """Where a file says DICM."""
@@ -57,6 +57,11 @@ def _has_mark(file: Path) -> bool:
         return opened.read(_MARK.stop)[_MARK] == b"DICM"
 
 
+def is_slice(path: Path) -> bool:
+    """Whether a file is one of DICOM."""
+    return path.is_file() and _has_mark(path)
+
+
 def read(folder: Path) -> Volume:
     """The one series of a folder, in the working orientation, in HU.
 
@@ -66,17 +71,17 @@ def read(folder: Path) -> Volume:
         DamagedFile: there are several series, slices are missing, tilted or of several sizes, or a
             file cannot be read.
     """
-    slices = _one_series(folder, _headers(folder))
+    slices = _one_series(folder, _slices(folder))
     across, down, through = _directions(folder, slices)
-    positions = np.array([_numbers(folder, one, "ImagePositionPatient", 3) for one in slices])
+    positions = np.array([_numbers(one, "ImagePositionPatient", 3) for one in slices])
     order = np.argsort(positions @ through, kind="stable")
     slices, positions = [slices[index] for index in order], positions[order]
     gap = _gap(folder, positions, through)
-    rows, columns = int(slices[0].Rows), int(slices[0].Columns)
+    between_rows, between_columns = _spacing(folder, slices)
+    rows, columns = int(slices[0].header.Rows), int(slices[0].header.Columns)
     values = np.empty((len(slices), rows, columns), np.int16)
     for index, one in enumerate(slices):
-        values[index] = _hounsfield(folder, one, (rows, columns))
-    between_rows, between_columns = _numbers(folder, slices[0], "PixelSpacing", 2)
+        values[index] = _hounsfield(one, (rows, columns))
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = across * between_columns, down * between_rows
     affine[:3, 2], affine[:3, 3] = through * gap, positions[0]
@@ -88,44 +93,91 @@ def read(folder: Path) -> Volume:
     return Volume(grid.canonical(values.transpose(2, 1, 0)), grid)
 
 
-def _headers(folder: Path) -> list[Any]:
-    pydicom = library()
-    found = []
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or not _visible(file) or not _has_mark(file):
-            continue
-        try:
-            header = pydicom.dcmread(file)
-        except (pydicom.errors.InvalidDicomError, OSError, EOFError, ValueError) as error:
-            raise DamagedFile(f"{file}: cannot be read as DICOM ({type(error).__name__})") from None
-        if "LOCALIZER" not in [str(word).upper() for word in header.get("ImageType") or ()]:
-            found.append(header)
+def shape_of(folder: Path) -> Shape:
+    """Slices, rows and columns of the one series of a folder; no pixel is read.
+
+    Raises:
+        DamagedFile: as `read` says.
+    """
+    slices = _one_series(folder, _slices(folder))
+    return len(slices), int(slices[0].header.Rows), int(slices[0].header.Columns)
+
+
+class Slice(NamedTuple):
+    """One file."""
+
+    file: Path
+    header: Any
+    """Of pydicom, with the tags below only."""
+
+
+_TAGS = (
+    "ImageType", "Modality", "SeriesInstanceUID", "NumberOfFrames", "Rows", "Columns",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",
+    "RescaleIntercept", "PixelPaddingValue",
+)  # fmt: skip
+
+
+def _slices(folder: Path) -> list[Slice]:
+    """All DICOM files of a folder but localizers, without their pixels."""
+    library()
+    files = [one for one in sorted(folder.iterdir()) if _visible(one) and is_slice(one)]
+    every = [Slice(file, _header(file)) for file in files]
+    found = [
+        one
+        for one in every
+        if "LOCALIZER" not in [str(word).upper() for word in one.header.get("ImageType") or ()]
+    ]
     if not found:
         raise DamagedFile(f"{folder}: no DICOM slice in this folder")
     return found
 
 
-def _one_series(folder: Path, headers: Sequence[Any]) -> list[Any]:
+def _header(file: Path) -> Any:
+    pydicom = library()
+    try:
+        meta = pydicom.filereader.read_file_meta_info(file)
+        whole = meta.get("TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian
+        if not whole:  # it would be inflated to whatever size
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+            list(header)  # values are decoded when they are looked at
+            return header
+    except Exception as error:  # of many kinds, whatever a damaged file leads to
+        raise DamagedFile(f"{file}: cannot be read as DICOM ({type(error).__name__})") from None
+    raise DamagedFile(f"{file}: is compressed as a whole; write the series without compression")
+
+
+def _one_series(folder: Path, slices: Sequence[Slice]) -> list[Slice]:
     """The slices, if they are of one series, one size and one slice a file."""
-    series = Counter(str(one.get("SeriesInstanceUID", "")) for one in headers)
+    series = Counter(str(one.header.get("SeriesInstanceUID", "")) for one in slices)
     if len(series) > 1:
+        unknown = [one.file for one in slices if not one.header.get("SeriesInstanceUID")]
+        if unknown:
+            raise DamagedFile(f"{unknown[0]}: does not tell its series; is it cut short?")
         counts = ", ".join(f"{count} slices" for count in series.values())
         raise DamagedFile(
             f"{folder}: holds {len(series)} series ({counts}); put each into a folder of its own"
         )
-    if any(int(one.get("NumberOfFrames") or 1) > 1 for one in headers):
-        raise DamagedFile(f"{folder}: a file holds several frames; convert it to NIfTI first")
-    sizes = Counter((one.get("Rows"), one.get("Columns")) for one in headers)
-    if len(sizes) > 1 or None in next(iter(sizes)):
+    for one in slices:
+        if one.header.get("Modality", "CT") != "CT":
+            raise DamagedFile(f"{one.file}: is of the modality {one.header.Modality} and not CT")
+        if str(one.header.get("NumberOfFrames") or 1) != "1":
+            raise DamagedFile(f"{one.file}: holds several frames; convert it to NIfTI first")
+    first, *others = ([one.header.get("Rows"), one.header.get("Columns")] for one in slices)
+    alike = all(one == first for one in others)
+    if not alike or not all(isinstance(side, int) and side > 0 for side in first):
         raise DamagedFile(f"{folder}: its slices have several sizes or none")
-    return list(headers)
+    return list(slices)
 
 
 def _directions(
-    folder: Path, slices: Sequence[Any]
+    folder: Path, slices: Sequence[Slice]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Unit vectors along the columns, the rows and the slices."""
-    every = np.array([_numbers(folder, one, "ImageOrientationPatient", 6) for one in slices])
+    every = np.array([_numbers(one, "ImageOrientationPatient", 6) for one in slices])
+    lengths = np.linalg.norm(every.reshape(-1, 3), axis=1)
+    if np.abs(lengths - 1).max() > _EVEN:
+        raise DamagedFile(f"{folder}: a slice's ImageOrientationPatient has no unit vectors")
     if np.abs(every - every[0]).max() > 1e-3:
         raise DamagedFile(f"{folder}: its slices lie in several directions; part them by folders")
     across, down = every[0, :3], every[0, 3:]
@@ -156,32 +208,45 @@ def _gap(folder: Path, positions: NDArray[np.float64], through: NDArray[np.float
     return float(gaps.mean())
 
 
-def _numbers(folder: Path, one: Any, name: str, count: int) -> NDArray[np.float64]:
-    value = one.get(name)
-    if value is None or len(value) != count:
-        raise DamagedFile(f"{folder}: a slice does not tell its {name}; it is no CT slice")
-    return np.array([float(number) for number in value])
+def _spacing(folder: Path, slices: Sequence[Slice]) -> NDArray[np.float64]:
+    """Millimetres between rows and columns."""
+    every = np.array([_numbers(one, "PixelSpacing", 2) for one in slices])
+    if np.abs(every - every[0]).max() > _EVEN * every[0].min():
+        raise DamagedFile(f"{folder}: its slices have pixels of several sizes")
+    found: NDArray[np.float64] = every[0]
+    return found
 
 
-def _hounsfield(folder: Path, one: Any, size: tuple[int, int]) -> NDArray[np.int16]:
+def _numbers(one: Slice, name: str, count: int) -> NDArray[np.float64]:
+    value = one.header.get(name)
+    values = [value] if isinstance(value, int | float) else value or ()
+    try:
+        found = np.array([float(number) for number in values])
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if len(found) != count or not np.isfinite(found).all():
+        raise DamagedFile(f"{one.file}: does not tell its {name}; it is no CT slice")
+    return found
+
+
+def _hounsfield(one: Slice, size: tuple[int, int]) -> NDArray[np.int16]:
     """A slice in HU, by its own slope and intercept; padding is air."""
     try:
-        stored = np.asarray(one.pixel_array)
+        stored = np.asarray(library().dcmread(one.file).pixel_array)
     except Exception as error:  # pydicom raises what its decoders raise, of many kinds
         raise DamagedFile(
-            f"{folder}: the pixels of a slice cannot be decoded ({type(error).__name__}); write "
-            "the series without compression, or convert it to NIfTI"
+            f"{one.file}: its pixels cannot be decoded ({type(error).__name__}); write the series "
+            "without compression, or convert it to NIfTI"
         ) from None
     if stored.shape != size:
-        raise DamagedFile(f"{folder}: a slice is not grey; it is no CT slice")
-    slope, intercept = one.get("RescaleSlope"), one.get("RescaleIntercept")
-    if slope is None or intercept is None:
-        raise DamagedFile(
-            f"{folder}: a slice does not tell its RescaleSlope and RescaleIntercept, so its HU are "
-            "not known"
-        )
-    values = np.rint(stored.astype(np.float32) * float(slope) + float(intercept))
-    padding = one.get("PixelPaddingValue")
-    if padding is not None:
-        values[stored == int(padding)] = AIR
+        raise DamagedFile(f"{one.file}: is not grey; it is no CT slice")
+    (slope,), (intercept,) = (
+        _numbers(one, name, 1) for name in ("RescaleSlope", "RescaleIntercept")
+    )
+    if not slope:
+        raise DamagedFile(f"{one.file}: has the RescaleSlope 0, so its HU are not known")
+    values = np.rint(stored.astype(np.float32) * slope + intercept)
+    padding = one.header.get("PixelPaddingValue")
+    if isinstance(padding, int):
+        values[stored == padding] = AIR
     return np.asarray(np.clip(values, AIR, _MOST_HU), np.int16)

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from common.commands import trained
 from common.commands.opened import Opened, opened
 from common.commands.predictor import Device, Precision, flags_of
-from common.errors import UserError
+from common.errors import DamagedFile, UserError
 from common.networks.segmentation import SegmentationModel
 from common.reading.image import Picture
 from common.training.distributed import choose_device
@@ -81,6 +81,8 @@ def read_scan(scan: Path | str) -> Volume:
         DamagedFile: it cannot be read.
     """
     path = Path(scan)
+    if dicom.is_slice(path):
+        raise DamagedFile(f"{path}: is one slice of DICOM; name the folder of its series")
     return dicom.read(path) if path.is_dir() else nifti.read(path)
 
 

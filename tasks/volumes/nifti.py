@@ -1,6 +1,9 @@
 """NIfTI files: scans and labels in, labels out on the same voxels. Needs the extra `volumes`."""
 
+import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 
 from common.errors import DamagedFile, UserError
 from common.reading.folders import Kind
-from tasks.volumes.volume import AIR, Grid, Labels, Values, Volume
+from tasks.volumes.volume import AIR, Grid, Labels, Shape, Values, Volume
 
 RESEARCH = "Research only, no diagnosis"
 """Stands in every result."""
@@ -20,6 +23,8 @@ AFFINE_TOLERANCE = 1e-3
 """Largest difference of the affines of a volume and its labels."""
 
 _MOST_HU = 32767
+_MOST_PACKED = 1032
+"""Bytes that one byte of a gzip file can stand for at most."""
 _GEOMETRY = (
     "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x",
     "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
@@ -148,32 +153,63 @@ def _is_second(header: Any) -> bool:
     return header is not None and int(header["sizeof_hdr"]) == 540
 
 
-def _stored(path: Path) -> tuple[NDArray[Any], float, float, Grid]:
-    """A file's numbers as they are stored, their slope and intercept, and where they lie."""
+def shape_of(path: Path) -> Shape:
+    """Voxels along the stored axes, as the header says; no voxel is read.
+
+    Raises:
+        DamagedFile: as `read` says.
+    """
+    image = _opened(path)
+    return int(image.shape[0]), int(image.shape[1]), int(image.shape[2])
+
+
+def _opened(path: Path) -> Any:
+    """A file of which the header is read: one volume that the file is large enough for."""
     nibabel = library()
     if not path.is_file():
         raise DamagedFile(f"{path}: no such file")
-    known = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
-    try:
+    with _told(path):
         image = nibabel.load(path)
-        if not isinstance(image, nibabel.Nifti1Pair):  # Nifti2 is one of them
-            raise DamagedFile(f"{path}: is {type(image).__name__} and not NIfTI; convert it")
-        shape = tuple(image.shape)
-        if len(shape) != 3 and not (len(shape) == 4 and shape[3] == 1):
-            raise DamagedFile(f"{path}: has the shape {shape}; needed: one volume of 3 axes")
-        raw = np.asarray(image.dataobj.get_unscaled()).reshape(shape[:3], order="F")
-    except (*known, OSError, EOFError, ValueError, zlib.error) as error:
-        if isinstance(error, DamagedFile):
-            raise
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DamagedFile(f"{path}: is no NIfTI file, is damaged or cut short ({text})") from None
-    if raw.dtype.kind not in "iuf" or min(raw.shape) < 1:
-        raise DamagedFile(f"{path}: holds {raw.dtype} of shape {raw.shape}; needed: real numbers")
+    if not isinstance(image, nibabel.Nifti1Pair):  # Nifti2 is one of them
+        raise DamagedFile(f"{path}: is {type(image).__name__} and not NIfTI; convert it")
+    shape = tuple(image.shape)
+    if len(shape) != 3 and not (len(shape) == 4 and shape[3] == 1):
+        raise DamagedFile(f"{path}: has the shape {shape}; needed: one volume of 3 axes")
+    kind = image.dataobj.dtype
+    if kind.kind not in "iuf":
+        raise DamagedFile(f"{path}: holds {kind}; needed: real numbers")
+    held = Path(image.dataobj.file_like).stat().st_size
+    if min(shape) < 1 or math.prod(shape) * kind.itemsize > _MOST_PACKED * held:
+        voxels = "x".join(map(str, shape))
+        raise DamagedFile(f"{path}: tells of {voxels} voxels, which its {held:,} bytes cannot be")
+    return image
+
+
+def _stored(path: Path) -> tuple[NDArray[Any], float, float, Grid]:
+    """A file's numbers as they are stored, their slope and intercept, and where they lie."""
+    image = _opened(path)
+    kept, nibabel = image.dataobj, library()
+    with _told(path), nibabel.openers.ImageOpener(kept.file_like) as opened:
+        raw = nibabel.volumeutils.array_from_file(kept.shape, kept.dtype, opened, kept.offset)
+        opened.read(1)  # behind the last voxel gzip compares its checksum
+    raw = np.asarray(raw).reshape(image.shape[:3], order="F")
     grid = Grid((raw.shape[0], raw.shape[1], raw.shape[2]), image.affine, image.header)
     fault = grid.fault()
     if fault is not None:
         raise DamagedFile(f"{path}: {fault}")
-    return raw, float(image.dataobj.slope), float(image.dataobj.inter), grid
+    return raw, float(kept.slope), float(kept.inter), grid
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What nibabel raises of a file as one line."""
+    nibabel = library()
+    known = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
+    try:
+        yield
+    except (*known, OSError, EOFError, ValueError, zlib.error) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedFile(f"{path}: is no NIfTI file, is damaged or cut short ({text})") from None
 
 
 def _hounsfield(raw: NDArray[Any], slope: float, intercept: float) -> Values:

@@ -5,7 +5,12 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from common.errors import DamagedFile
 from tasks.volumes import dicom
@@ -97,4 +102,57 @@ def test_what_is_no_whole_series_is_one_line(even, tmp_path):
     assert "holds one slice" in refusal(one)
     broken = write_series(tmp_path / "broken", even, small.SPACING, PixelData=b"\0\0")
     assert "cannot be decoded" in refusal(broken)
-    assert pydicom.__version__
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"RescaleSlope": 0}, "RescaleSlope"),
+        ({"RescaleSlope": "nan"}, "RescaleSlope"),
+        ({"PixelSpacing": lambda n: [2.4, 2.6 + (n == 3)]}, "pixels of several sizes"),
+        ({"PixelSpacing": 2.4}, "PixelSpacing"),
+        ({"ImageOrientationPatient": [0] * 6}, "ImageOrientationPatient"),
+        ({"ImagePositionPatient": lambda n: [0, 0, float("nan") if n == 2 else 8 * n]},
+         "ImagePositionPatient"),
+        ({"Modality": "PT"}, "modality PT"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_numbers_that_make_no_sense_are_one_line(even, tmp_path, changed, message):
+    assert message in refusal(write_series(tmp_path / "s", even, small.SPACING, **changed))
+
+
+@pytest.mark.parametrize("length", [132, 400])
+def test_a_slice_whose_header_is_cut_short_is_named(even, tmp_path, length):
+    folder = write_series(tmp_path / "s", even, small.SPACING)
+    (folder / "007.dcm").write_bytes((folder / "007.dcm").read_bytes()[:length])
+    assert "007.dcm: does not tell its series; is it cut short?" in refusal(folder)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_headers_are_one_line_or_read(even, tmp_path):
+    folder = write_series(tmp_path / "s", even, small.SPACING)
+    file = folder / "007.dcm"
+    whole = file.read_bytes()
+    for seed in range(30):
+        generator, content = np.random.default_rng(seed), bytearray(whole)
+        for place in generator.integers(132, 900, 8):
+            content[place] = generator.integers(256)
+        file.write_bytes(content)
+        try:
+            dicom.read(folder)
+        except DamagedFile as error:
+            assert "\n" not in str(error)
+
+
+def test_what_inflates_when_it_is_opened_is_refused_unopened(even, tmp_path):
+    folder = write_series(tmp_path / "s", even, small.SPACING)
+    one = pydicom.dcmread(folder / "007.dcm")
+    one.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    one.save_as(folder / "007.dcm", enforce_file_format=True)
+    assert "007.dcm: is compressed as a whole" in refusal(folder)
+
+
+def test_the_shape_is_known_without_the_pixels(even, tmp_path):
+    folder = write_series(tmp_path / "s", even, small.SPACING, PixelData=b"\0\0")
+    assert dicom.shape_of(folder) == small.SHAPE

@@ -1,6 +1,7 @@
 """NIfTI files: what is read, what is refused in one line, and where labels are written."""
 
 import gzip
+import struct
 import sys
 
 import nibabel
@@ -102,6 +103,34 @@ def test_damaged_files_are_one_line(tmp_path):
     assert "tilted gantry" in refusal(
         nifti.read, stored(tmp_path / "t.nii", np.zeros((2, 2, 2), np.int16), tilted)
     )
+
+
+@pytest.mark.parametrize("sizes", [(32767, 32767, 32767), (-5, 40, 6), (0, 40, 6)])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_header_that_no_file_can_keep_is_one_line(sizes, suffix, tmp_path):
+    small.save(tmp_path / "a.nii.gz", 0)
+    content = bytearray(gzip.decompress((tmp_path / "a.nii.gz").read_bytes()))
+    content[42:48] = struct.pack("<3h", *sizes)
+    lying = tmp_path / f"b{suffix}"
+    lying.write_bytes(gzip.compress(content) if suffix == ".nii.gz" else bytes(content))
+    line = refusal(nifti.read, lying)
+    assert "x".join(map(str, sizes)) in line
+    assert line == refusal(nifti.shape_of, lying)
+
+
+def test_the_shape_is_known_without_the_voxels(tmp_path):
+    small.save(tmp_path / "a.nii.gz", 0, "SPL")
+    cut = tmp_path / "cut.nii.gz"
+    cut.write_bytes((tmp_path / "a.nii.gz").read_bytes()[:2000])
+    assert nifti.shape_of(cut) == small.grid("SPL").shape
+
+
+def test_a_checksum_that_is_wrong_is_seen(tmp_path):
+    small.save(tmp_path / "a.nii.gz", 0)
+    content = bytearray((tmp_path / "a.nii.gz").read_bytes())
+    content[-8] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    assert "damaged or cut short (CRC" in refusal(nifti.read, tmp_path / "a.nii.gz")
 
 
 def test_labels_of_other_voxels_are_refused(tmp_path):

@@ -73,6 +73,8 @@ def test_a_folder_of_dicom_is_one_volume_and_folders_within_are_found(run, tmp_p
     assert labels.shape == small.SHAPE[::-1]
     for path in (tmp_path / "one").iterdir():
         assert b"DOE" not in path.read_bytes()
+    with pytest.raises(DamagedFile, match="is one slice of DICOM; name the folder"):
+        predicted(run, tmp_path / "slice", next(series.iterdir()))
     predicted(run, tmp_path / "all", tmp_path / "in", "--recursive", "--outputs", "[labels]")
     assert {row["file"] for row in rows(tmp_path / "all")} == {"1.2.840", "b.nii.gz"}
 
