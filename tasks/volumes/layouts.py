@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +79,11 @@ def _names(file: Path, labels: Any) -> tuple[str, ...]:
         raise UserError(
             f"{file}: its labels are regions or no numbers ({labels}); each voxel needs one number"
         ) from None
+    if "ignore" in by_number.values():
+        raise UserError(
+            f"{file}: has a label ignore, of voxels that nobody has labelled; there is no such "
+            "label here: give these voxels a class, or leave their cases out"
+        )
     if len(by_number) < 2 or sorted(by_number) != list(range(len(by_number))):
         raise UserError(f"{file}: its labels are {sorted(by_number)}; needed: 0, 1, 2 and so on")
     return tuple(by_number[number] for number in sorted(by_number))
@@ -103,10 +108,10 @@ def _dataset(root: Path, data: DataConfig) -> list[Case]:
     _json(root / "dataset.json")
     images, labels = (_folder(root, name) for name in ("imagesTr", "labelsTr"))
     by_case: dict[str, dict[int, Path]] = {}
-    for path in inside(images, VOLUMES):
-        parts = _CHANNEL.match(stem(path))
+    for whole, path in _by_stem(inside(images, VOLUMES)).items():
+        parts = _CHANNEL.match(whole)
         if parts is None or (labels / path.name).exists():
-            by_case.setdefault(stem(path), {})[0] = path
+            by_case.setdefault(whole, {})[0] = path
         else:
             by_case.setdefault(parts[1], {})[int(parts[2])] = path
     found = []
@@ -126,17 +131,33 @@ def _folder(root: Path, name: str) -> Path:
     return folder
 
 
+def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by their names without .nii or .nii.gz.
+
+    Raises:
+        UserError: two have the same.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if found.setdefault(stem(path), path) != path:
+            raise UserError(f"{path}: {found[stem(path)]} has that name as well; which one counts?")
+    return found
+
+
 def _beside(labels: Path, name: str, images: Path) -> Path:
     """The labels of a case."""
-    for suffix in reversed(SUFFIXES):
-        if (labels / f"{name}{suffix}").is_file():
-            return labels / f"{name}{suffix}"
-    raise UserError(f"{labels}: no labels {name}.nii.gz for the volume of that name in {images}")
+    files = (labels / f"{name}{suffix}" for suffix in SUFFIXES)
+    found = _by_stem(file for file in files if file.is_file())
+    if not found:
+        raise UserError(
+            f"{labels}: no labels {name}.nii.gz for the volume of that name in {images}"
+        )
+    return found[name]
 
 
 def _lits(root: Path, _: DataConfig) -> list[Case]:
     """volume-N.nii and segmentation-N.nii, in one folder or in those within it."""
-    every = {stem(path): path for path in sorted(root.rglob("*.nii*")) if VOLUMES.has(path.name)}
+    every = _by_stem(path for path in sorted(root.rglob("*.nii*")) if VOLUMES.has(path.name))
     found = []
     for name, path in every.items():
         number = name.removeprefix("volume-")
@@ -168,8 +189,8 @@ def _folders(root: Path, data: DataConfig) -> list[Case]:
     """Volumes and labels of one name in two folders."""
     images, labels = _folder(root, data.image_folder), _folder(root, data.label_folder)
     return [
-        Case(stem(path), path, _beside(labels, stem(path), images))
-        for path in inside(images, VOLUMES)
+        Case(name, path, _beside(labels, name, images))
+        for name, path in _by_stem(inside(images, VOLUMES)).items()
     ]
 
 
@@ -208,13 +229,13 @@ def _folds(root: Path, data: DataConfig, names: Sequence[str]) -> list[Mapping[s
         raise UserError(f"{file}: is not JSON with the cases of each fold ({error})") from None
     content = [content] if isinstance(content, dict) else content
     sound = isinstance(content, list) and all(
-        isinstance(one, dict)
-        and isinstance(one.get("train"), list)
-        and isinstance(one.get("val"), list)
+        isinstance(one, dict) and _are_names(one.get("train")) and _are_names(one.get("val"))
         for one in content
     )
     if not sound or not content:
-        raise UserError(f"{file}: needed: a list with {{train: [...], val: [...]}} for each fold")
+        raise UserError(
+            f"{file}: needed: a list with {{train: [...], val: [...]}} for each fold, each case once"
+        )
     folds: list[Mapping[str, list[str]]] = content
     for number, fold in enumerate(folds):
         both = sorted(set(fold["train"]) & set(fold["val"]))
@@ -223,12 +244,23 @@ def _folds(root: Path, data: DataConfig, names: Sequence[str]) -> list[Mapping[s
     return folds
 
 
+def _are_names(value: Any) -> bool:
+    """Whether it is a list of words, each of them once."""
+    words = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return words and len(set(value)) == len(value)
+
+
 def drawn_folds(names: Sequence[str], folds: int) -> list[Mapping[str, list[str]]]:
     """Folds of nearly equal size over the sorted names, the same as nnU-Net's of that number.
 
     Raises:
         UserError: there are fewer cases than folds.
     """
+    if len(names) < 2:
+        raise UserError(
+            "there is 1 case, and none to hold out; say --data.train_split all and "
+            "--data.val_split all to score what was learnt by heart"
+        )
     if len(names) < folds:
         raise UserError(
             f"--data.folds {folds}: there are {len(names)} cases; say --data.folds {len(names)} "

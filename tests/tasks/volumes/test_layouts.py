@@ -86,6 +86,32 @@ def test_what_is_missing_is_one_line(decathlon, tmp_path):
     assert "is not JSON" in refusal(lambda: names(root))
 
 
+@pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
+def test_two_files_of_one_name_are_refused(decathlon, tmp_path, folder):
+    root = shutil.copytree(decathlon, tmp_path / "set")
+    shutil.copy(root / folder / "phantom_001.nii.gz", root / folder / "phantom_001.nii")
+    own = {"image_folder": "imagesTr", "label_folder": "labelsTr", "classes": small.CLASSES}
+    for format, more in (("dataset", {}), ("folders", own)):
+        line = refusal(lambda f=format, m=more: names(root, f, **m))
+        assert "phantom_001.nii.gz" in line and "which one counts?" in line
+    for place in ("a", "b"):
+        small.write_pair(root / place, root / place, "volume-1", 1, "segmentation-1")
+    assert "which one counts?" in refusal(lambda: names(root, "lits"))
+
+
+def test_labels_that_nobody_gave_are_refused(tmp_path):
+    root = small.write_nnunet(tmp_path, cases=1)
+    content = json.loads((root / "dataset.json").read_text())
+    content["labels"]["ignore"] = 4
+    (root / "dataset.json").write_text(json.dumps(content))
+    assert "has a label ignore" in refusal(lambda: class_names(root, DataConfig()))
+
+
+def test_one_case_cannot_be_parted():
+    line = refusal(lambda: drawn_folds(["a"], 5))
+    assert "there is 1 case" in line and "--data.train_split all" in line
+
+
 def test_folds_part_the_cases():
     every = [f"c{number:02d}" for number in range(24)]
     folds = drawn_folds(every, 5)
@@ -126,6 +152,8 @@ def test_a_split_file_wins_and_is_checked(decathlon, tmp_path):
         ([{"train": ["x"], "val": [first]}], "not there (x)"),
         ([{"train": [first], "val": [first]}], "and scores it as well"),
         ([{"train": [first]}], "needed: a list"),
+        ([{"train": [first, {}], "val": [second]}], "needed: a list"),
+        ([{"train": [first], "val": [second, second]}], "each case once"),
         ([{"train": [first], "val": []}], "has no case"),
     ):
         (root / "splits_final.json").write_text(json.dumps(content))
