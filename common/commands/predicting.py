@@ -87,11 +87,12 @@ class Done(NamedTuple):
     left_out: dict[str, int]
     """Inputs that could not be read, by kind."""
 
-    def report(self) -> None:
-        """Print how many inputs could not be read, if any."""
+    def report(self, pictures: str = "pictures") -> None:
+        """Print how many inputs could not be read, if any; `pictures` says what they are."""
         for kind, count in self.left_out.items():
             if count:
-                print(f"{count} {kind} could not be read and were left out")
+                name = pictures if kind == "pictures" else kind
+                print(f"{count} {name} could not be read and were left out")
 
 
 def each(

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -138,6 +138,22 @@ def record(
     if count == 0:
         raise UserError(f"--camera {address}: gives no frame")
     return count
+
+
+def write(target: Path, pictures: Iterable[Picture], rate: float) -> None:
+    """Write pictures (H, W, 3) of one size, RGB, as an MP4 file of so many a second.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    writer: cv2.VideoWriter | None = None
+    try:
+        for picture in pictures:
+            writer = writer or _writer(target, rate, picture)
+            _append(writer, [picture])
+    finally:
+        if writer is not None:
+            writer.release()
 
 
 class _Held:

@@ -1,6 +1,6 @@
 """Slices with the outlines of organs and tumours: a sheet, and an animation through the volume."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -30,7 +30,7 @@ _STRIP = 20
 _LETTERS = 0.4
 _LONGEST, _SHORTEST = 384, 192
 """Sides of an animation in pixels."""
-_FRAME = 80
+FRAME = 80
 """Milliseconds of each frame."""
 
 
@@ -108,21 +108,32 @@ def strip(classes: Sequence[str], width: int) -> Picture:
     return found
 
 
-def animate(path: Path, volume: Volume, labels: Labels, config: Config) -> None:
-    """Write a GIF through the slices, from the feet to the head.
+def frames(volume: Volume, labels: Labels, config: Config) -> Iterator[Picture]:
+    """Slices with outlines and the names of the classes below, from the feet to the head.
+
+    All have one size, of even sides as films need, and are wide enough for what stands below.
+    """
+    texts = (*config.data.classes, RESEARCH)
+    least = max(lettering.extent(text, _LETTERS).width for text in texts) + 12
+    height, width = _size(volume)
+    wide = max(width, least)
+    wide, left = wide + wide % 2, (max(width, least) - width) // 2
+    below = strip(config.data.classes, wide)
+    for index in plot.spread(len(labels), MOST_FRAMES):
+        canvas = np.full((height + height % 2, wide, 3), 255, np.uint8)
+        canvas[:height, left : left + width] = outlined(volume, labels, index, config)
+        yield np.concatenate([canvas, below])
+
+
+def write_gif(path: Path, pictures: Iterable[Picture]) -> None:
+    """Write an animation of pictures of one size.
 
     Raises:
         UserError: it cannot be written.
     """
-    frames = []
-    for index in plot.spread(len(labels), MOST_FRAMES):
-        drawn = outlined(volume, labels, index, config)
-        below = strip(config.data.classes, drawn.shape[1])
-        frames.append(Image.fromarray(np.concatenate([drawn, below])).quantize(64))
+    first, *others = [Image.fromarray(one).quantize(64) for one in pictures]
     try:
-        frames[0].save(
-            path, format="GIF", save_all=True, append_images=frames[1:], duration=_FRAME, loop=0
-        )
+        first.save(path, format="GIF", save_all=True, append_images=others, duration=FRAME, loop=0)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -234,7 +234,7 @@ def _folds(root: Path, data: DataConfig, names: Sequence[str]) -> list[Mapping[s
     )
     if not sound or not content:
         raise UserError(
-            f"{file}: needed: a list with {{train: [...], val: [...]}} for each fold, each case once"
+            f"{file}: needed: a list with {{train: [...], val: [...]}} of each fold, each case once"
         )
     folds: list[Mapping[str, list[str]]] = content
     for number, fold in enumerate(folds):

@@ -2,8 +2,8 @@
 
 INPUT are NIfTI files, folders of them, and folders that hold a DICOM series each. Of a volume NAME
 are written `NAME_labels.nii.gz` on the volume's own voxels, `NAME_sheet.jpg` with outlines and
-`NAME_slices.gif`; on request `NAME_probability_CLASS.nii.gz`. `volumes.csv` has the millilitres of
-each class, `volumes.json` all that is known. Research only, no diagnosis.
+`NAME_slices.gif`; on request `NAME_slices.mp4` and `NAME_probability_CLASS.nii.gz`. `volumes.csv`
+has the millilitres of each class, `volumes.json` all that is known. Research only, no diagnosis.
 """
 
 import csv
@@ -20,21 +20,21 @@ from common.commands import command, inputs, journal, predicting, trained
 from common.commands.inputs import SAMPLE_SEED, InputFlags, Source
 from common.commands.journal import Entry
 from common.errors import UserError
-from common.reading import image
+from common.reading import image, video
 from common.training import distributed
 from common.training.distributed import World
 from tasks.volumes import dicom, nifti, sample
 from tasks.volumes.config import ScoredConfig
-from tasks.volumes.draw import animate, sheet
+from tasks.volumes.draw import FRAME, frames, sheet, write_gif
 from tasks.volumes.inference import Found, Predictor, open_model, read_scan
 from tasks.volumes.nifti import RESEARCH, VOLUMES
 from tasks.volumes.volume import Volume
 
-Output = Literal["labels", "sheet", "slices", "probabilities"]
+Output = Literal["labels", "sheet", "slices", "movie", "probabilities"]
 
 SUFFIXES: dict[Output, str] = {
     "labels": "_labels.nii.gz", "sheet": "_sheet.jpg", "slices": "_slices.gif",
-    "probabilities": "_probability_",
+    "movie": "_slices.mp4", "probabilities": "_probability_",
 }  # fmt: skip
 _COLUMNS = ("file", "class", "voxels", "millilitres", "note")
 
@@ -44,8 +44,8 @@ class PredictConfig(InputFlags, ScoredConfig):
     """Find organs and tumours in volumes. Research only, no diagnosis."""
 
     outputs: tuple[Output, ...] = ("labels", "sheet", "slices")
-    """What is written of each volume: labels and probabilities (NIfTI), sheet (JPEG), slices (GIF).
-    """
+    """What is written of each volume: labels and probabilities (NIfTI), sheet (JPEG), slices (GIF),
+    movie (the same as MP4)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +76,10 @@ class Prediction:
                 case "sheet":
                     image.write(config.out / name, sheet(picture, found.labels, config))
                 case "slices":
-                    animate(config.out / name, picture, found.labels, config)
+                    write_gif(config.out / name, frames(picture, found.labels, config))
+                case "movie":
+                    film = frames(picture, found.labels, config)
+                    video.write(config.out / name, film, 1000 / FRAME)
                 case "probabilities":
                     self._write_probabilities(name, found)
         return [{"file_name": source.name, **files, **self.predictor.describe(found)}]
@@ -154,7 +157,7 @@ def predict(config: PredictConfig, world: World) -> None:
         )
     if world.main:
         print(f"{done.pictures} volumes in {config.out}; {RESEARCH.lower()}")
-        done.report()
+        done.report("volumes")
 
 
 def generate(folder: Path, count: int) -> list[Path]:

@@ -52,6 +52,16 @@ def test_a_result_may_have_a_codec_that_browsers_play(clip, tmp_path):
     assert [frame.shape for frame in video.frames(target)] == [(48, 64, 3)] * 6
 
 
+def test_pictures_become_a_video(tmp_path):
+    pictures = [np.full((32, 48, 3), (40 * level, 0, 0), np.uint8) for level in range(4)]
+    video.write(tmp_path / "a.mp4", iter(pictures), 12.5)
+    found = list(video.frames(tmp_path / "a.mp4"))
+    assert np.abs(np.stack(found).astype(int) - np.stack(pictures)).max() < 16
+    assert cv2.VideoCapture(str(tmp_path / "a.mp4")).get(cv2.CAP_PROP_FPS) == 12.5
+    with pytest.raises(UserError, match="cannot be written"):
+        video.write(tmp_path / "none" / "a.mp4", pictures, 12)
+
+
 def test_what_is_no_video_is_told(tmp_path, clip):
     (tmp_path / "text.mp4").write_text("not a video")
     for name in ("text.mp4", "none.mp4"):

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from common.errors import DamagedFile, UserError
-from tasks.volumes import nifti, predict
+from common.reading import video
+from tasks.volumes import draw, nifti, predict
 from tasks.volumes.inference import Predictor
+from tasks.volumes.volume import Volume, grid_of
 from tests.tasks.commands import call
 from tests.tasks.volumes import small
 from tests.tasks.volumes.test_dicom import write_series
@@ -36,12 +38,13 @@ def rows(out):
 def test_every_file_of_a_volume(run, tmp_path, capsys):
     small.save(tmp_path / "in" / "a.nii.gz", 0, "RAS")
     out = tmp_path / "out"
-    every = "[labels, sheet, slices, probabilities]"
+    every = "[labels, sheet, slices, movie, probabilities]"
     predicted(run, out, tmp_path / "in", "--outputs", every)
     names = {path.name for path in out.iterdir()}
     shares = [f"a_probability_{name}.nii.gz" for name in small.CLASSES]
     assert names == {
-        "a_labels.nii.gz", "a_sheet.jpg", "a_slices.gif", "volumes.csv", "volumes.json", *shares,
+        "a_labels.nii.gz", "a_sheet.jpg", "a_slices.gif", "a_slices.mp4", "volumes.csv",
+        "volumes.json", *shares,
         "progress.jsonl",
     }  # fmt: skip
     given, found = (
@@ -60,8 +63,26 @@ def test_every_file_of_a_volume(run, tmp_path, capsys):
         assert row["note"] == nifti.RESEARCH
     content = json.loads((out / "volumes.json").read_text())
     assert content["note"] == nifti.RESEARCH and content["files"][0]["labels"] == "a_labels.nii.gz"
-    assert Image.open(out / "a_slices.gif").n_frames == small.SHAPE[0]
+    shown = Image.open(out / "a_slices.gif")
+    film = list(video.frames(out / "a_slices.mp4"))
+    assert shown.n_frames == len(film) == small.SHAPE[0]
+    assert film[2].shape[1::-1] == shown.size
+    shown.seek(2)
+    assert np.abs(film[2].astype(int) - np.asarray(shown.convert("RGB"))).mean() < 12
     assert "no diagnosis" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 1), (3, 1, 40), (1, 1, 1), (2, 33, 35)])
+def test_frames_of_any_proportions_say_what_they_are_not_for(shape):
+    volume = Volume(np.zeros(shape, np.int16), grid_of(shape, (1.0, 1.0, 1.0)))
+    config = small.tiny_config()
+    drawn = list(draw.frames(volume, np.zeros(shape, np.uint8), config))
+    assert len(drawn) == shape[0] and len({one.shape for one in drawn}) == 1
+    assert not any(side % 2 for side in drawn[0].shape[:2])
+    roomy = draw.strip((*config.data.classes,), 400)
+    red = ((roomy[..., 0] > 120) & (roomy[..., 1] < 60) & (roomy[..., 2] < 60)).sum()
+    last = drawn[0][-draw.strip(config.data.classes, drawn[0].shape[1]).shape[0] :]
+    assert ((last[..., 0] > 120) & (last[..., 1] < 60) & (last[..., 2] < 60)).sum() == red > 0
 
 
 def test_a_folder_of_dicom_is_one_volume_and_folders_within_are_found(run, tmp_path):
@@ -92,7 +113,7 @@ def test_a_damaged_volume_stops_or_is_skipped_and_resume_goes_on(run, tmp_path, 
     predicted(run, out, *words, "--resume", "--data.on_error", "skip")
     assert (out / "a_labels.nii.gz").stat().st_mtime_ns == first
     assert {row["file"] for row in rows(out)} == {"a.nii.gz", "c.nii"}
-    assert "1 pictures could not be read" in capsys.readouterr().out
+    assert "1 volumes could not be read" in capsys.readouterr().out
 
 
 def test_volumes_come_from_files_and_are_never_overwritten(run, tmp_path):
