@@ -2,7 +2,7 @@
 
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -15,11 +15,20 @@ _BLOCK = 1 << 20
 
 
 class Member(NamedTuple):
-    """A picture of an archive, in a file of the server's own naming."""
+    """A file of an archive, in a file of the server's own naming."""
 
     name: PurePosixPath
     """In the archive; results are called by it, and nothing is written to it here."""
     file: Path
+
+
+class Wanted(NamedTuple):
+    """What is taken of an archive."""
+
+    name: str
+    """In the plural."""
+    has: Callable[[str], bool]
+    """Whether a file of that name is one."""
 
 
 class Archive:
@@ -28,12 +37,13 @@ class Archive:
     Args:
         opened: the zip file.
         limits: of files and bytes.
+        wanted: what is taken of it.
 
     Raises:
         UserError: it has too many files, or names one outside of itself.
     """
 
-    def __init__(self, opened: zipfile.ZipFile, limits: LimitsConfig) -> None:
+    def __init__(self, opened: zipfile.ZipFile, limits: LimitsConfig, wanted: Wanted) -> None:
         self._opened, self._limits, self._unpacked = opened, limits, 0
         infos = opened.infolist()
         if len(infos) > limits.archive_files:
@@ -44,18 +54,18 @@ class Archive:
             raise UserError(self._too_large())
         for one in infos:
             _require_inside(one)
-        self.pictures = [one for one in infos if not one.is_dir() and _is_picture(one.filename)]
-        self.others = sum(not one.is_dir() for one in infos) - len(self.pictures)
-        if not self.pictures:
-            raise UserError("the archive has no pictures")
+        self.taken = [one for one in infos if not one.is_dir() and wanted.has(one.filename)]
+        self.others = sum(not one.is_dir() for one in infos) - len(self.taken)
+        if not self.taken:
+            raise UserError(f"the archive has no {wanted.name}")
 
     def members(self, target: Path) -> Iterator[Member]:
-        """The pictures, one after the other in one file, which each overwrites.
+        """What is taken, one after the other in one file, which each overwrites.
 
         Raises:
             UserError: one is damaged, encrypted, or larger than it says.
         """
-        for one in self.pictures:
+        for one in self.taken:
             try:
                 with self._opened.open(one) as packed, target.open("wb") as unpacked:
                     while part := packed.read(_BLOCK):
@@ -79,7 +89,7 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path, limits: LimitsConfig) -> Iterator[Archive]:
+def opened(path: Path, limits: LimitsConfig, wanted: Wanted) -> Iterator[Archive]:
     """Open an archive and look at its list.
 
     Raises:
@@ -90,7 +100,7 @@ def opened(path: Path, limits: LimitsConfig) -> Iterator[Archive]:
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise UserError("this is not a zip archive, or it is damaged") from error
     with file:
-        yield Archive(file, limits)
+        yield Archive(file, limits, wanted)
 
 
 def _require_inside(one: zipfile.ZipInfo) -> None:
@@ -104,6 +114,12 @@ def _require_inside(one: zipfile.ZipInfo) -> None:
         raise UserError(f"{name}: {kind}; such archives are not taken")
 
 
-def _is_picture(name: str) -> bool:
-    path = PurePosixPath(name)
-    return image.is_picture(path.name) and path.parts[0] != "__MACOSX"
+def _is_own(name: str) -> bool:
+    """Whether a file was put there by a person, and not by macOS beside each."""
+    return not name.startswith("__MACOSX/") and not PurePosixPath(name).name.startswith(".")
+
+
+PICTURES = Wanted(
+    "pictures", lambda name: _is_own(name) and image.is_picture(PurePosixPath(name).name)
+)
+EVERY = Wanted("files", _is_own)

@@ -76,11 +76,11 @@ def worked_off(
     refused: list[str] = []
     target = Path(tempfile.mkdtemp(dir=site.folder)) / "results.zip"
     with (
-        archives.opened(file, site.limits) as archive,
+        archives.opened(file, site.limits, archives.PICTURES) as archive,
         api.uploaded(site.folder) as unpacked,
         zipfile.ZipFile(target, "w") as written,
     ):
-        count = len(archive.pictures)
+        count = len(archive.taken)
         for number, member in enumerate(archive.members(unpacked), start=1):
             job.check()
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 from fastapi import FastAPI
 
-from app import clicks, clips, folders, persons, picture, voices
+from app import clicks, clips, folders, persons, picture, voices, volumes
 from app.site import Site
 
 _TITLE = """<div id="title"><h1>Res2Net Tasks</h1>
@@ -55,6 +55,9 @@ def page(site: Site, examples: Sequence[Path]) -> gr.Blocks:
             if heads.persons:
                 with gr.Tab("Persons"):
                     persons.build(site)
+            if heads.volumes:
+                with gr.Tab("Volumes"):
+                    volumes.build(site)
             if heads.pictures:
                 with gr.Tab("Commands"):
                     commands = gr.HTML()

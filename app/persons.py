@@ -68,7 +68,10 @@ def found(site: Site, head: Head, query: Path, gallery: Path) -> tuple[Picture, 
     whom = uploads.read(query, site.limits)
     feature = site.turns.run(lambda _: predictor.embed([whom]))
     names, features, small = [], [], []
-    with archives.opened(gallery, site.limits) as archive, api.uploaded(site.folder) as unpacked:
+    with (
+        archives.opened(gallery, site.limits, archives.PICTURES) as archive,
+        api.uploaded(site.folder) as unpacked,
+    ):
         for member in archive.members(unpacked):
             job.check()
             picture = uploads.read(member.file, site.limits)

@@ -18,6 +18,8 @@ class LimitsConfig:
     """Largest upload: a picture, a recording, a clip, an archive."""
     megapixels: float = 25.0
     """Largest picture, in millions of pixels; known from the header, before it is decoded."""
+    megavoxels: float = 40.0
+    """Largest volume, in millions of voxels; known from the header, before it is decoded."""
     video_seconds: float = 30.0
     """Longest clip."""
     video_frames: int = 900

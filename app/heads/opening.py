@@ -1,7 +1,6 @@
 """From the words of the command line to heads."""
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +10,7 @@ from app.settings import AppConfig
 from common.commands import zoo
 from tasks import open_run, task_of
 
-VOICES, PERSONS, CLICKS = "speaker", "reid", "interactive"
-_WITHOUT_TAB = ("volumes",)
-"""Tasks that are asked with something else than a picture."""
+VOICES, PERSONS, CLICKS, VOLUMES = "speaker", "reid", "interactive", "volumes"
 
 
 class Heads(NamedTuple):
@@ -24,6 +21,7 @@ class Heads(NamedTuple):
     voices: tuple[Head, ...]
     persons: tuple[Head, ...]
     clicks: tuple[Head, ...]
+    volumes: tuple[Head, ...]
 
 
 def opened(config: AppConfig) -> Heads:
@@ -34,16 +32,14 @@ def opened(config: AppConfig) -> Heads:
     """
     found: list[Head] = []
     for source in config.runs:
-        if (task := _task_of(source)) in _WITHOUT_TAB:
-            print(f"note: {source} is left out: the page has no tab for {task}", file=sys.stderr)
-            continue
         found.append(_opened(source, config, [one.name for one in found]))
     found.sort(key=lambda one: one.task == "pose")
     return Heads(
-        tuple(one for one in found if one.task not in (VOICES, PERSONS, CLICKS)),
+        tuple(one for one in found if one.task not in (VOICES, PERSONS, CLICKS, VOLUMES)),
         tuple(one for one in found if one.task == VOICES),
         tuple(one for one in found if one.task == PERSONS),
         tuple(one for one in found if one.task == CLICKS),
+        tuple(one for one in found if one.task == VOLUMES),
     )
 
 

@@ -7,7 +7,7 @@ greatest is taken.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -46,6 +46,10 @@ from tasks.volumes.volume import (
 Scan = NDArray[Any] | Path | str
 """HU (Z, Y, X): from feet to head, front to back, the patient's right to left; or a file, or a
 folder of DICOM files."""
+
+
+Between = Callable[[float], None]
+"""Is told the share of the slices that is done; what it raises ends the work."""
 
 
 class Found(NamedTuple):
@@ -139,12 +143,13 @@ class Predictor:
         """The labels of several files, one after the other."""
         return [self(scan) for scan in scans]
 
-    def segment(self, volume: Volume, probabilities: bool = False) -> Found:
+    def segment(
+        self, volume: Volume, probabilities: bool = False, between: Between | None = None
+    ) -> Found:
         """The labels of a volume, on request with the probabilities of all classes."""
+        network, device = self.opened.network, self.opened.device
         with self.opened.running():
-            labels, shares = segment(
-                self.opened.network, volume, self.config, self.opened.device, probabilities
-            )
+            labels, shares = segment(network, volume, self.config, device, probabilities, between)
         return Found(labels, volume.grid, shares)
 
     def draw(self, scan: Scan, found: Found, spacing: Spacing | None = None) -> Picture:
@@ -187,6 +192,7 @@ def segment(
     config: Config,
     device: torch.device,
     keep: bool = False,
+    between: Between | None = None,
 ) -> tuple[Labels, NDArray[np.uint8] | None]:
     """Labels (Z, Y, X) of a volume, and if `keep` the probabilities (C, Z, Y, X), 255 for 1.
 
@@ -196,6 +202,7 @@ def segment(
         config: of the run.
         device: where the network is.
         keep: whether probabilities are wanted, a byte for each voxel and class.
+        between: called before each batch of slices.
 
     Raises:
         UserError: the network's answers are not finite: it is broken.
@@ -204,7 +211,8 @@ def segment(
     labels = np.empty(volume.shape, np.uint8)
     shares = np.empty((len(config.data.classes), *volume.shape), np.uint8) if keep else None
     working = working_shape(volume, config.data.spacing)
-    answers = smoothed(_answers(network, volume, working, config, device), config.test.smoothing)
+    exact = _answers(network, volume, working, config, device, between)
+    answers = smoothed(exact, config.test.smoothing)
     lower, upper, part = places(depth, working[0])
     held: dict[int, Tensor] = {}
     made = 0
@@ -235,6 +243,7 @@ def _answers(
     shape: tuple[int, int, int],
     config: Config,
     device: torch.device,
+    between: Between | None,
 ) -> Iterator[Tensor]:
     """Probabilities (C, H, W), float32, of the slices of the working shape, from the lowest on."""
     data, test, depth = config.data, config.test, shape[0]
@@ -242,6 +251,8 @@ def _answers(
     # Neighbouring stacks share slices, each of which is interpolated once.
     at = lru_cache(maxsize=64)(slices_of(volume.values, shape))
     for first in range(0, depth, test.batch_size):
+        if between is not None:
+            between(first / depth)
         some = range(first, min(first + test.batch_size, depth))
         stacks = [stack(at, neighbours(index, depth, data, gap), data.windows) for index in some]
         batch = torch.from_numpy(np.stack(stacks)).to(device)

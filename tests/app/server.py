@@ -26,11 +26,13 @@ from tests.tasks.reid import small as reid
 from tests.tasks.salient import small as salient
 from tests.tasks.segmentation import oracle as segmentation
 from tests.tasks.speaker import small as speaker
+from tests.tasks.volumes import small as volumes
 
 PICTURES = ("salient", "segmentation", "detection", "depth", "classification", "pose")
 WRITERS = {
     "salient": salient, "segmentation": segmentation, "detection": detection, "depth": depth,
     "pose": pose, "reid": reid, "speaker": speaker, "interactive": interactive,
+    "volumes": volumes,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from tasks.speaker import audio
 from tests.app import server
 from tests.app.test_limits import archive_of, header_of_png, write_clip
 from tests.tasks.speaker import small as voices
+from tests.tasks.volumes import small
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "runs" / "screenshots"
@@ -44,7 +46,10 @@ def browser():
 @pytest.fixture(scope="module")
 def loaded(runs):
     return server.opened(
-        runs, (*server.PICTURES, "speaker", "reid", "interactive"), upload_megabytes=2, megapixels=1
+        runs,
+        (*server.PICTURES, "speaker", "reid", "interactive", "volumes"),
+        upload_megabytes=2,
+        megapixels=1,
     )
 
 
@@ -383,6 +388,29 @@ def test_a_person_is_found_in_a_gallery(visit, photo, tmp_path):
         break
     assert visit.page.inner_text("#persons-told li >> nth=0").split() == ["1.", "7.png", "0.000"]
     visit.picture("persons")
+
+
+def test_a_scan_comes_back_as_labels_sheet_and_millilitres(visit, tmp_path):
+    small.save(tmp_path / "scan.nii.gz", 0, "RAS")
+    visit.tab("Volumes")
+    assert "Research only, no diagnosis" in visit.page.inner_text("[role=tabpanel]:visible")
+    visit.give(tmp_path / "scan.nii.gz", "#volume", ">> text=scan.nii.gz")
+    visit.page.click("#volume-start")
+    visit.page.wait_for_selector("#volume-told >> text=/liver/")
+    assert "Research only, no diagnosis" in visit.page.inner_text("#volume-told")
+    assert visit.page.inner_text("#volume-told li >> nth=0").endswith(" ml")
+    for place in ("#volume-sheet", "#volume-film"):
+        image = visit.page.wait_for_selector(f"{place} img", state="attached")
+        content = visit.page.request.get(image.get_attribute("src")).body()
+        shown = Image.open(io.BytesIO(content))
+        assert getattr(shown, "n_frames", 1) == (small.SHAPE[0] if place == "#volume-film" else 1)
+    visit.picture("volumes")
+    with visit.page.expect_download() as download:
+        visit.page.locator("#volume-files a[download*='labels']").first.click()
+    given = nibabel.load(tmp_path / "scan.nii.gz")
+    shutil.copy(download.value.path(), tmp_path / "labels.nii.gz")
+    found = nibabel.load(tmp_path / "labels.nii.gz")
+    assert found.shape == given.shape and found.affine.tobytes() == given.affine.tobytes()
 
 
 def test_gradios_own_client_gets_the_same(site, photo):

@@ -115,7 +115,7 @@ def archive_of(path, members):
 
 
 def unpacked(path, limits=LIMITS):
-    with archives.opened(path, limits) as archive:
+    with archives.opened(path, limits, archives.PICTURES) as archive:
         target = path.with_name("unpacked")
         return {str(one.name): target.read_bytes() for one in archive.members(target)}
 
@@ -130,7 +130,7 @@ def test_an_archive_gives_its_pictures(tmp_path):
     ]
     path = archive_of(tmp_path / "a.zip", members)
     assert unpacked(path) == {"a.png": pixels, "in/b.PNG": b"x"}
-    with archives.opened(path, LIMITS) as archive:
+    with archives.opened(path, LIMITS, archives.PICTURES) as archive:
         assert archive.others == 2
 
 

@@ -296,7 +296,7 @@ def test_a_password_is_asked_for(runs, loaded, tmp_path):
 
 
 def test_without_a_run_the_page_says_how_to_begin():
-    with server.served(Heads((), (), (), ()), AppConfig()) as page:
+    with server.served(Heads((), (), (), (), ()), AppConfig()) as page:
         said = page.client.get("/config").text
         assert "No run is loaded" in said and "python -m tasks.classification.train" in said
         assert page.post("all", b"").status_code == 404
