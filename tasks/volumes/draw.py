@@ -1,5 +1,6 @@
 """Slices with the outlines of organs and tumours: a sheet, and an animation through the volume."""
 
+import colorsys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +21,10 @@ COLOURS = np.array([
     (0, 0, 0), (66, 180, 255), (255, 176, 32), (255, 64, 96), (98, 214, 96), (196, 128, 255),
     (255, 240, 90), (0, 210, 190), (255, 140, 200), (170, 150, 110), (120, 130, 255),
 ], np.uint8)  # fmt: skip
-"""(11, 3) of classes; further ones take the same again, but for the background's."""
+"""(11, 3) of the first classes."""
+_GOLDEN = 0.618034
+"""Of a turn: hues that far apart keep clear of each other, however many there are."""
+_SATURATIONS = (0.85, 0.4, 0.6)
 
 SLICES, COLUMNS = 12, 4
 """On a sheet."""
@@ -36,7 +40,11 @@ FRAME = 80
 
 def colour_of(label: int) -> tuple[int, int, int]:
     """Red, green and blue of a class."""
-    red, green, blue = COLOURS[1 + (label - 1) % (len(COLOURS) - 1)].tolist()
+    if label < len(COLOURS):
+        red, green, blue = COLOURS[label].tolist()
+    else:
+        exact = colorsys.hsv_to_rgb(label * _GOLDEN % 1, _SATURATIONS[label % 3], 1)
+        red, green, blue = (round(255 * part) for part in exact)
     return red, green, blue
 
 

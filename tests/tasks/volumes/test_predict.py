@@ -85,6 +85,12 @@ def test_frames_of_any_proportions_say_what_they_are_not_for(shape):
     assert ((last[..., 0] > 120) & (last[..., 1] < 60) & (last[..., 2] < 60)).sum() == red > 0
 
 
+def test_no_two_of_many_classes_have_one_colour():
+    colours = np.array([draw.colour_of(label) for label in range(1, 118)], int)
+    apart = np.abs(colours[:, None] - colours[None]).sum(axis=2)
+    assert np.min(apart + 1000 * np.eye(len(colours), dtype=int)) >= 8
+
+
 def test_a_folder_of_dicom_is_one_volume_and_folders_within_are_found(run, tmp_path):
     values = small.scan(0).values // 2 * 2
     series = write_series(tmp_path / "in" / "1.2.840", values, small.SPACING)
