@@ -57,11 +57,11 @@ def build(site: Site) -> None:
             files = gr.File(label="Results", interactive=False, elem_id="volume-files")
         with gr.Column(scale=2, min_width=320):
             sheet = gr.Image(
-                label="Slices with outlines", height=420, elem_id="volume-sheet",
+                label="Slices with outlines", height=330, elem_id="volume-sheet",
                 buttons=["fullscreen", "download"],
             )  # fmt: skip
             film = gr.Image(
-                label="From the feet to the head", height=320, elem_id="volume-film", buttons=[]
+                label="From the feet to the head", height=250, elem_id="volume-film", buttons=[]
             )
 
     def run(its: Deadline, upload: Any, of: str, progress: Any = PROGRESS) -> Any:
