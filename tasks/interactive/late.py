@@ -70,7 +70,9 @@ class ClickHead(nn.Module):
 
     def forward(self, encoded: Encoded, hints: Tensor) -> Tensor:
         """Logits (B, 1, H / 2, W / 2); hints (B, 3, H, W) as `LateNet.decode` says."""
-        small = resize(hints, encoded.levels[0].shape[2:])
+        # Each plane by itself: three beside each other take seven times as long.
+        flat = resize(hints.flatten(0, 1)[:, None], encoded.levels[0].shape[2:])
+        small = flat.squeeze(1).unflatten(0, (-1, 3))
         x = self.enter(planes(encoded.looks, small)) + encoded.levels[0]
         steps = [x]
         for layer, level in zip(self.down, encoded.levels[1:], strict=True):

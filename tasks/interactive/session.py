@@ -20,15 +20,11 @@ Answer = Callable[[NDArray[np.float32]], Probabilities]
 
 
 class State(NamedTuple):
-    """Where a session is after some clicks."""
+    """Where a session is after some clicks: what undo needs, and no more, of large pictures."""
 
     clicks: tuple[Click, ...]
-    nearest: NDArray[np.float32]
-    """(2, h, w) of the network's input: pixels from the nearest click of each kind."""
-    last: NDArray[np.float32]
+    last: Probabilities
     """(h, w) of the network's input: the probabilities that it gave last."""
-    probabilities: Probabilities
-    """(H, W) of the picture."""
 
 
 class Session:
@@ -70,11 +66,15 @@ class Session:
         self.size, self.input_size = size, input_size
         self.begun = False
         """Whether there is a mask without a positive click."""
-        nothing = clicking.nearest((), *input_size)
-        start = np.zeros(input_size, np.float32)
-        self.states = [State((), nothing, start, np.zeros(size, np.float32))]
+        self.nearest = clicking.nearest((), *input_size)
+        """(2, h, w) of the network's input: pixels from the nearest click of each kind."""
+        self.start = np.zeros(size, np.float32)
+        """(H, W): the probabilities before any click."""
+        self.states = [State((), np.zeros(input_size, np.float32))]
         if mask is not None or box is not None:
             self._begin(mask, box)
+        self.probabilities = self.start
+        """(H, W): how sure the network is that a pixel is the object's."""
 
     def _begin(self, mask: NDArray[Any] | None, box: Box | None) -> None:
         if not self.late:
@@ -82,25 +82,21 @@ class Session:
         if mask is not None and box is not None:
             raise UserError("a mask and a box: give one of them to begin with")
         self.begun = True
-        whole = np.zeros(self.size, np.float32)
         if box is not None:
             clicking.require_box(box, *self.size)
             left, top, right, bottom = box
-            whole[top : bottom + 1, left : right + 1] = 1
+            self.start[top : bottom + 1, left : right + 1] = 1
         else:
-            whole = given_mask(mask, self.size)
-        state = self.states[0]._replace(last=_resized(whole, self.input_size), probabilities=whole)
-        self.states = [state if box is None else self._answer(state)]
+            self.start = given_mask(mask, self.size)
+        self.states = [State((), _resized(self.start, self.input_size))]
+        if box is not None:
+            self.states = [State((), self._answer((), self.nearest))]
+            self.start = _resized(self.states[0].last, self.size)
 
     @property
     def clicks(self) -> tuple[Click, ...]:
         """The clicks so far."""
         return self.states[-1].clicks
-
-    @property
-    def probabilities(self) -> Probabilities:
-        """(H, W): how sure the network is that a pixel is the object's."""
-        return self.states[-1].probabilities
 
     @property
     def mask(self) -> Mask:
@@ -115,26 +111,30 @@ class Session:
             UserError: it is outside of the picture, contradicts an earlier one at its place, or the
                 first one is negative where there is no mask; or the model is broken.
         """
-        state, click = self.states[-1], Click(int(x), int(y), bool(positive))
-        clicking.require_possible(click, state.clicks, *self.size)
-        if not positive and not self.begun and not any(one.positive for one in state.clicks):
+        before, click = self.clicks, Click(int(x), int(y), bool(positive))
+        clicking.require_possible(click, before, *self.size)
+        if not positive and not self.begun and not any(one.positive for one in before):
             raise UserError(
                 f"click {x},{y},-: there is no positive click before it; the first one says what "
                 "is wanted"
             )
-        nearest = state.nearest.copy()
+        clicks, nearest = (*before, click), self.nearest.copy()
         plane = nearest[0 if click.positive else 1]
-        placed = self._placed(click)
-        np.minimum(plane, clicking.distance(placed, *self.input_size), out=plane)
-        self.states.append(
-            self._answer(state._replace(clicks=(*state.clicks, click), nearest=nearest))
-        )
+        distance = clicking.distance(self._placed(click), *self.input_size)
+        np.minimum(plane, distance, out=plane)
+        last = self._answer(clicks, nearest)
+        self.states.append(State(clicks, last))
+        self.nearest, self.probabilities = nearest, _resized(last, self.size)
         return self.mask
 
     def undo(self) -> Mask:
         """The mask (H, W) of before the last click; without clicks nothing changes."""
         if len(self.states) > 1:
             self.states.pop()
+            placed = [self._placed(one) for one in self.clicks]
+            self.nearest = clicking.nearest(placed, *self.input_size)
+            last = self.states[-1].last
+            self.probabilities = _resized(last, self.size) if self.clicks else self.start
         return self.mask
 
     def _placed(self, click: Click) -> Click:
@@ -142,13 +142,13 @@ class Session:
         factors = (one / other for one, other in zip(self.input_size, self.size, strict=True))
         return clicking.scaled(click, *factors)
 
-    def _answer(self, state: State) -> State:
-        """The state with the network's answer to its clicks and to the mask before them."""
-        third = state.last if self.late else self._first(state.clicks)
-        last = self.answer(np.concatenate([state.nearest, third[None]]))
+    def _answer(self, clicks: Sequence[Click], nearest: NDArray[np.float32]) -> Probabilities:
+        """The network's probabilities (h, w) after clicks, given also the mask before them."""
+        third = self.states[-1].last if self.late else self._first(clicks)
+        last = self.answer(np.concatenate([nearest, third[None]]))
         if not np.isfinite(last).all():
             raise UserError("the model's mask is not finite: this checkpoint is of a failed run")
-        return state._replace(last=last, probabilities=_resized(last, self.size))
+        return last
 
     def _first(self, clicks: Sequence[Click]) -> NDArray[np.float32]:
         first = next((one for one in clicks if one.positive), None)

@@ -1,5 +1,6 @@
 """A session on a picture: clicks, undo, boxes and masks to begin with, and what cannot be."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -210,3 +211,30 @@ def test_shapes_are_cocos():
 def test_clicks_are_drawn_in_their_colours():
     drawn = overlay(PICTURE, small.objects() == 1, [Click(20, 15), Click(40, 30, False)])
     assert tuple(drawn[15, 20]) == POSITIVE and tuple(drawn[30, 40]) == NEGATIVE
+
+
+def test_a_click_after_an_undo_is_as_if_the_undone_one_had_never_been(predictor):
+    kept, other = [(20, 15, True), (40, 30, False)], [(50, 40, True), (8, 8, False)]
+    plain = predictor(PICTURE, [*kept, (30, 44, True)])
+    session = predictor.start(PICTURE)
+    for one in (*kept, *other):
+        session.click(*one)
+    for _ in other:
+        session.undo()
+    session.click(30, 44)
+    assert np.array_equal(session.probabilities, plain.probabilities)
+    assert session.clicks == plain.clicks
+
+
+def test_what_undo_keeps_of_a_click_is_one_number_a_pixel():
+    def answer(hints):
+        return np.full(hints.shape[1:], 0.7, np.float32)
+
+    session = Session(answer, True, (400, 300), (400, 300), ScoringConfig())
+    session.click(0, 0)
+    tracemalloc.start()
+    for x in range(1, 21):
+        session.click(x, 5)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept <= (20 + 2.5) * 4 * 400 * 300, "and the distances from the clicks, once"
