@@ -1,5 +1,7 @@
 """The tab of clicks: a click on an object gives its mask, further ones mend it."""
 
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -19,6 +21,10 @@ MOST = 30
 ADDS, TAKES = "add to the mask", "take from the mask"
 WAYS = ("overlay", "mask", "cut-out")
 _HEIGHT = 420
+LISTENS = Path(__file__).with_name("clicks.js")
+"""What notes in the browser of which kind a click is."""
+_KIND = f"(kept, kind, ...how) => [kept, window.clickTakes ? {json.dumps(TAKES)} : kind, ...how]"
+"""Runs in the browser before a click is told."""
 
 
 class Clicked(NamedTuple):
@@ -80,7 +86,7 @@ def build(site: Site) -> None:
     )  # fmt: skip
     # Each click counts, also one that comes while the one before is worked on.
     turn |= {"trigger_mode": "multiple", "show_progress": "hidden"}
-    parts.canvas.select(said(click), [state, parts.kind, *how], shown, **turn)
+    parts.canvas.select(said(click), [state, parts.kind, *how], shown, js=_KIND, **turn)
     parts.undo.click(said(back), [state, *how], shown, **turn)
     gr.on(
         [one.change for one in how], said(_shown), [state, *how], shown,

@@ -112,6 +112,7 @@ def mounted(server: FastAPI, site: Site, examples: Sequence[Path]) -> None:
         enable_monitoring=False,
         footer_links=["api"],
         css_paths=Path(__file__).with_name("page.css"),
+        js=clicks.LISTENS.read_text(encoding="utf-8"),
         theme=gr.themes.Default(font=_FONT, font_mono=_MONO, spacing_size="sm"),
     )
     # Only what was launched looks at where the files of a request lie; what is mounted does not.

@@ -322,14 +322,17 @@ def test_clicks_give_a_mask_and_undo_takes_it_back(visit, photo, loaded):
     def content():
         return visit.page.request.get(canvas.get_attribute("src")).body()
 
-    def click(x, y, count):
+    def drawn():
+        return np.asarray(Image.open(io.BytesIO(content())).convert("RGB")).astype(int)
+
+    def click(x, y, count, **how):
         for patience in (3_000, 3_000, 15_000):  # a part that has just come may not listen yet
             # The picture is in the middle of the element, not enlarged.
             box = canvas.bounding_box()
             scale = min(1, box["width"] / 160, box["height"] / 120)
             left, top = (box["width"] - 160 * scale) / 2, (box["height"] - 120 * scale) / 2
             place = {"x": left + (x + 0.5) * scale, "y": top + (y + 0.5) * scale}
-            canvas.click(position=place)
+            canvas.click(position=place, **how)
             try:
                 told = f"#clicks-told >> text=/^{count} click/"
                 visit.page.wait_for_selector(told, timeout=patience)
@@ -338,21 +341,33 @@ def test_clicks_give_a_mask_and_undo_takes_it_back(visit, photo, loaded):
             return
         raise AssertionError(f"click {count} is not taken")
 
-    passes = server.counted(loaded[0].clicks)
-    click(80, 60, 1)
-    once = content()
-    visit.page.get_by_label("take from the mask").check()
-    click(130, 90, 2)
-    assert not passes, "the trunk saw the picture before the first click"
-    assert content() != once
-    visit.picture("clicks")
-    visit.page.click("#click-undo")
-    visit.page.wait_for_selector("#clicks-told >> text=/^1 click;/")
-    drawn = np.asarray(Image.open(io.BytesIO(content())).convert("RGB"))
     predictor = loaded[0].clicks[0].predictor
     picture = np.asarray(Image.open(photo).convert("RGB"))
-    found = predictor(picture, [(80, 60, True)])
-    assert np.abs(predictor.draw(picture, found).astype(int) - drawn).max() <= 1
+    first, second, third = (80, 60, True), (130, 90, False), (30, 40, True)
+    once, twice, thrice = (
+        predictor.draw(picture, predictor(picture, clicks)).astype(int)
+        for clicks in ([first], [first, second], [first, second, third])
+    )
+    passes = server.counted(loaded[0].clicks)
+    click(80, 60, 1)
+    visit.page.evaluate("addEventListener('contextmenu', (e) => { menu = !e.defaultPrevented; })")
+    for how in ({"button": "right"}, {"modifiers": ["Shift"]}, {}):
+        if not how:
+            visit.page.get_by_label("take from the mask").check()
+        click(130, 90, 2, **how)
+        assert np.abs(drawn() - twice).max() <= 1, how
+        if how:
+            click(30, 40, 3)
+            assert np.abs(drawn() - thrice).max() <= 1, "the next one adds again"
+            visit.page.click("#click-undo")
+            visit.page.wait_for_selector("#clicks-told >> text=/^2 clicks;/")
+        else:
+            visit.picture("clicks")
+        visit.page.click("#click-undo")
+        visit.page.wait_for_selector("#clicks-told >> text=/^1 click;/")
+    assert visit.page.evaluate("menu") is False, "no menu opens over the picture"
+    assert not passes, "the trunk saw the picture before the first click"
+    assert np.abs(drawn() - once).max() <= 1
 
 
 def test_voices_are_compared(visit, tmp_path):
