@@ -47,8 +47,9 @@ class DataConfig(SplitFlags):
     """Objects of fewer pixels are not trained on; all are scored."""
     ignored: Literal["background", "ignored"] = "ignored"
     """What ignored pixels are in training: left out of the loss, or background as in FCA-Net's."""
-    short_side: int = 0
-    """Short side in pixels that pictures are resized to, everywhere; 0 takes their own."""
+    short_side: int = 128
+    """Short side in pixels that pictures are resized to, everywhere; 0 takes their own. A network
+    finds objects of the sizes that it was trained on."""
     crop_size: tuple[int, int] = (112, 112)
     """Height and width of a training sample in pixels; it always shows some of the object."""
     flip_probability: float = 0.5

@@ -366,8 +366,8 @@ INTERACTIVE = Row(
     name="interactive",
     data=lambda folder: interactive.write(folder, seed=3, train=8, val=2),
     flags=(
-        "--data.crop_size", "[48, 48]", "--model.channels", "8", "--engine.batch_size", "4",
-        "--optimizer.warmup_epochs", "0", "--test.clicks", "2",
+        "--data.crop_size", "[48, 48]", "--data.short_side", "0", "--model.channels", "8",
+        "--engine.batch_size", "4", "--optimizer.warmup_epochs", "0", "--test.clicks", "2",
     ),
     files=("pictures/masks.jpg", "pictures/clicks.png", "seconds.json"),
     metrics=CLICKS,

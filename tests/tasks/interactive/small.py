@@ -58,7 +58,7 @@ def write_voc(root, train=4, val=2):
 
 def tiny_config(root=None, **changes):
     """The smallest interactive config."""
-    data = {"root": root, "crop_size": (32, 32), **changes.pop("data", {})}
+    data = {"root": root, "short_side": 0, "crop_size": (32, 32), **changes.pop("data", {})}
     settings = {"data": DataConfig(**data), "model": ModelConfig(channels=8)}
     return Config(backbone=BACKBONE, **{**settings, **changes})
 
