@@ -48,7 +48,10 @@ def lines(
     xlabel: str,
     ylabel: str,
 ) -> None:
-    """Draw named lines (x values, y values) into one square diagram with a grid and a legend."""
+    """Draw named lines (x values, y values) into one square diagram with a grid and a legend.
+
+    Where all x are whole numbers, such as clicks, so are the numbers below the axis.
+    """
     with fonts.having(list(series)) as names:
         chart = figure(5.6, 5)
         axes = chart.subplots()
@@ -56,6 +59,8 @@ def lines(
             axes.plot(x, y, label=name)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.grid(alpha=0.3)
+        if all(np.asarray(x).dtype.kind == "i" for x, _ in series.values()):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         if series:
             axes.legend(fontsize="small")
         chart.savefig(path, dpi=110)

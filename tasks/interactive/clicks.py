@@ -5,6 +5,7 @@ click, how far every pixel is from the nearest one.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.errors import DamagedFile, UserError
 from common.reading.annotations import read_json
 
 FARTHEST = 255.0
 """Pixels: distances are cut off here, and are this where there is no click."""
+
+_CLICK = re.compile("-?[0-9]+,-?[0-9]+,[+-]")
 
 Distances = NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -106,18 +109,15 @@ def parse(text: str, flag: str = "--clicks") -> tuple[Click, ...]:
     found = []
     for word in text.split():
         parts = word.split(",")
-        if len(parts) != 3 or parts[2] not in ("+", "-") or not all(map(_is_whole, parts[:2])):
+        if not _CLICK.fullmatch(word):
             raise UserError(
-                f"{flag} {word}: a click is x,y,+ or x,y,- in whole pixels, such as '40,25,+'"
+                f"{flag} {word}: is no file or folder, and no click, which is x,y,+ or x,y,- in "
+                "whole pixels without spaces, such as '40,25,+'"
             )
         found.append(Click(int(parts[0]), int(parts[1]), parts[2] == "+"))
     if not found:
         raise UserError(f"{flag} is empty; give clicks such as '40,25,+ 80,60,-'")
     return tuple(found)
-
-
-def _is_whole(text: str) -> bool:
-    return text.lstrip("-").isdecimal()
 
 
 def written(clicks: Sequence[Click]) -> str:
@@ -132,17 +132,17 @@ def read(file: Path) -> Given:
     the name of a file, from the JSON file's folder on.
 
     Raises:
-        UserError, DamagedFile: the file is missing, or of another form.
+        DamagedFile: the file is missing, or of another form.
     """
     content, _ = read_json(file)
     if not isinstance(content, dict) or not content.keys() & {"clicks", "box", "mask"}:
-        raise UserError(f'{file}: is no click file; it has "clicks": [{{"x": 40, "y": 25, ...}}]')
+        raise DamagedFile(f'{file}: is no click file; it has "clicks": [{{"x": 40, "y": 25, ...}}]')
     listed = content.get("clicks", [])
     if not isinstance(listed, list):
-        raise UserError(f"{file}: its clicks are {listed!r}, not a list")
+        raise DamagedFile(f"{file}: its clicks are {listed!r}, not a list")
     box, mask = content.get("box"), content.get("mask")
     if mask is not None and not isinstance(mask, str):
-        raise UserError(f"{file}: its mask is {mask!r}, not the name of a file")
+        raise DamagedFile(f"{file}: its mask is {mask!r}, not the name of a file")
     return Given(
         tuple(_click(one, file) for one in listed),
         None if box is None else _box(box, file),
@@ -154,7 +154,7 @@ def _click(entry: Any, file: Path) -> Click:
     values = [entry.get(key) for key in ("x", "y")] if isinstance(entry, dict) else []
     positive = entry.get("positive", True) if isinstance(entry, dict) else None
     if not all(type(value) is int for value in values) or not isinstance(positive, bool):
-        raise UserError(
+        raise DamagedFile(
             f'{file}: has the click {json.dumps(entry)}; needed: {{"x": 40, "y": 25, "positive": '
             "true}, in whole pixels"
         )
@@ -163,7 +163,7 @@ def _click(entry: Any, file: Path) -> Click:
 
 def _box(entry: Any, file: Path) -> Box:
     if not isinstance(entry, list) or [type(side) for side in entry] != [int] * 4:
-        raise UserError(f"{file}: has the box {entry!r}; needed: [left, top, right, bottom]")
+        raise DamagedFile(f"{file}: has the box {entry!r}; needed: [left, top, right, bottom]")
     left, top, right, bottom = entry
     return left, top, right, bottom
 

@@ -19,15 +19,23 @@ _WHITE = (255, 255, 255)
 
 
 def overlay(picture: Picture, mask: Mask, clicks: Sequence[Click]) -> Picture:
-    """The picture (H, W, 3), grey beside the mask, with its clicks; the first one has a ring."""
+    """The picture (H, W, 3), grey beside the mask, with its clicks; the first one has a ring.
+
+    Positive ones are discs, negative ones squares, for those who cannot tell their colours.
+    """
     drawn = masking.overlay(picture, np.where(mask, 255, 0).astype(np.uint8))
     radius = max(2, round(min(picture.shape[:2]) / 60))
+    line = max(1, radius // 4)
     for number, one in enumerate(clicks):
         place, colour = (one.x, one.y), POSITIVE if one.positive else NEGATIVE
-        cv2.circle(drawn, place, radius + 1, _WHITE, -1, cv2.LINE_AA)
-        cv2.circle(drawn, place, radius, colour, -1, cv2.LINE_AA)
+        for reach, filling in ((radius + line, _WHITE), (radius, colour)):
+            if one.positive:
+                cv2.circle(drawn, place, reach, filling, -1, cv2.LINE_AA)
+            else:
+                upper, lower = (one.x - reach, one.y - reach), (one.x + reach, one.y + reach)
+                cv2.rectangle(drawn, upper, lower, filling, -1)
         if not number:
-            cv2.circle(drawn, place, 2 * radius, colour, 1, cv2.LINE_AA)
+            cv2.circle(drawn, place, 2 * radius, colour, line, cv2.LINE_AA)
     return drawn
 
 

@@ -71,13 +71,21 @@ def single(path: Path, kind: MaskKind, orientation: Orientation | None) -> Truth
     Raises:
         DamagedFile: it cannot be read.
     """
-    levels = stored(path)
-    levels = levels[..., 2] if levels.ndim == 3 else levels  # OpenCV's order is blue, green, red
-    if levels.dtype != np.uint8:
-        raise DamagedFile(f"{path}: a mask has 8 bits, found {levels.dtype}")
-    if orientation == "upright":
-        levels = turned(levels, of_file(path))
+    levels = first_channel(path, orientation)
     if kind == "positive" or levels.max() == 1:
         return Truth(levels > 0, np.zeros(levels.shape, bool))
     ignored = levels == _HALF if kind == "band" else np.zeros(levels.shape, bool)
     return Truth((levels >= _HALF) & ~ignored, ignored)
+
+
+def first_channel(path: Path, orientation: Orientation | None) -> NDArray[np.uint8]:
+    """The levels (H, W), 0..255, of a mask's first channel.
+
+    Raises:
+        DamagedFile: it cannot be read, or has other levels.
+    """
+    levels = stored(path)
+    levels = levels[..., 2] if levels.ndim == 3 else levels  # OpenCV's order is blue, green, red
+    if levels.dtype != np.uint8:
+        raise DamagedFile(f"{path}: a mask has 8 bits, found {levels.dtype}")
+    return turned(levels, of_file(path)) if orientation == "upright" else levels

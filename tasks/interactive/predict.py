@@ -1,8 +1,8 @@
 """``python -m tasks.interactive.predict --run runs/interactive INPUT... --out DIR``: masks.
 
 INPUT are pictures and folders of them. What is clicked on in `a.jpg` says `a.json` beside it, or
-`--clicks`: a text such as '40,25,+ 80,60,-' for every picture, or a folder of JSON files. Of a
-picture NAME are written `NAME_mask.png` (0 and 255), `NAME_cutout.png` and `NAME_overlay.jpg`.
+`--clicks`: a text such as '40,25,+ 80,60,-' or a JSON file for every picture, or a folder of JSON
+files. Of a picture NAME are written `NAME_mask.png` (0 and 255), `NAME_cutout.png` and `NAME_overlay.jpg`.
 `masks.json` lists them in COCO's form, with the clicks and with polygons.
 """
 
@@ -20,7 +20,7 @@ from common.commands import command, inputs, journal, predicting, trained
 from common.commands.inputs import SAMPLE_SEED, InputFlags, Inputs, Source
 from common.commands.journal import Entry
 from common.commands.masking import cutout
-from common.errors import UserError
+from common.errors import DamagedFile, UserError
 from common.reading import image
 from common.reading.image import Picture
 from common.training import distributed
@@ -30,7 +30,7 @@ from tasks.interactive import sample
 from tasks.interactive.clicks import Given
 from tasks.interactive.config import ScoredConfig
 from tasks.interactive.inference import Found, Predictor, open_model
-from tasks.interactive.masks import single
+from tasks.interactive.masks import first_channel
 
 Output = Literal["mask", "cutout", "overlay"]
 
@@ -45,8 +45,8 @@ class PredictConfig(InputFlags, ScoredConfig):
     """Cut out what is clicked on in pictures."""
 
     clicks: str | None = None
-    """Clicks of every picture, such as '40,25,+ 80,60,-', or a folder with a JSON file for each;
-    none: a JSON file beside each picture."""
+    """Clicks of every picture, such as '40,25,+ 80,60,-', or a JSON file of these, or a folder with
+    one for each; none: one beside each picture."""
     outputs: tuple[Output, ...] = ("mask", "cutout", "overlay")
     """What is written of each picture."""
 
@@ -64,7 +64,13 @@ class Prediction:
 
     def find(self, source: Source, picture: Picture, frame: int | None) -> Found:
         """The mask after the picture's clicks."""
-        return clicked(self.predictor, picture, given_for(source.path, self.config.clicks))
+        given = given_for(source.path, self.config.clicks)
+        try:
+            return clicked(self.predictor, picture, given)
+        except DamagedFile:
+            raise
+        except UserError as error:
+            raise UserError(f"{source.path}: {error}") from None
 
     def write(self, source: Source, picture: Picture, found: Found) -> list[Entry]:
         """Write what was asked for."""
@@ -98,9 +104,15 @@ class Prediction:
         raise NotImplementedError
 
     def finish(self, entries: Sequence[Entry]) -> None:
-        """Write masks.json."""
+        """Write masks.json, and say which masks are empty."""
         text = json.dumps(as_coco(entries), indent=1) + "\n"
         outputs.write_text(self.config.out / LIST, text)
+        empty = [str(entry["file_name"]) for entry in entries if not entry["area"]]
+        if empty:
+            print(
+                f"note: {len(empty)} of {len(entries)} masks are empty (first: {empty[0]}): click "
+                "more, or say a --data.short_side at which objects are as large as in training"
+            )
 
 
 def clicked(predictor: Predictor, picture: Picture, given: Given) -> Found:
@@ -109,7 +121,7 @@ def clicked(predictor: Predictor, picture: Picture, given: Given) -> Found:
     Raises:
         UserError, DamagedFile: it does not fit the picture or the network, or cannot be read.
     """
-    mask = None if given.mask is None else single(given.mask, "half", "upright").mask
+    mask = None if given.mask is None else first_channel(given.mask, "upright")
     session = predictor.start(picture, mask=mask, box=given.box)
     for one in given.clicks:
         session.click(*one)
@@ -126,11 +138,11 @@ def given_for(picture: Path, said: str | None) -> Given:
     Raises:
         UserError: nothing is, or no click says what is wanted.
     """
-    folder = Path(said) if said is not None else picture.parent
-    if said is not None and not folder.is_dir():
+    place = picture.parent if said is None else Path(said)
+    if said is not None and (not said.strip() or not place.exists()):
         given = Given(clicking.parse(said))
     else:
-        file = folder / f"{picture.stem}.json"
+        file = place / f"{picture.stem}.json" if place.is_dir() else place
         if not file.is_file():
             raise UserError(
                 f"{picture}: nothing is clicked on: no {file}; write one, or say --clicks "

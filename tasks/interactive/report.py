@@ -172,7 +172,7 @@ def write_sheet(config: Config, evaluation: Evaluation, split: Split) -> None:
         for step in _SHOWN:
             last = min(step, len(drawn.masks))
             cells.append(overlay(whole.image, drawn.masks[last - 1], drawn.clicks[:last]))
-            titles.append(f"{last} clicks: IoU {drawn.overlaps[last - 1]:.2f}")
+            titles.append(f"{last} click{'s' * (last > 1)}: IoU {drawn.overlaps[last - 1]:.2f}")
     if cells:
         sheet = plot.grid(cells, 1 + len(_SHOWN), titles, cell=(200, 240))
         image.write(config.out / "pictures" / "masks.jpg", sheet)

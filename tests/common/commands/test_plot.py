@@ -65,3 +65,12 @@ def test_what_is_drawn_is_spread_over_all():
     assert plot.spread(0, 6) == []
     assert plot.spread(3, 6) == [0, 1, 2]
     assert plot.spread(600, 6) == [0, 100, 200, 300, 400, 500]
+
+
+def test_below_whole_numbers_stand_whole_numbers(tmp_path, monkeypatch):
+    charts, figure = [], plot.figure
+    monkeypatch.setattr(plot, "figure", lambda *size: charts.append(figure(*size)) or charts[-1])
+    for number, x in enumerate((np.arange(1, 4), np.array([1.0, 2, 3]))):
+        plot.lines(tmp_path / "a.png", {"one": (x, [0, 1, 2])}, "x", "y")
+        ticks = charts[number].axes[0].get_xticks()
+        assert (ticks == ticks.round()).all() == (number == 0)

@@ -208,9 +208,15 @@ def test_shapes_are_cocos():
     assert shape(np.zeros((3, 4), bool)) == {"area": 0, "bbox": [0] * 4, "segmentation": []}
 
 
-def test_clicks_are_drawn_in_their_colours():
-    drawn = overlay(PICTURE, small.objects() == 1, [Click(20, 15), Click(40, 30, False)])
-    assert tuple(drawn[15, 20]) == POSITIVE and tuple(drawn[30, 40]) == NEGATIVE
+def test_clicks_are_drawn_in_their_colours_and_shapes():
+    picture = small.picture(3, 480, 480)
+    clicks = [Click(100, 200), Click(300, 200, False)]
+    drawn = overlay(picture, np.zeros((480, 480), bool), clicks)
+    for click, colour in zip(clicks, (POSITIVE, NEGATIVE), strict=True):
+        inside = (drawn == colour).all(axis=2)
+        assert inside[click.y, click.x] and inside[click.y, click.x + 6]
+        assert inside[click.y + 8, click.x + 8] == (not click.positive), "a square has corners"
+
 
 
 def test_a_click_after_an_undo_is_as_if_the_undone_one_had_never_been(predictor):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from common.errors import UserError
+from common.errors import DamagedFile, UserError
 from tasks.interactive import predict
 from tests.tasks.commands import call
 from tests.tasks.interactive import small
@@ -65,15 +65,19 @@ def test_a_mask_to_begin_with_is_read_from_a_file(run, tmp_path):
     ("clicks", "message"),
     [
         (None, r"a\.png: nothing is clicked on: no .*a\.json"),
-        ("64,5,+", "outside of the picture"),
+        ("64,5,+", r"a\.png: click 64,5: lies outside of the picture"),
         ("5,5,-", "has no positive click"),
-        ("5,5,+ 5,5,-", "contradicts click number 1"),
-        ("5,5", "a click is x,y"),
+        ("5,5,+ 5,5,-", r"a\.png: click 5,5,-: contradicts click number 1"),
+        ("5,5", "--clicks 5,5: is no file or folder, and no click, which is x,y"),
+        ("--5,5,+", "--clicks --5,5,\\+: is no file"),
+        ("5, 5, +", "without spaces"),
+        ("nowhere", "--clicks nowhere: is no file or folder"),
+        (" ", "--clicks is empty"),
     ],
 )
 def test_what_is_refused(run, tmp_path, clicks, message):
     small.save(tmp_path / "a.png", small.picture(1))
-    words = () if clicks is None else ("--clicks", clicks)
+    words = () if clicks is None else (f"--clicks={clicks}",)
     with pytest.raises(UserError, match=message) as caught:
         predicted(run, tmp_path / "out", tmp_path / "a.png", *words)
     assert "\n" not in str(caught.value)
@@ -85,3 +89,58 @@ def test_videos_are_refused(run, tmp_path):
         predicted(run, tmp_path / "out", tmp_path / "clip.mp4", "--clicks", "1,1,+")
     with pytest.raises(UserError, match="--camera 0: clicks are on pictures"):
         predicted(run, tmp_path / "out", "--camera", "0")
+
+
+def test_one_file_of_clicks_is_for_every_picture(run, tmp_path):
+    for seed, name in enumerate(("a.png", "b.png")):
+        small.save(tmp_path / name, small.picture(seed))
+    (tmp_path / "all.json").write_text(json.dumps({"clicks": [{"x": 9, "y": 8}]}))
+    words = (tmp_path / "a.png", tmp_path / "b.png", "--clicks", tmp_path / "all.json")
+    found = predicted(run, tmp_path / "out", *words)
+    assert [one["clicks"][0]["y"] for one in found["images"]] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"clicks": [{"x": 1.5, "y": 3}]}', 'b.json: has the click {"x": 1.5, "y": 3}'),
+        ("[]", "b.json: is no click file"),
+        ('{"box": [1, 2, 3]}', r"b.json: has the box \[1, 2, 3\]"),
+        ('{"mask": 3}', "b.json: its mask is 3"),
+        ('{"clicks"', "b.json: is "),
+    ],
+)
+def test_a_damaged_click_file_is_skipped_like_a_damaged_picture(
+    run, tmp_path, capsys, content, message
+):
+    folder = tmp_path / "in"
+    for name in ("a.png", "b.png"):
+        small.save_clicked(folder / name, 0)
+    (folder / "b.json").write_text(content)
+    found = predicted(run, tmp_path / "out", folder, "--data.on_error", "skip")
+    assert [one["file_name"] for one in found["images"]] == ["a.png"]
+    with pytest.raises(DamagedFile, match=message):
+        predicted(run, tmp_path / "other", folder)
+
+
+def test_a_mask_to_begin_with_has_any_levels_and_is_named(run, tmp_path):
+    small.save(tmp_path / "a.png", small.picture(1))
+    (tmp_path / "a.json").write_text(json.dumps({"mask": "m.png"}))
+    inside = small.objects() == 1
+    for number in (1, 7, 255):
+        small.save(tmp_path / "m.png", np.where(inside, number, 0).astype(np.uint8))
+        out = tmp_path / f"out{number}"
+        predicted(run, out, tmp_path / "a.png")
+        assert ((np.asarray(Image.open(out / "a_mask.png")) == 255) == inside).all()
+    for wrong, message in ((np.zeros((48, 64)), "is empty"), (np.ones((5, 4)), "has 4x5 pixels")):
+        small.save(tmp_path / "m.png", wrong.astype(np.uint8))
+        with pytest.raises(UserError, match=r"a\.png: the mask .*" + message):
+            predicted(run, tmp_path / "no", tmp_path / "a.png")
+
+
+def test_empty_masks_are_told(run, tmp_path, capsys):
+    small.save(tmp_path / "a.png", small.picture(1))
+    words = (tmp_path / "a.png", "--clicks", "20,15,+", "--test.threshold", "0.9999")
+    found = predicted(run, tmp_path / "out", *words)
+    assert found["annotations"] == []
+    assert "note: 1 of 1 masks are empty (first: a.png)" in capsys.readouterr().out
