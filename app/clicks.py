@@ -141,7 +141,8 @@ def _shown(clicked: Clicked | None, way: str, opacity: float) -> list[Any]:
     session, picture = clicked.session, clicked.picture
     found = Found(session.mask, session.probabilities, session.clicks)
     if not found.clicks:
-        return [picture, '<p class="times">Click on what you want to cut out.</p>']
+        text = "Click on what you want to cut out. A right click, or one with Shift, takes away."
+        return [picture, f'<p class="times">{text}</p>']
     drawn = drawing(clicked, found, way, opacity)
     share, count = f"{100 * found.mask.mean():.1f} %", len(found.clicks)
     text = f"{count} click{'s' if count > 1 else ''}; {share} of the picture"

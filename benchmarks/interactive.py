@@ -32,6 +32,7 @@ NETWORKS = (
     ("late", 32, "res2net26_14w_4s_half", (480, 640)),
     ("late", 32, "resnet26_half", (480, 640)),
     ("late", 96, "res2net50_26w_4s", (480, 640)),
+    ("late", 96, "res2net101_26w_4s", (480, 640)),
     ("late", 96, "resnet50", (480, 640)),
     ("fcanet", 256, "res2net101_v1b_strided", (384, 512)),
 )
