@@ -2,8 +2,8 @@
 
 INPUT are pictures and folders of them. What is clicked on in `a.jpg` says `a.json` beside it, or
 `--clicks`: a text such as '40,25,+ 80,60,-' or a JSON file for every picture, or a folder of JSON
-files. Of a picture NAME are written `NAME_mask.png` (0 and 255), `NAME_cutout.png` and `NAME_overlay.jpg`.
-`masks.json` lists them in COCO's form, with the clicks and with polygons.
+files. Of a picture NAME are written `NAME_mask.png` (0 and 255), `NAME_cutout.png` and
+`NAME_overlay.jpg`. `masks.json` lists them in COCO's form, with the clicks and with polygons.
 """
 
 import json

@@ -218,7 +218,6 @@ def test_clicks_are_drawn_in_their_colours_and_shapes():
         assert inside[click.y + 8, click.x + 8] == (not click.positive), "a square has corners"
 
 
-
 def test_a_click_after_an_undo_is_as_if_the_undone_one_had_never_been(predictor):
     kept, other = [(20, 15, True), (40, 30, False)], [(50, 40, True), (8, 8, False)]
     plain = predictor(PICTURE, [*kept, (30, 44, True)])
