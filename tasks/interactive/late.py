@@ -72,7 +72,7 @@ class ClickHead(nn.Module):
         """Logits (B, 1, H / 2, W / 2); hints (B, 3, H, W) as `LateNet.decode` says."""
         # Each plane by itself: three beside each other take seven times as long.
         flat = resize(hints.flatten(0, 1)[:, None], encoded.levels[0].shape[2:])
-        small = flat.squeeze(1).unflatten(0, (-1, 3))
+        small = flat.view(-1, 3, *flat.shape[2:])
         x = self.enter(planes(encoded.looks, small)) + encoded.levels[0]
         steps = [x]
         for layer, level in zip(self.down, encoded.levels[1:], strict=True):
