@@ -17,7 +17,7 @@ Maps = Literal["Class", "Object"]
 
 _SBD_FOLDERS: dict[Maps, str] = {"Class": "cls", "Object": "inst"}
 _KIND = "Segmentation"
-_OTHERWISE = "say --data.format list or folders if it has another layout"
+_OTHERWISE = "say another --data.format if it has another layout"
 
 
 def read_voc(root: Path, split: str, sbd: Path | None, maps: Maps = "Class") -> list[Pair]:

@@ -63,7 +63,7 @@ def test_an_archive_that_is_not_unpacked(tmp_path):
 
 
 def test_another_layout(tmp_path):
-    refused_split(tmp_path, "--data.format list or folders")
+    refused_split(tmp_path, "another --data.format")
 
 
 def test_an_unknown_split(voc):
