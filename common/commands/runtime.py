@@ -89,11 +89,12 @@ def file_of(trunk: Trunk, digest: str, weights: Trained) -> Path:
     file = download.cache() / "onnx" / f"{digest}.onnx"
     with download.alone(file):
         if not file.is_file():
-            export.write(_graph(trunk), file, weights)
+            export.write(graph(trunk), file, weights)
     return file
 
 
-def _graph(trunk: Trunk) -> Graph:
+def graph(trunk: Trunk) -> Graph:
+    """What is exported of a trunk, which is on the CPU and in eval mode."""
     generator = torch.Generator().manual_seed(0)
     sizes = (2, 160, 192), (1, 97, 130)
     return Graph(
