@@ -11,7 +11,7 @@ result where its chunk was, instead of concatenating them. On CPUs with AVX-512 
 each of its blocks as one call of a kernel of this package, on tensor cores most of it.
 
 Each file here stands on those before it: `exchange` (one layer for another), `fold` (BatchNorm),
-`layers`, `blocks`, `cpu` and `cuda` (a block as one kernel), `deployed` (the call of it).
+`layers`, `blocks`, `deployed` (the call of it), `build`, `cpu` and `cuda` (a block as one kernel).
 """
 
 import copy

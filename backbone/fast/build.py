@@ -1,16 +1,122 @@
-"""``python -m backbone.fast.build``: builds the kernel for this machine, once."""
+"""``python -m backbone.fast.build``: makes a library of the kernel for this machine, once.
 
+One source serves every width of vectors; bf16 needs AVX-512's instructions for it. Needed are Linux
+and the C++ compiler that `torch.compile` uses, in whose cache folder (`TORCHINDUCTOR_CACHE_DIR`)
+lies what is built.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import torch
 
-from backbone.fast import cpu
 from backbone.fast.deployed import require_compiler
+
+SOURCES = Path(__file__).parent / "kernels"
+FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-shared", "-fPIC", "-fopenmp"]
+WIDTHS = {
+    16: ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
+    8: ("-mavx2", "-mfma"),
+    4: (),
+}
+"""Floats of a vector, and what tells compilers that the machine has such."""
+LIBRARY = "one_pass"
+
+
+def lanes() -> int:
+    """Floats of the widest vectors that PyTorch uses on this machine."""
+    return {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)
+
+
+def supported(dtype: torch.dtype) -> bool:
+    """Whether the kernel is used here: on vectors of 8 or more, where it was measured to be fast.
+
+    With vectors of 4 it computes the same, as tests show.
+    """
+    if not sys.platform.startswith("linux") or lanes() < 8:
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and _multiplies_bfloat16())
+
+
+@functools.cache
+def built_already(width: int) -> bool:
+    """Whether the kernel lies there; if not, a process that goes on by itself builds it.
+
+    The answer stays the same within a process, so that a network is the same each time.
+    """
+    try:
+        require_compiler(torch.device("cpu"))
+    except RuntimeError:
+        print("note: no C++ compiler (g++, clang++), so the plain layers serve", file=sys.stderr)
+        return False
+    if place(LIBRARY, width)[0].exists():
+        return True
+    _build_in_background()
+    return False
+
+
+def _build_in_background() -> None:
+    """Start a process that builds the kernel and goes on when this one has ended."""
+    subprocess.Popen(
+        [sys.executable, "-m", "backbone.fast.build"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@functools.cache
+def library(name: str, width: int) -> ctypes.CDLL:
+    """The library made of `kernels/<name>.cpp` for vectors of this width, built if it was not.
+
+    Raises:
+        RuntimeError: there is no compiler, or it failed.
+    """
+    built, command = place(name, width)
+    if not built.exists():
+        # Another process may build the same: whoever is last replaces what is equal.
+        handle, unfinished = tempfile.mkstemp(dir=built.parent, suffix=".so")
+        os.close(handle)
+        command += [str(SOURCES / f"{name}.cpp"), "-o", unfinished]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            os.unlink(unfinished)
+            raise RuntimeError(f"compile: {command[0]} failed on {name}.cpp:\n{done.stderr}")
+        os.replace(unfinished, built)
+    return ctypes.CDLL(str(built))
+
+
+def place(name: str, width: int) -> tuple[Path, list[str]]:
+    """Where a library lies or will lie, and how the command begins that builds it."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    command = [get_cpp_compiler(), *FLAGS, f"-DLANES={width}", *WIDTHS[width]]
+    if width == 16 and _multiplies_bfloat16():
+        command.append("-mavx512bf16")
+    version = subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
+    files = b"".join(file.read_bytes() for file in sorted(SOURCES.iterdir()) if file.is_file())
+    key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
+    folder = Path(cache_dir()) / "res2net"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}-{key}.so", command
+
+
+def _multiplies_bfloat16() -> bool:
+    return lanes() == 16 and torch.cpu._is_avx512_bf16_supported()
 
 
 def main() -> None:
     """Build it if it is not there, and print where it is."""
-    if not cpu.supported(torch.float32):
+    if not supported(torch.float32):
         print("this machine does not use the kernel, which needs Linux and AVX2 or AVX-512")
         return
     try:
@@ -18,9 +124,8 @@ def main() -> None:
     except RuntimeError as error:
         print(f"the kernel is not built, and plain layers serve: {error}")
         return
-    built: Path = cpu.place(cpu.LIBRARY, cpu.lanes())[0]
-    cpu.library(cpu.LIBRARY, cpu.lanes())
-    print(built)
+    library(LIBRARY, lanes())
+    print(place(LIBRARY, lanes())[0])
 
 
 if __name__ == "__main__":

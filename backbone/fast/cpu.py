@@ -5,42 +5,24 @@ narrow chunks leave a library's kernels idle. The kernel here takes a few lines 
 time and has every convolution of the block follow as far as its windows reach, so that all that
 lies between input and result stays in the cache. A 3x3 convolution writes its result in its place
 and adds it to the next chunk; the 1x1 convolution of a shortcut is more channels of the last one;
-and where nobody else reads a block's input, the result takes its place.
+and where nobody else reads a block's input, as within a stage, the result takes its place.
 
-The kernel is C++ (`kernels/one_pass.cpp`), built for the vectors of the machine where it runs, from
-one source for every width; bf16 needs AVX-512's instructions for it. Needed are Linux and the C++
-compiler that `torch.compile` uses, in whose cache folder
-(`TORCHINDUCTOR_CACHE_DIR`) lies what is built.
+The kernel is C++ (`kernels/one_pass.cpp`); `build` makes a library of it.
 """
 
 import ctypes
-import functools
-import hashlib
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from collections import OrderedDict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backbone.fast import build
 from backbone.fast.blocks import FusedBottle2neck, standard
-from backbone.fast.deployed import require_compiler
-from backbone.fast.exchange import exchange
+from backbone.fast.exchange import exchange, hooked
 from backbone.fast.layers import Convolution, wants_gradients
 
-SOURCES = Path(__file__).parent / "kernels"
-FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-shared", "-fPIC", "-fopenmp"]
-WIDTHS = {
-    16: ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
-    8: ("-mavx2", "-mfma"),
-    4: (),
-}
-"""Floats of a vector, and what tells compilers that the machine has such."""
-LIBRARY = "one_pass"
 ENTRIES = {torch.float32: "res2net_block_fp32", torch.bfloat16: "res2net_block_bf16"}
 STEPS = {torch.float32: 1, torch.bfloat16: 2}  # inputs that one instruction multiplies
 
@@ -61,13 +43,38 @@ def use_one_pass(model: nn.Module, *, wait: bool = True) -> nn.Module:
     """
     blocks = [layer for layer in model.modules() if type(layer) is FusedBottle2neck and fits(layer)]
     if blocks and wait:
-        library(LIBRARY, lanes())
-    if not blocks or not (wait or built_already(lanes())):
+        build.library(build.LIBRARY, build.lanes())
+    if not blocks or not (wait or build.built_already(build.lanes())):
         return model
     made: dict[nn.Module, nn.Module] = {
         block: OnePassBottle2neck(block, None if wait else block) for block in blocks
     }
-    return exchange(model, made)
+    model = exchange(model, made)
+    return model if wait else _join(model)  # compilers see by themselves who reads a result
+
+
+def _join(model: nn.Module) -> nn.Module:
+    """Exchange the sequences of such blocks for stages."""
+    stages = [
+        stage
+        for stage in model.modules()
+        if type(stage) is nn.Sequential
+        and any(isinstance(block, OnePassBottle2neck) for block in stage)
+    ]
+    return exchange(model, {s: OnePassStage(OrderedDict(s.named_children())) for s in stages})
+
+
+class OnePassStage(nn.Sequential):
+    """A sequence of blocks, whose results take each other's place unless a hook sees them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to the last block's result."""
+        ours = False  # whether nobody but the next block reads x
+        for block in self:
+            kind = isinstance(block, OnePassBottle2neck)
+            x = block(x, overwrite=True) if ours and kind and not hooked(block) else block(x)
+            ours = kind and not hooked(block)
+        return x
 
 
 def fits(block: FusedBottle2neck) -> bool:
@@ -77,7 +84,7 @@ def fits(block: FusedBottle2neck) -> bool:
     if block.scale == 1 or first.groups != 1 or block.se is not None or not standard(block):
         return False
     dtype = first.weight.dtype
-    if dtype not in STEPS or not supported(dtype):
+    if dtype not in STEPS or not build.supported(dtype):
         return False
     return not any(layer.in_channels % STEPS[dtype] for layer in (first, block.conv1))
 
@@ -110,18 +117,21 @@ class OnePassBottle2neck(nn.Module):
         ]  # fmt: skip
         outer = last.weight if joined is None else torch.cat([last.weight, joined.weight], dim=1)
         groups = [
-            [packed(block.conv1.weight, block.conv1.bias, lanes())],
-            [packed(layer.weight, layer.bias, lanes()) for layer in convs],
-            [packed(outer, last.bias, lanes())],
+            [packed(block.conv1.weight, block.conv1.bias, build.lanes())],
+            [packed(layer.weight, layer.bias, build.lanes()) for layer in convs],
+            [packed(outer, last.bias, build.lanes())],
         ]
         for index, parts in enumerate(groups):
             self.register_buffer(f"weights{index}", torch.cat([weight for weight, _ in parts]))
             self.register_buffer(f"biases{index}", torch.cat([bias for _, bias in parts]))
 
-    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, shortcut: Tensor | None = None, *, overwrite: bool = False
+    ) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
 
-        `shortcut`, of the output's shape, is added instead of the block's own one.
+        `shortcut`, of the output's shape, is added instead of the block's own one. `overwrite` lets
+        the result take the place of x where both have one shape.
 
         Raises:
             ValueError: a shortcut is given to a block that makes its own.
@@ -137,8 +147,9 @@ class OnePassBottle2neck(nn.Module):
         if shortcut is None and self.downsample is not None:
             shortcut = self.downsample(x)
         if shortcut is None and beside is None:
-            # Compilers leave this copy out where nothing else reads the input.
-            result = x.to(self.weights0.dtype).clone(memory_format=torch.channels_last)
+            result = x.to(self.weights0.dtype)
+            if not overwrite:  # compilers leave this copy out by themselves
+                result = result.clone(memory_format=torch.channels_last)
             one_pass_(result, weights, biases, self.geometry)
             return result
         found: Tensor = one_pass(x, shortcut, beside, weights, biases, self.geometry)
@@ -234,94 +245,9 @@ def _run(
         joined, joined_stride, torch.get_num_threads(),
     )  # fmt: skip
     pointers = [None if one is None else one.data_ptr() for one in tensors]
-    getattr(library(LIBRARY, lanes()), ENTRIES[dtype])(
+    getattr(build.library(build.LIBRARY, build.lanes()), ENTRIES[dtype])(
         (ctypes.c_void_p * 4)(*pointers),
         (ctypes.c_void_p * 3)(*(one.data_ptr() for one in weights)),
         (ctypes.c_void_p * 3)(*(one.data_ptr() for one in biases)),
         (ctypes.c_int64 * len(numbers))(*numbers),
     )
-
-
-def lanes() -> int:
-    """Floats of the widest vectors that PyTorch uses on this machine."""
-    return {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)
-
-
-def supported(dtype: torch.dtype) -> bool:
-    """Whether the kernel is used here: on vectors of 8 or more, where it was measured to be fast.
-
-    With vectors of 4 it computes the same, as tests show.
-    """
-    if not sys.platform.startswith("linux") or lanes() < 8:
-        return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and _multiplies_bfloat16())
-
-
-@functools.cache
-def built_already(width: int) -> bool:
-    """Whether the kernel lies there; if not, a process that goes on by itself builds it.
-
-    The answer stays the same within a process, so that a network is the same each time.
-    """
-    try:
-        require_compiler(torch.device("cpu"))
-    except RuntimeError:
-        print("note: no C++ compiler (g++, clang++), so the plain layers serve", file=sys.stderr)
-        return False
-    if place(LIBRARY, width)[0].exists():
-        return True
-    _build_in_background()
-    return False
-
-
-def _build_in_background() -> None:
-    """Start a process that builds the kernel and goes on when this one has ended."""
-    subprocess.Popen(
-        [sys.executable, "-m", "backbone.fast.build"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-@functools.cache
-def library(name: str, width: int) -> ctypes.CDLL:
-    """The library made of `kernels/<name>.cpp` for vectors of this width, built if it was not.
-
-    Raises:
-        RuntimeError: there is no compiler, or it failed.
-    """
-    built, command = place(name, width)
-    if not built.exists():
-        # Another process may build the same: whoever is last replaces what is equal.
-        handle, unfinished = tempfile.mkstemp(dir=built.parent, suffix=".so")
-        os.close(handle)
-        command += [str(SOURCES / f"{name}.cpp"), "-o", unfinished]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            os.unlink(unfinished)
-            raise RuntimeError(f"compile: {command[0]} failed on {name}.cpp:\n{done.stderr}")
-        os.replace(unfinished, built)
-    return ctypes.CDLL(str(built))
-
-
-def place(name: str, width: int) -> tuple[Path, list[str]]:
-    """Where a library lies or will lie, and how the command begins that builds it."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
-
-    command = [get_cpp_compiler(), *FLAGS, f"-DLANES={width}", *WIDTHS[width]]
-    if width == 16 and _multiplies_bfloat16():
-        command.append("-mavx512bf16")
-    version = subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
-    files = b"".join(file.read_bytes() for file in sorted(SOURCES.iterdir()) if file.is_file())
-    key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
-    folder = Path(cache_dir()) / "res2net"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{name}-{key}.so", command
-
-
-def _multiplies_bfloat16() -> bool:
-    return lanes() == 16 and torch.cpu._is_avx512_bf16_supported()

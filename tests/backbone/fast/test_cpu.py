@@ -14,7 +14,7 @@ from torch._inductor.utils import run_and_get_code
 
 from backbone import MODELS, deploy
 from backbone.blocks import Bottle2neck
-from backbone.fast import cpu
+from backbone.fast import build, cpu
 from backbone.fast.blocks import FusedBottle2neck, fuse_blocks
 from backbone.res2net import shortcut as shortcut_layers
 from tests.backbone.fast.test_deploy import randomised
@@ -38,18 +38,18 @@ BLOCKS = {
 
 @pytest.fixture(params=TOLERANCE, ids=["fp32", "bf16"])
 def dtype(request):
-    if not cpu.supported(request.param):
+    if not build.supported(request.param):
         pytest.skip("this processor does not multiply that type in long vectors")
     return request.param
 
 
-@pytest.fixture(params=cpu.WIDTHS)
+@pytest.fixture(params=build.WIDTHS)
 def width(request, monkeypatch):
     """Each width of vectors that this machine can execute; the least one runs everywhere."""
-    if request.param > cpu.lanes():
+    if request.param > build.lanes():
         pytest.skip(f"this processor has no vectors of {request.param} floats")
-    monkeypatch.setattr(cpu, "lanes", lambda: request.param)
-    monkeypatch.setattr(cpu, "supported", lambda dtype: dtype == torch.float32)
+    monkeypatch.setattr(build, "lanes", lambda: request.param)
+    monkeypatch.setattr(build, "supported", lambda dtype: dtype == torch.float32)
     return request.param
 
 
@@ -131,7 +131,7 @@ def test_every_width_computes_the_block(width, name):
         )
 
 
-@pytest.mark.skipif(cpu.lanes() < 8, reason="the kernel is not used with such short vectors")
+@pytest.mark.skipif(build.lanes() < 8, reason="the kernel is not used with such short vectors")
 @settings(deadline=None, max_examples=60)
 @given(
     scale=st.integers(2, 5),
@@ -185,6 +185,32 @@ def test_a_result_takes_the_place_of_what_nobody_else_reads(dtype):
         }
         assert len(buffers) == 1 + copies
         torch.compiler.reset()
+
+
+def test_within_a_stage_results_take_each_others_place(monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(build, "built_already", lambda _: True)
+    copies, clone = [], torch.Tensor.clone
+    monkeypatch.setattr(
+        torch.Tensor, "clone", lambda x, **named: copies.append(1) or clone(x, **named)
+    )
+    names = ("first", "four chunks", "four chunks", "four chunks")
+    made = [blocks(torch.float32, **BLOCKS[name])[0] for name in names]
+    stage = cpu.use_one_pass(nn.Sequential(*copy.deepcopy(made)), wait=False)
+    seen = []
+    for start, watched, expected in ((0, None, 0), (1, None, 1), (0, 1, 2), (0, 3, 1)):
+        changed, plain = stage[start:], nn.Sequential(*made[start:])
+        x = pictures(made[start], 2, 9, 7).contiguous(memory_format=torch.channels_last)
+        if watched is not None:  # by a hook that comes later than deploy
+            hook = stage[watched].register_forward_hook(lambda *given: seen.append(given[2]))
+        copies.clear()
+        with torch.inference_mode():
+            changed(x)
+        assert len(copies) == expected
+        compare(plain, changed, x)
+        if watched is not None:
+            hook.remove()
+            assert_near(seen[-1], plain[: watched + 1](x))
 
 
 def test_compilers_see_the_shapes_that_come_out(dtype):
@@ -246,7 +272,7 @@ def test_blocks_that_the_kernel_does_not_have_stay_as_they_are(monkeypatch):
     odd = FusedBottle2neck(Bottle2neck(64, 64, 64, base_width=7, scale=3).eval(), False)
     assert cpu.fits(odd)
     assert not cpu.fits(odd.to(torch.bfloat16))
-    monkeypatch.setattr(cpu, "lanes", lambda: 4)
+    monkeypatch.setattr(build, "lanes", lambda: 4)
     assert not cpu.fits(odd.to(torch.float32))
     model = deploy(MODELS["res2net26_14w_4s_half"]().eval(), compile=True)
     assert not any(isinstance(m, cpu.OnePassBottle2neck) for m in model.modules())
@@ -255,20 +281,20 @@ def test_blocks_that_the_kernel_does_not_have_stay_as_they_are(monkeypatch):
 def test_until_the_kernel_is_built_plain_layers_serve(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     begun = []
-    monkeypatch.setattr(cpu, "_build_in_background", lambda: begun.append(1))
-    ask = cpu.built_already.__wrapped__
+    monkeypatch.setattr(build, "_build_in_background", lambda: begun.append(1))
+    ask = build.built_already.__wrapped__
     assert not ask(4) and len(begun) == 1
-    cpu.place(cpu.LIBRARY, 4)[0].touch()
+    build.place(build.LIBRARY, 4)[0].touch()
     assert ask(4) and len(begun) == 1
     block = FusedBottle2neck(Bottle2neck(64, 64, 64).eval(), False)
-    monkeypatch.setattr(cpu, "built_already", lambda _: False)
-    monkeypatch.setattr(cpu, "supported", lambda _: True)
+    monkeypatch.setattr(build, "built_already", lambda _: False)
+    monkeypatch.setattr(build, "supported", lambda _: True)
     assert cpu.use_one_pass(block, wait=False) is block
 
     def refuse(_):
         raise RuntimeError("none")
 
-    monkeypatch.setattr(cpu, "require_compiler", refuse)
+    monkeypatch.setattr(build, "require_compiler", refuse)
     assert not ask(4)
     assert "no C++ compiler" in capsys.readouterr().err
 
@@ -288,25 +314,25 @@ def test_gradients_take_the_layers_way():
 
 def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     (tmp_path / "broken.cpp").write_text("this is no C++")
-    monkeypatch.setattr(cpu, "SOURCES", tmp_path)
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(RuntimeError, match=r"failed on broken\.cpp"):
-        cpu.library("broken", 4)
+        build.library("broken", 4)
     assert not list((tmp_path / "cache").rglob("*.so"))
 
 
 def test_a_library_is_built_once(monkeypatch, tmp_path):
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 7; }')
-    monkeypatch.setattr(cpu, "SOURCES", tmp_path / "sources")
+    monkeypatch.setattr(build, "SOURCES", tmp_path / "sources")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    assert cpu.library.__wrapped__("seven", 4).seven() == 7
+    assert build.library.__wrapped__("seven", 4).seven() == 7
     calls = []
     run = subprocess.run
     monkeypatch.setattr(
-        cpu.subprocess, "run", lambda *args, **kw: calls.append(args) or run(*args, **kw)
+        build.subprocess, "run", lambda *args, **kw: calls.append(args) or run(*args, **kw)
     )
-    assert cpu.library.__wrapped__("seven", 4).seven() == 7
+    assert build.library.__wrapped__("seven", 4).seven() == 7
     assert len(calls) == 1  # the compiler's version only
     (tmp_path / "sources/seven.cpp").write_text('extern "C" int seven() { return 8; }')
-    assert cpu.library.__wrapped__("seven", 4).seven() == 8
+    assert build.library.__wrapped__("seven", 4).seven() == 8

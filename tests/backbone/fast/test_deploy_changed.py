@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from backbone import deploy
-from backbone.fast import cpu
+from backbone.fast import build
 from backbone.fast.blocks import FusedBottle2neck
 from backbone.fast.layers import PackedConvolution
 from tests.backbone.fast.test_deploy import FAMILIES, agree, randomised
@@ -73,7 +73,9 @@ def test_a_layer_that_is_watched_keeps_its_relu_apart():
 
 
 def test_a_deployed_block_that_is_watched_stays_when_it_is_deployed_again(trunk, monkeypatch):
-    monkeypatch.setattr(cpu, "built_already", lambda width: False)  # of layers that can be watched
+    monkeypatch.setattr(
+        build, "built_already", lambda width: False
+    )  # of layers that can be watched
     fast, seen = deploy(trunk), []
     fast.layer1[1].convs[0].register_forward_hook(lambda _, given, result: seen.append(result))
     again = deploy(fast, compile=True)
