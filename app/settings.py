@@ -64,6 +64,8 @@ class AppConfig:
     """File whose first line is user:password, which every visitor is then asked for."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the models run."""
+    backend: Literal["torch", "onnxruntime", "auto"] = "torch"
+    """What runs trunks on a CPU: onnxruntime needs the extra `export`; auto takes the faster."""
     accept_licence: bool = False
     """Fetch a published model although its weights are not stated to be free for every use."""
     limits: LimitsConfig = LimitsConfig()

@@ -54,7 +54,8 @@ def _opened(source: str, config: AppConfig, taken: Sequence[str]) -> Head:
     accept = ("--accept_licence", "true") if config.accept_licence else ()
     # Absolute, because the server will stand elsewhere when a predictor reads more of its run.
     run = source if card else Path(source).resolve()
-    predictor = open_run(run, device=config.device, flags=(*kind.FLAGS, *accept))
+    flags = (*kind.FLAGS, *accept, "--backend", config.backend)
+    predictor = open_run(run, device=config.device, flags=flags)
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", card.name if card else Path(source).resolve().name)
     names = [name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))]
     return kind(task, next(one for one in names if one not in taken), source, predictor)

@@ -63,6 +63,22 @@ def test_heads_on_one_trunk_share_its_pass(runs):
     assert np.array_equal(asked.found["salient"].map, asked.found["salient_2"].map)
 
 
+def test_onnxruntime_may_run_the_trunks(runs, monkeypatch, tmp_path):
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
+    picture, sources = server.photograph(5), ("salient", "segmentation", "salient")
+    plain, other = (
+        ask(opening.opened(config).pictures, picture, Deadline(60))
+        for config in (
+            server.config_of(runs, sources),
+            server.config_of(runs, sources, backend="onnxruntime"),
+        )
+    )
+    assert len(list(tmp_path.glob("onnx/*.onnx"))) == other.passes == 2
+    for name in ("salient", "salient_2"):
+        maps = [one.found[name].map.astype(int) for one in (plain, other)]
+        assert np.abs(maps[0] - maps[1]).max() <= 1 < maps[0].std()
+
+
 def test_a_job_whose_time_is_over_asks_no_further_head(runs):
     found = opening.opened(server.config_of(runs, ("salient",))).pictures
     passes = server.counted(found)
