@@ -31,18 +31,31 @@ def draw_segments(
         labels: class of each segment, which chooses its colour, by number.
         texts: what is written on each, by number; none for no text.
     """
-    table = np.zeros((int(places.max(initial=0)) + 1, 3), np.uint8)
-    seen: dict[int, int] = {}
-    for number, label in labels.items():
-        shade = _SHADES[seen.get(label, 0) % len(_SHADES)] if number < len(table) else 1.0
-        seen[label] = seen.get(label, 0) + 1
-        if number < len(table):
-            table[number] = np.clip(np.multiply(colour_of(label), shade), 0, 255)
     covered = (places > 0).astype(np.uint8) * 255
-    drawn = overlay(picture, table[places], covered, places)
+    drawn = overlay(picture, painted(places, labels), covered, places)
     for number, text in texts.items():
         _write(drawn, places == number, text)
     return drawn
+
+
+def painted(places: NDArray[np.integer], labels: Mapping[int, int]) -> Picture:
+    """The colours (H, W, 3) of segments alone, black where none is; arguments as above."""
+    table = np.zeros((int(max([places.max(initial=0), *labels])) + 1, 3), np.uint8)
+    for number, colour in colours_of(labels).items():
+        table[number] = colour
+    return np.asarray(table[places], np.uint8)
+
+
+def colours_of(labels: Mapping[int, int]) -> dict[int, tuple[int, int, int]]:
+    """The colour of each segment (RGB), by number: that of its class, in a shade of its own."""
+    colours: dict[int, tuple[int, int, int]] = {}
+    seen: dict[int, int] = {}
+    for number, label in labels.items():
+        shade = _SHADES[seen.get(label, 0) % len(_SHADES)]
+        seen[label] = seen.get(label, 0) + 1
+        red, green, blue = (min(255, int(level * shade)) for level in colour_of(label))
+        colours[number] = (red, green, blue)
+    return colours
 
 
 def _write(canvas: Picture, mask: NDArray[np.bool_], text: str) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from common.errors import DamagedFile
 from common.reading import image
+from common.reading.image import Picture
 
 LARGEST = 2**24 - 1
 """The greatest id."""
@@ -48,8 +49,13 @@ def write_ids(path: Path, ids: NDArray[np.integer]) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    image.write(path, coloured(ids))
+
+
+def coloured(ids: NDArray[np.integer]) -> Picture:
+    """Ids (H, W) from 0 to LARGEST as the colours (H, W, 3) that a PNG holds."""
     wide = np.ascontiguousarray(ids.astype("<i4"))
-    image.write(path, np.ascontiguousarray(wide.view(np.uint8).reshape(*ids.shape, 4)[..., :3]))
+    return np.ascontiguousarray(wide.view(np.uint8).reshape(*ids.shape, 4)[..., :3])
 
 
 def read_places(

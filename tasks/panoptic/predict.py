@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from common import outputs
 from common.commands import command, inputs, journal, predicting, trained
@@ -23,7 +22,7 @@ from common.training import distributed
 from common.training.distributed import World
 from tasks.panoptic import sample
 from tasks.panoptic.config import ScoredConfig
-from tasks.panoptic.form import categories_of
+from tasks.panoptic.form import categories_of, coco_form
 from tasks.panoptic.inference import Panoptic, Predictor, open_model
 from tasks.panoptic.maps import write_ids
 
@@ -70,36 +69,6 @@ class Prediction:
         """Write panoptic.json."""
         content = coco_form(entries, categories_of(self.predictor.categories))
         outputs.write_text(self.out / "panoptic.json", json.dumps(content, indent=1) + "\n")
-
-
-def coco_form(entries: Sequence[Entry], categories: list[dict[str, Any]]) -> dict[str, Any]:
-    """What was found in COCO's panoptic form; videos, of which it knows none, are listed apart.
-
-    Pictures that are called by numbers, as COCO's are, have these for ids; others are counted.
-    """
-    pictures = [one for one in entries if "segments_info" in one]
-    stems = [Path(one["file_name"]).stem for one in pictures]
-    numbered = all(stem.isdecimal() for stem in stems) and len(set(map(int, stems))) == len(stems)
-    ids = [int(stem) for stem in stems] if numbered else list(range(1, len(stems) + 1))
-    return {
-        "images": [
-            {
-                "id": number,
-                **{key: one[key] for key in ("file_name", "height", "width", "panoptic")},
-            }
-            for number, one in zip(ids, pictures, strict=True)
-        ],
-        "annotations": [
-            {
-                "image_id": number,
-                "file_name": one["panoptic"],
-                "segments_info": one["segments_info"],
-            }
-            for number, one in zip(ids, pictures, strict=True)
-        ],
-        "categories": categories,
-        "videos": [one for one in entries if "frames" in one],
-    }
 
 
 def main() -> None:

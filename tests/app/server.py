@@ -21,6 +21,7 @@ from tests.tasks.classification import small as classification
 from tests.tasks.depth import small as depth
 from tests.tasks.detection import runs as detection
 from tests.tasks.interactive import small as interactive
+from tests.tasks.panoptic import small as panoptic
 from tests.tasks.pose import oracle as pose
 from tests.tasks.reid import small as reid
 from tests.tasks.salient import small as salient
@@ -28,10 +29,12 @@ from tests.tasks.segmentation import oracle as segmentation
 from tests.tasks.speaker import small as speaker
 from tests.tasks.volumes import small as volumes
 
-PICTURES = ("salient", "segmentation", "detection", "depth", "classification", "pose")
+PICTURES = (
+    "salient", "segmentation", "detection", "panoptic", "depth", "classification", "pose",
+)  # fmt: skip
 WRITERS = {
-    "salient": salient, "segmentation": segmentation, "detection": detection, "depth": depth,
-    "pose": pose, "reid": reid, "speaker": speaker, "interactive": interactive,
+    "salient": salient, "segmentation": segmentation, "detection": detection, "panoptic": panoptic,
+    "depth": depth, "pose": pose, "reid": reid, "speaker": speaker, "interactive": interactive,
     "volumes": volumes,
 }  # fmt: skip
 

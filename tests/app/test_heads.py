@@ -1,5 +1,6 @@
 """What the page draws of answers, on its own."""
 
+import json
 from types import SimpleNamespace
 
 import cv2
@@ -14,8 +15,12 @@ from app.turns import Deadline
 from common.errors import UserError
 from tasks import TASKS, open_run
 from tasks.detection.inference import Detections
+from tasks.panoptic.fusion import Part
+from tasks.panoptic.inference import Panoptic
+from tasks.panoptic.maps import read_ids
 from tasks.salient.inference import Saliency
 from tests.app import server
+from tests.tasks.panoptic import small
 
 
 def detections(scores, labels):
@@ -166,3 +171,49 @@ def test_depths_scale_stands_below_the_picture(runs):
     none = head.draw(picture, found, {"opacity": 0.0})
     assert np.array_equal(none[: len(picture)], picture)
     assert cv2.cvtColor(none[len(picture) :], cv2.COLOR_RGB2GRAY).any()
+
+
+@pytest.fixture
+def segments(tmp_path):
+    """A head of panoptic segmentation, a picture, and things and stuff in it."""
+    small.write_run(tmp_path / "run")
+    head = kind_of("panoptic")("panoptic", "p", "run", open_run(tmp_path / "run", device="cpu"))
+    ids = np.zeros((20, 30), np.int32)
+    ids[:5], ids[5:9, :10], ids[10:, 20:] = 3, 1, 2
+    parts = [Part(1, 1, 40, 0.9), Part(2, 1, 100, 0.61), Part(3, 4, 150, None)]
+    return head, server.photograph(1, height=20, width=30), Panoptic(ids, parts, None, None)
+
+
+def test_segments_have_a_legend_in_the_colours_of_the_drawing(segments):
+    head, picture, found = segments
+    alone = head.draw(picture, found, {"shown": "segments", "opacity": 1.0})
+    lines = head.rows(found, {})
+    assert [(one.text, one.number) for one in lines] == [
+        ("kite", "0.90, 40 px"),
+        ("kite", "0.61, 100 px"),
+        ("sky", "150 px"),
+    ]
+    for number, line in enumerate(lines, start=1):
+        assert (alone[found.ids == number] == line.colour).all()
+        assert line.share == pytest.approx(found.segments[number - 1].area / 600)
+    assert len({line.colour for line in lines}) == 3 and not alone[found.ids == 0].any()
+    over = head.draw(picture, found, {"shown": "overlay", "opacity": 1.0})
+    assert np.array_equal(over, head.predictor.draw(picture, found))
+
+
+def test_segments_are_downloaded_in_cocos_form(segments, tmp_path):
+    head, picture, found = segments
+    written = head.files(picture, found, head.accepted({}))
+    content = json.loads(written["p_coco.json"]())
+    (tmp_path / content["annotations"][0]["file_name"]).write_bytes(written["p_panoptic.png"]())
+    ids = read_ids(tmp_path / "p_panoptic.png")
+    assert np.array_equal(ids, found.ids)
+    told = content["annotations"][0]["segments_info"]
+    assert [(one["id"], one["category_id"], one["area"]) for one in told] == [
+        (1, 3, 40),
+        (2, 3, 100),
+        (3, 200, 150),
+    ]
+    assert content["images"][0]["id"] == content["annotations"][0]["image_id"]
+    assert [one["name"] for one in content["categories"]] == [*small.THINGS, *small.STUFF]
+    assert json.loads(written["p.json"]()) == told
