@@ -54,26 +54,33 @@ def build(site: Site, examples: Sequence[Path]) -> None:
         with gr.Column(scale=3, min_width=320), gr.Tabs():
             tabs = [_tab(site, head, key) for head in site.heads.pictures]
 
+    def nothing() -> list[Any]:
+        """What is seen without a picture."""
+        return [None, _hint(site), *[part for _ in tabs for part in (None, "", "")]]
+
     def analyse(given: Any, *values: Any) -> list[Any]:
         """Every head's answer, as its controls are set."""
         file, settings = upload_of(given), _settings(tabs, values)
         if file is None:
-            return [None, _hint(site), *[part for _ in tabs for part in (None, "", "")]]
+            return nothing()
         found, asked = site.answers(file, site.heads.pictures)
         shown = [_shown(tab.head, found, asked, settings[tab.head.name]) for tab in tabs]
         all_links = links({"all results (zip)": api.zip_address(found, settings)})
         return [found, _times(asked) + all_links, *[part for one in shown for part in one]]
 
-    gr.on(
+    outputs = [key, times, *[one for tab in tabs for one in tab.outputs]]
+    asked = gr.on(
         photo.change,
         said(analyse),
         [photo, *[one for tab in tabs for one in tab.controls]],
-        [key, times, *[one for tab in tabs for one in tab.outputs]],
+        outputs,
         preprocess=False,
         api_name="picture",
         concurrency_id="network",
         concurrency_limit=1,
     )
+    # Beside a picture that was refused, the answers to the one before would be taken for its own.
+    asked.failure(nothing, None, outputs, queue=False, api_visibility="private")
 
 
 def _tab(site: Site, head: Head, key: gr.State) -> Tab:

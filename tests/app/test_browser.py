@@ -207,6 +207,18 @@ def test_what_cannot_be_taken_is_a_message(visit, tmp_path):
         assert message in said and "Traceback" not in said
 
 
+def test_a_refused_picture_leaves_nothing_of_the_one_before(visit, photo, tmp_path):
+    visit.give(photo)
+    visit.answered(160, 120)
+    (tmp_path / "wrong.png").write_text("no picture")
+    visit.page.click("#photo button[aria-label='Remove Image']")
+    visit.give(tmp_path / "wrong.png")
+    assert "not a picture" in visit.message()
+    visit.page.wait_for_selector("#times >> text=/Upload, drop or paste/")
+    assert visit.page.locator("a[download]:visible").count() == 0
+    assert visit.page.locator("span.error:visible").count() == 0
+
+
 def test_an_example_and_the_scale_lens_are_a_click_away(visit):
     for _ in range(3):  # a part that has just come may not listen yet
         visit.page.locator(".gallery-item").first.click()
