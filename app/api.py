@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from app.asking import Asked
+from app.gate import refusal
 from app.heads.head import Head, Slider
 from app.site import Site
 from common.errors import UserError
@@ -72,6 +73,7 @@ def routes(site: Site) -> APIRouter:
             operation_id=f"ask_{name}",
             openapi_extra=_described(heads if name != ALL else ()),
         )
+    router.add_api_route("/api/{name}", _without(names), methods=["POST"], include_in_schema=False)
     router.add_api_route("/results/{key}/all.zip", _zipping(site), methods=["GET"])
     router.add_api_route("/results/{key}/{head}/{file}", _giving(site), methods=["GET"])
     return router
@@ -92,6 +94,15 @@ def _asking(site: Site, heads: tuple[Head, ...]) -> Any:
         return await run_in_threadpool(described, heads, key, asked, settings)
 
     return ask
+
+
+def _without(names: Sequence[str]) -> Any:
+    def refuse(name: str) -> Response:
+        """No head is called so."""
+        known = ", ".join(names) if len(names) > 1 else "none: no run of pictures is loaded"
+        return refusal(404, f"{name}: no such head; there are {known}")
+
+    return refuse
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Head(head.Head):
         """Besides, what COCO's evaluators read: the PNG whose colours are ids, and its JSON."""
         return {
             **super().files(picture, found, values),
-            f"{self.name}_panoptic.png": lambda: png(coloured(found.ids)),
+            f"{self.name}_ids.png": lambda: png(coloured(found.ids)),
             f"{self.name}_coco.json": lambda: json.dumps(self._coco(found), indent=1).encode(),
         }
 
@@ -54,7 +54,7 @@ class Head(head.Head):
             "file_name": "photo.jpg",
             "height": height,
             "width": width,
-            "panoptic": f"{self.name}_panoptic.png",
+            "panoptic": f"{self.name}_ids.png",
             "segments_info": self.predictor.describe(found),
         }
         return coco_form([entry], categories_of(self.predictor.categories))

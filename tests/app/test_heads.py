@@ -205,8 +205,8 @@ def test_segments_are_downloaded_in_cocos_form(segments, tmp_path):
     head, picture, found = segments
     written = head.files(picture, found, head.accepted({}))
     content = json.loads(written["p_coco.json"]())
-    (tmp_path / content["annotations"][0]["file_name"]).write_bytes(written["p_panoptic.png"]())
-    ids = read_ids(tmp_path / "p_panoptic.png")
+    (tmp_path / content["annotations"][0]["file_name"]).write_bytes(written["p_ids.png"]())
+    ids = read_ids(tmp_path / "p_ids.png")
     assert np.array_equal(ids, found.ids)
     told = content["annotations"][0]["segments_info"]
     assert [(one["id"], one["category_id"], one["area"]) for one in told] == [

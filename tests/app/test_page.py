@@ -133,6 +133,12 @@ def test_a_setting_that_is_none_is_one_line(page):
         assert refused.status_code == 400 and message in refused.json()["error"]
 
 
+def test_a_head_that_is_not_there_is_one_line(page):
+    refused = page.post("sailent", encoded(server.photograph(1)))
+    assert refused.status_code == 404
+    assert refused.json()["error"].startswith("sailent: no such head; there are all, salient, seg")
+
+
 def test_all_results_come_in_one_archive(page, loaded):
     answers = page.post("all", encoded(server.photograph(3))).json()
     content = page.client.get(answers["zip"]).content
@@ -299,7 +305,8 @@ def test_without_a_run_the_page_says_how_to_begin():
     with server.served(Heads((), (), (), (), ()), AppConfig()) as page:
         said = page.client.get("/config").text
         assert "No run is loaded" in said and "python -m tasks.classification.train" in said
-        assert page.post("all", b"").status_code == 404
+        refused = page.post("all", b"")
+        assert refused.status_code == 404 and "no run of pictures" in refused.json()["error"]
 
 
 def test_fifty_at_once_get_their_own_answers(loaded):
