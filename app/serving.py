@@ -6,9 +6,10 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -82,7 +83,7 @@ def serve(heads: Heads, config: AppConfig) -> None:
         UserError: the address cannot be listened on, or the password cannot be read.
     """
     listening = _listening(config)
-    with own_folder() as folder, _stoppable():
+    with _heard(_leave), own_folder() as folder:
         site = site_of(heads, config.limits, folder)
         gate, spared = application(
             site, config, examples.write(folder / "examples", heads.pictures)
@@ -99,7 +100,9 @@ def serve(heads: Heads, config: AppConfig) -> None:
         threading.Thread(target=_sweep, args=(site, spared, ended), daemon=True).start()
         _tell(config, listening.getsockname()[1])
         try:
-            server.run([listening])
+            # What the server does with a signal is enough; it raises it again behind itself.
+            with _heard(lambda *_: None):
+                server.run([listening])
         finally:
             ended.set()
             site.turns.close()
@@ -123,15 +126,20 @@ def _listening(config: AppConfig) -> socket.socket:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """What the server does with these signals is enough; it raises them again behind itself."""
+def _heard(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """With another answer to Ctrl-C and SIGTERM."""
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, lambda *_: None) for kind in kinds]
+    before = [signal.signal(kind, handler) for kind in kinds]
     try:
         yield
     finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, handler)
+        for kind, one in zip(kinds, before, strict=True):
+            signal.signal(kind, one)
+
+
+def _leave(number: int, _: Any) -> None:
+    """End before the server runs: its folder goes, as the contexts around are left."""
+    raise SystemExit(128 + number)
 
 
 def _tell(config: AppConfig, port: int) -> None:

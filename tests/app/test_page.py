@@ -2,9 +2,11 @@
 
 import io
 import json
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app import serving
 from app.heads.head import Slider
 from app.heads.opening import Heads
 from app.settings import AppConfig, LimitsConfig
@@ -384,3 +387,18 @@ def test_sigterm_ends_it_within_seconds_and_leaves_nothing(runs, tmp_path):
         _, errors = process.communicate(timeout=20)
     assert time.monotonic() - begun < 10 and process.returncode == 0
     assert list(tmp_path.iterdir()) == [] and "Traceback" not in errors
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_page_is_up_ends_it_and_leaves_nothing(kind, monkeypatch, tmp_path):
+    def interrupted(*_):
+        assert list(tmp_path.glob("res2net_page_*"))
+        signal.raise_signal(kind)
+        raise AssertionError("it goes on")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(serving.examples, "write", interrupted)
+    before = signal.getsignal(kind)
+    with pytest.raises(SystemExit):
+        serving.serve(Heads((), (), (), (), ()), AppConfig(port=0))
+    assert list(tmp_path.iterdir()) == [] and signal.getsignal(kind) is before
