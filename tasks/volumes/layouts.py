@@ -157,7 +157,12 @@ def _beside(labels: Path, name: str, images: Path) -> Path:
 
 def _lits(root: Path, _: DataConfig) -> list[Case]:
     """volume-N.nii and segmentation-N.nii, in one folder or in those within it."""
-    every = _by_stem(path for path in sorted(root.rglob("*.nii*")) if VOLUMES.has(path.name))
+    every = _by_stem(
+        path
+        for kind in ("volume", "segmentation")
+        for path in sorted(root.rglob(f"{kind}-*"))
+        if VOLUMES.has(path.name)
+    )
     found = []
     for name, path in every.items():
         number = name.removeprefix("volume-")
