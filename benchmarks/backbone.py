@@ -38,7 +38,9 @@ def hardware(device: torch.device) -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         processor = models[0] if models else processor
-    where = f"{processor}, {torch.get_num_threads()} threads of {os.cpu_count()} processors"
+    vectors = torch.backends.cpu.get_cpu_capability()
+    where = f"{processor} ({vectors}), {torch.get_num_threads()} threads of {os.cpu_count()}"
+    where += " processors"
     if device.type == "cuda":
         where = f"{torch.cuda.get_device_name(device)}, beside {where}"
     return f"{where}; torch {torch.__version__}"
