@@ -63,7 +63,9 @@ class LevelPool(nn.Module):
         """Features (N, C, side, side) of regions (N, 5): the picture's number, and the box."""
         level = self.map_levels([regions[:, 1:]])
         first = features[POOLED_LEVELS[0]]
-        result = first.new_zeros((len(regions), first.shape[1], self.side, self.side))
+        # `len` would fix the number of pictures while an export is traced, as it gives a plain int.
+        count = regions.shape[0]
+        result = first.new_zeros((count, first.shape[1], self.side, self.side))
         for number, name in enumerate(POOLED_LEVELS):
             here = torch.nonzero(level == number)[:, 0]
             part = pooled(features[name], regions[here], self.side, self.scales[number], self.rules)
