@@ -248,7 +248,7 @@ REID = Row(
     ),
     changed=("--loss.center_weight", "0"),
     head=("bottleneck.weight",),
-    own=("classifier.weight",),  # of the persons that are trained on
+    own=("classifier.weight", "centers"),  # of the persons that are trained on
     mistakes=(
         (("--data.train_sets", '["nowhere"]'), "--data.train_sets"),
         (

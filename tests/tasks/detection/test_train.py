@@ -44,11 +44,6 @@ def test_a_run_is_a_source_of_weights_for_a_detector_that_freezes_them(
     assert all(torch.equal(old[key], second[key]) for key in trunk), "statistics are frozen too"
 
 
-def test_a_fine_tuned_detector_has_the_statistics_of_the_run_too(data_root, trained, tmp_path):
-    new = commands.start("detection", data_root, tmp_path / "run", "--finetune", str(trained))
-    assert all(torch.equal(value, new[key]) for key, value in weights(trained).items())
-
-
 def test_a_run_says_what_its_labels_mean_and_what_its_loss_is_made_of(trained):
     saved = config.read(Config, trained / "config.yaml")
     assert saved.data.classes == tuple(sample.THINGS)
