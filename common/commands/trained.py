@@ -94,7 +94,7 @@ def parse(
     # What a command goes on with is its own work, not the training that the run was.
     defaults = ["--out", str(out), "--resume", "false"]
     if run is not None:
-        file = str(_config_of(run)) if card is None else _recipe_of(card, kind)
+        file = str(_config_of(run, kind)) if card is None else _recipe_of(card, kind)
         _require_kind(kind, file, run)
         defaults += ["--config", file]
     config = configuration.parse(kind, [*defaults, *words], positional)
@@ -133,13 +133,13 @@ def _require_kind(kind: type[Flags], file: str, run: Path) -> None:
         ) from error
 
 
-def _config_of(run: Path) -> Path:
+def _config_of(run: Path, kind: type[Flags]) -> Path:
     file = run / "config.yaml"
     if not file.is_file():
         found = "has no config.yaml" if run.is_dir() else "no such folder"
         raise UserError(
             f"--run {run}: {found}; give the folder that train wrote, or the name of a published "
-            f"model, {zoo.close(run)}"
+            f"model, {zoo.close(run, recipes.folder_of(kind).parent.name)}"
         )
     return file
 

@@ -139,6 +139,8 @@ def test_names_that_cannot_be_taken_are_one_line(toys, tmp_path):
         commands.call(pose, "--run", "toy.test", "--checkpoint", "last")
     for source in ("toy.tset", "toy_test"):
         with pytest.raises(UserError, match=r"such as toy\.test"):
+            commands.call(pose, "--run", source)
+        with pytest.raises(UserError, match="of which there are none for salient"):
             commands.call(salient, "--run", source)
         with pytest.raises(UserError, match=r"such as toy\.test"):
             open_run(source)

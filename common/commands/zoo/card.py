@@ -106,11 +106,16 @@ def named(source: str | Path | None) -> Card | None:
     return None if path.is_file() or (path / "config.yaml").is_file() else found
 
 
-def close(source: str | Path) -> str:
-    """Names near to one that is unknown, for a message: "such as A and B (...)"."""
-    known = names()
+def close(source: str | Path, task: str | None = None) -> str:
+    """Names near to one that is unknown, for a message: "such as A and B (...)".
+
+    Args:
+        source: what was given.
+        task: whose models alone are of use; None where those of every task are.
+    """
+    known = names() if task is None else [card.name for card in every() if card.task == task]
     if not known:
-        return "of which there are none"
+        return "of which there are none" + ("" if task is None else f" for {task}")
     word = Path(source).name.lower()
     # A part of a long name is less like it than another long name is.
     parts = sorted((name for name in known if word in name), key=lambda name: name.index(word))
