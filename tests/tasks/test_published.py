@@ -57,12 +57,12 @@ def toys(shared, tmp_path, monkeypatch):
 def test_evaluate_takes_the_name_and_gives_the_runs_score(toys, task, tmp_path, capfd):
     name, run = toys.publish(task), toys.shared.trained(task)
     evaluate = importlib.import_module(f"tasks.{task}.evaluate")
-    data = ["--data.root", toys.shared.data(task), *SMALL[:4]]
-    commands.call(evaluate.main, "--run", name, *data)
+    commands.call(
+        evaluate.main, "--run", name, "--data.root", toys.shared.data(task), *SMALL[:4]
+    )
     assert "toy.test: Tests. Not for diagnosis." in capfd.readouterr().err
     found = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())
-    commands.call(evaluate.main, "--run", run, "--out", tmp_path / "own", *data)
-    own = json.loads((tmp_path / "own" / "metrics.json").read_text())
+    own = json.loads((run / "metrics.json").read_text())
     assert found["metrics"] == pytest.approx(own["metrics"], rel=1e-6)
     assert found["model"]["published"] == found["model"]["weights"] == name
     assert found["model"]["intended"] == "Tests. Not for diagnosis."
