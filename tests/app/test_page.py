@@ -23,8 +23,10 @@ from app.heads.head import Slider
 from app.heads.opening import Heads
 from app.settings import AppConfig, LimitsConfig
 from tasks import open_run
+from tasks.salient import predict
 from tests.app import server
 from tests.app.test_limits import header_of_png, waiting
+from tests.tasks import commands
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of this machine"
@@ -89,13 +91,10 @@ def fetched(page, address):
 def test_what_predict_writes_is_what_the_page_gives(page, runs, tmp_path):
     server.write_photograph(tmp_path / "photo.png", 5)
     answers = page.post("all", (tmp_path / "photo.png").read_bytes()).json()["answers"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tasks.salient.predict", "--run", runs / "salient",
-         tmp_path / "photo.png", "--out", tmp_path / "out", "--engine.device", "cpu",
-         "--loader.workers", "0"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+    commands.call(
+        predict.main, "--run", runs / "salient", tmp_path / "photo.png", "--out", tmp_path / "out",
+        "--engine.device", "cpu", "--loader.workers", "0",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     listed = json.loads((tmp_path / "out" / "saliency.json").read_text())["files"][0]
     assert listed["share"] == answers["salient"]["answer"]["share"]
     for name in ("map", "cutout"):

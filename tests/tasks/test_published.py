@@ -57,9 +57,7 @@ def toys(shared, tmp_path, monkeypatch):
 def test_evaluate_takes_the_name_and_gives_the_runs_score(toys, task, tmp_path, capfd):
     name, run = toys.publish(task), toys.shared.trained(task)
     evaluate = importlib.import_module(f"tasks.{task}.evaluate")
-    commands.call(
-        evaluate.main, "--run", name, "--data.root", toys.shared.data(task), *SMALL[:4]
-    )
+    commands.call(evaluate.main, "--run", name, "--data.root", toys.shared.data(task), *SMALL[:4])
     assert "toy.test: Tests. Not for diagnosis." in capfd.readouterr().err
     found = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())
     own = json.loads((run / "metrics.json").read_text())
