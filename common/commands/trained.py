@@ -25,7 +25,6 @@ from common.training.finite import first_bad
 _COUNT = "num_batches_tracked"
 _SHOWN = 2
 
-
 Flags = TypeVar("Flags", bound=TrainedFlags)
 
 Translate = Callable[[Mapping[str, Tensor]], dict[str, Tensor] | None]
@@ -93,11 +92,15 @@ def parse(
     out = (results_folder(card.name) if card else base) / folder
     # What a command goes on with is its own work, not the training that the run was.
     defaults = ["--out", str(out), "--resume", "false"]
-    if run is not None:
+    if run is None:
+        config = configuration.parse(kind, [*defaults, *words], positional)
+    else:
         file = str(_config_of(run, kind)) if card is None else _recipe_of(card, kind)
-        _require_kind(kind, file, run)
-        defaults += ["--config", file]
-    config = configuration.parse(kind, [*defaults, *words], positional)
+        try:
+            config = configuration.parse(kind, [*defaults, "--config", file, *words], positional)
+        except UserError:
+            _require_kind(kind, file, run)
+            raise
     require_no_other_run(config.out, None if card else run)
     if config.compile and not config.deploy:
         raise UserError("--compile: compiles the deployed network; leave out --deploy false")
@@ -128,9 +131,8 @@ def _require_kind(kind: type[Flags], file: str, run: Path) -> None:
     try:
         configuration.parse(kind, ["--config", file])
     except UserError as error:
-        raise UserError(
-            f"--run {run}: its config.yaml does not fit this command ({error})"
-        ) from error
+        found = f"its config.yaml does not fit this command ({error})"
+        raise UserError(f"--run {run}: {found}") from error
 
 
 def _config_of(run: Path, kind: type[Flags]) -> Path:

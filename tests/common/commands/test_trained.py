@@ -62,6 +62,18 @@ def write_run(folder, state, ema=None):
         checkpoint.save(folder / name, payload)
 
 
+def test_a_run_of_another_task_is_named_and_a_wrong_flag_is_not_its_fault(tmp_path):
+    run = tmp_path / "run"
+    write_run(run, {})
+    words = ["--run", str(run), "--heads", "2"]
+    with pytest.raises(UserError, match=r"^--heads 2: must divide --width, which is 7$"):
+        trained.parse(Scored, words)
+    (run / "config.yaml").write_text("joints: 17\n")
+    for each in (words, words[:2]):
+        with pytest.raises(UserError, match=r"run: its config\.yaml does not fit this .*joints"):
+            trained.parse(Scored, each)
+
+
 def test_the_run_config_is_under_the_flags_and_results_go_into_the_run(tmp_path):
     write_run(tmp_path / "run", {})
     words = ["--run", str(tmp_path / "run")]
