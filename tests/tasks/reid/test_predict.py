@@ -1,7 +1,6 @@
 """Features and searches of people's own pictures: what is written, and what is refused."""
 
 import csv
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from common.reading import image
 from common.training.distributed import World
 from tasks.reid import draw, predict
 from tests.tasks.reid import small
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -270,23 +267,6 @@ def test_parts_leave_the_features_as_they_are(run, market, tmp_path, monkeypatch
     run_command(monkeypatch, *words, "--out", tmp_path / "parts")
     whole, joined = (tmp_path / name / "features.npz" for name in ("whole", "parts"))
     assert whole.read_bytes() == joined.read_bytes()
-
-
-def test_two_ranks_share_the_pictures(run, market, tmp_path, monkeypatch):
-    words = [str(market / "query"), "--run", str(run), "--engine.batch_size", "2"]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", "-m", "--", "tasks.reid.predict", *words),
-            *("--out", str(tmp_path / "two"), "--loader.workers", "0"),
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    run_command(monkeypatch, *words, "--out", tmp_path / "one")
-    one, two = features(tmp_path / "one"), features(tmp_path / "two")
-    assert list(one) == list(two)
-    np.testing.assert_allclose(list(one.values()), list(two.values()), rtol=1e-4, atol=1e-6)
 
 
 def test_folders_within_folders(run, market, tmp_path, monkeypatch):

@@ -1,19 +1,13 @@
-"""The train command from its flags to a scored run directory, on one rank and on two."""
+"""The train command from its flags to a scored run directory, on one rank."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-from common.commands import card, config
+from common.commands import card
 from common.errors import UserError
 from tasks.reid import train
-from tasks.reid.batches import person_batches
-from tasks.reid.config import Config
-from tasks.reid.data import read_training
-from tasks.reid.model import build
 from tests.tasks import commands
 from tests.tasks.commands import weights
 from tests.tasks.reid import small
@@ -33,9 +27,6 @@ def data_root(shared):
 def trained(shared):
     """The shared run of two epochs, to be looked at only."""
     return shared.trained("reid")
-
-
-ROOT = Path(__file__).parents[3]
 
 
 def test_a_resumed_run_ends_with_the_same_weights_and_centers(data_root, trained, tmp_path):
@@ -115,27 +106,6 @@ def test_a_damaged_picture_may_be_skipped(tmp_path):
     out = tmp_path / "skip"
     run_train(root, out, "--engine.epochs", "1", "--data.on_error", "skip", *CENTERS)
     assert str(path) in (out / "log.jsonl").read_text()
-
-
-def test_two_ranks_move_the_centers_of_all_persons(data_root, tmp_path):
-    """Each rank sees other persons, and rank 0, whose buffers are kept, has to learn of them."""
-    words = commands.words("reid", data_root, tmp_path / "run", "--engine.epochs", "1", *CENTERS)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", "-m", "tasks.reid.train", *words),
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    settings = config.read(Config, tmp_path / "run" / "config.yaml")
-    training = read_training(settings.data)
-    order = person_batches(training.labels, settings, ranks=2)
-    drawn = training.labels[order(0) % len(training.labels)]
-    torch.manual_seed(settings.engine.seed)
-    start = build(settings.backbone, settings.model, training.persons, centers=True).centers
-    moved = (weights(tmp_path / "run", "last.pt")["centers"] != start).any(dim=1)
-    assert set(moved.nonzero().flatten().tolist()) == set(drawn.tolist())
 
 
 @pytest.mark.slow
