@@ -1,22 +1,32 @@
 """What predict writes: masks, cut-outs, COCO's polygons; and what it refuses in one line."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from common.commands.inputs import Source
 from common.errors import DamagedFile, UserError
+from tasks import open_run
 from tasks.interactive import predict
 from tests.tasks.commands import call
 from tests.tasks.interactive import small
 
 
-@pytest.fixture
-def run(tmp_path):
-    small.write_run(tmp_path / "run")
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    small.write_run(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(run):
+    return open_run(run, device="cpu")
 
 
 def predicted(run, out, *words):
@@ -75,12 +85,19 @@ def test_a_mask_to_begin_with_is_read_from_a_file(run, tmp_path):
         (" ", "--clicks is empty"),
     ],
 )
-def test_what_is_refused(run, tmp_path, clicks, message):
+def test_what_is_refused(predictor, tmp_path, clicks, message):
     small.save(tmp_path / "a.png", small.picture(1))
-    words = () if clicks is None else (f"--clicks={clicks}",)
+    source = Source(tmp_path / "a.png", Path("a"), "a.png")
+    prediction = predict.Prediction(predictor, predict.PredictConfig(clicks=clicks))
     with pytest.raises(UserError, match=message) as caught:
-        predicted(run, tmp_path / "out", tmp_path / "a.png", *words)
+        prediction.find(source, small.picture(1), None)
     assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_ends_the_command(run, tmp_path):
+    small.save(tmp_path / "a.png", small.picture(1))
+    with pytest.raises(UserError, match=r"a\.png: click 64,5: lies outside of the picture"):
+        predicted(run, tmp_path / "out", tmp_path / "a.png", "--clicks=64,5,+")
 
 
 def test_videos_are_refused(run, tmp_path):
@@ -100,26 +117,29 @@ def test_one_file_of_clicks_is_for_every_picture(run, tmp_path):
     assert [one["clicks"][0]["y"] for one in found["images"]] == [8, 8]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"clicks": [{"x": 1.5, "y": 3}]}', 'b.json: has the click {"x": 1.5, "y": 3}'),
-        ("[]", "b.json: is no click file"),
-        ('{"box": [1, 2, 3]}', r"b.json: has the box \[1, 2, 3\]"),
-        ('{"mask": 3}', "b.json: its mask is 3"),
-        ('{"clicks"', "b.json: is "),
-    ],
-)
-def test_a_damaged_click_file_is_skipped_like_a_damaged_picture(
-    run, tmp_path, capsys, content, message
-):
+DAMAGED = {
+    "b": ('{"clicks": [{"x": 1.5, "y": 3}]}', 'b.json: has the click {"x": 1.5, "y": 3}'),
+    "c": ("[]", "c.json: is no click file"),
+    "d": ('{"box": [1, 2, 3]}', "d.json: has the box [1, 2, 3]"),
+    "e": ('{"mask": 3}', "e.json: its mask is 3"),
+    "f": ('{"clicks"', "f.json: is "),
+}
+"""Name of a picture -> what stands in its click file, and what is said of it."""
+
+
+def test_damaged_click_files_are_skipped_like_damaged_pictures(run, tmp_path, capsys):
     folder = tmp_path / "in"
-    for name in ("a.png", "b.png"):
-        small.save_clicked(folder / name, 0)
-    (folder / "b.json").write_text(content)
+    for name in ("a", *DAMAGED):
+        small.save_clicked(folder / f"{name}.png", 0)
+    for name, (content, _) in DAMAGED.items():
+        (folder / f"{name}.json").write_text(content)
     found = predicted(run, tmp_path / "out", folder, "--data.on_error", "skip")
     assert [one["file_name"] for one in found["images"]] == ["a.png"]
-    with pytest.raises(DamagedFile, match=message):
+    skipped = [line for line in capsys.readouterr().err.splitlines() if "skipped: " in line]
+    assert len(skipped) == len(DAMAGED)
+    for line, (_, message) in zip(sorted(skipped), DAMAGED.values(), strict=True):
+        assert message in line
+    with pytest.raises(DamagedFile, match=re.escape(DAMAGED["b"][1])):
         predicted(run, tmp_path / "other", folder)
 
 
@@ -127,11 +147,16 @@ def test_a_mask_to_begin_with_has_any_levels_and_is_named(run, tmp_path):
     small.save(tmp_path / "a.png", small.picture(1))
     (tmp_path / "a.json").write_text(json.dumps({"mask": "m.png"}))
     inside = small.objects() == 1
+    (tmp_path / "in").mkdir()
     for number in (1, 7, 255):
-        small.save(tmp_path / "m.png", np.where(inside, number, 0).astype(np.uint8))
-        out = tmp_path / f"out{number}"
-        predicted(run, out, tmp_path / "a.png")
-        assert ((np.asarray(Image.open(out / "a_mask.png")) == 255) == inside).all()
+        path = tmp_path / "in" / f"{number}.png"
+        small.save(path, small.picture(1))
+        small.save(tmp_path / f"m{number}.png", np.where(inside, number, 0).astype(np.uint8))
+        path.with_suffix(".json").write_text(json.dumps({"mask": f"../m{number}.png"}))
+    predicted(run, tmp_path / "out", tmp_path / "in")
+    for number in (1, 7, 255):
+        mask = np.asarray(Image.open(tmp_path / "out" / f"{number}_mask.png"))
+        assert ((mask == 255) == inside).all()
     for wrong, message in ((np.zeros((48, 64)), "is empty"), (np.ones((5, 4)), "has 4x5 pixels")):
         small.save(tmp_path / "m.png", wrong.astype(np.uint8))
         with pytest.raises(UserError, match=r"a\.png: the mask .*" + message):
