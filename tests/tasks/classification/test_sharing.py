@@ -15,15 +15,15 @@ from tasks.classification import sample, train
 BACKBONE = "res2net26_14w_4s_half"
 
 TASKS = {
-    "pose": ({"train": 6, "val": 2}, ("--data.input_size", "[64, 64]")),
-    "salient": ({"train": 6, "test": 2, "edge": 5}, ()),
-    "segmentation": ({"train": 6, "val": 2}, ("--data.crop_size", "[64, 64]")),
-    "reid": ({"train": 3, "test": 2}, ("--engine.batch_size", "8")),
-    "speaker": ({"train": 3, "test": 2}, ("--model.width", "null")),
-    "depth": ({"train": 8, "val": 2}, ()),
-    "volumes": ({"cases": 2, "size": 40, "slices": 6}, ("--data.folds", "2")),
+    "pose": ("--data.input_size", "[64, 64]", "--model.head_channels", "[16, 16, 16]"),
+    "salient": ("--model.head_width", "0.04"),
+    "segmentation": ("--data.crop_size", "[64, 64]", "--model.channels", "32"),
+    "reid": ("--engine.batch_size", "8"),
+    "speaker": ("--model.width", "null"),
+    "depth": ("--model.channels", "8"),
+    "volumes": ("--data.folds", "2", "--model.channels", "32"),
 }
-"""How each task writes its sample set, and what makes it begin on so little."""
+"""What makes each task begin on little, with a small head."""
 
 
 class Begun(Exception):
@@ -51,17 +51,12 @@ def classifier(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sample_of(tmp_path_factory):
-    """Folder of a task's sample set, written once."""
-    folder = tmp_path_factory.mktemp("samples")
-
-    def written(task):
-        if not (folder / task).exists():
-            counts, _ = TASKS[task]
-            importlib.import_module(f"tasks.{task}.sample").write(folder / task, seed=3, **counts)
-        return folder / task
-
-    return written
+def exported(classifier):
+    """Its backbone as a file."""
+    weights = classifier.parent / "backbone.safetensors"
+    assert export(classifier, weights) == BACKBONE
+    assert read_card(weights)["metrics"].keys() == {"top1", "top5"}
+    return weights
 
 
 def learnt(run):
@@ -86,7 +81,7 @@ def beginning(monkeypatch, task, root, out, weights, *flags):
         command(
             monkeypatch, importlib.import_module(f"tasks.{task}.train"), "--data.root", root,
             "--out", out, "--weights", weights, "--backbone", BACKBONE, "--engine.device", "cpu",
-            "--engine.batch_size", 4, *TASKS[task][1], *flags,
+            "--engine.batch_size", 4, *TASKS[task], *flags,
         )  # fmt: skip
     prefix = "backbone."
     return {
@@ -101,18 +96,14 @@ def test_the_classifier_has_learnt(classifier):
     assert not any(torch.equal(fresh[key], found[key]) for key in found)
 
 
-@pytest.mark.parametrize("source", ["run", "exported"])
+@pytest.mark.parametrize("source", ["classifier", "exported"])
 @pytest.mark.parametrize("task", TASKS)
 def test_another_task_begins_with_the_classifiers_backbone(
-    task, source, classifier, sample_of, tmp_path, monkeypatch
+    task, source, classifier, shared, request, tmp_path, monkeypatch
 ):
     """Every tensor, running statistics included."""
-    weights = classifier
-    if source == "exported":
-        weights = tmp_path / "backbone.safetensors"
-        assert export(classifier, weights) == BACKBONE
-        assert read_card(weights)["metrics"].keys() == {"top1", "top5"}
-    taken = beginning(monkeypatch, task, sample_of(task), tmp_path / "run", weights)
+    weights = request.getfixturevalue(source)
+    taken = beginning(monkeypatch, task, shared.data(task), tmp_path / "run", weights)
     expected = learnt(classifier)
     if task == "speaker":  # one input channel: the answer to a grey picture
         expected["conv1.weight"] = expected["conv1.weight"].sum(dim=1, keepdim=True)
@@ -120,10 +111,10 @@ def test_another_task_begins_with_the_classifiers_backbone(
     assert all(torch.equal(taken[key], expected[key]) for key in expected)
 
 
-def test_a_speaker_network_of_another_width_says_so(classifier, sample_of, tmp_path, monkeypatch):
+def test_a_speaker_network_of_another_width_says_so(classifier, shared, tmp_path, monkeypatch):
     message = f"made for {BACKBONE} .*does not fit res2net26_14w_4s of width 16"
     with pytest.raises(WeightsError, match=message):
         beginning(
-            monkeypatch, "speaker", sample_of("speaker"), tmp_path / "run", classifier,
+            monkeypatch, "speaker", shared.data("speaker"), tmp_path / "run", classifier,
             "--model.width", 16,
         )  # fmt: skip
