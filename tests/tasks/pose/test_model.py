@@ -160,12 +160,20 @@ def load_weights(model, state, source):
     trained.load(model, Trained(Path(source), state, None), explain)
 
 
+def empty(name, joints):
+    """A model without values: what is asked of it are names and shapes."""
+    with torch.device("meta"):
+        return build(name, joints=joints)
+
+
 def refusal(model, state):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(UserError) as caught:
         load_weights(model, state, "file.pth")
     after = model.state_dict()
-    assert all(torch.equal(before[key], after[key]) for key in before), "nothing may be loaded"
+    if not model.head.final_layer.weight.is_meta:
+        same = (torch.equal(value, after[key]) for key, value in before.items())
+        assert all(same), "nothing may be loaded"
     message = str(caught.value)
     assert message.startswith("file.pth: ")
     assert "\n" not in message
@@ -181,21 +189,22 @@ def test_weights_for_other_joints_are_refused(res2net):
 
 
 def test_weights_of_another_backbone_are_refused_and_it_is_named(res2net):
-    message = refusal(build("resnet50", joints=17), from_published(res2net.state))
+    message = refusal(empty("resnet50", joints=17), from_published(res2net.state))
     assert "--backbone res2net50_26w_4s" in message
-    message = refusal(build("resnet101", joints=17), from_published(res2net.state))
+    message = refusal(empty("resnet101", joints=17), from_published(res2net.state))
     assert "--backbone res2net50_26w_4s" in message
 
 
 def test_missing_and_unexpected_keys_are_listed(res2net):
+    model = build("res2net50_26w_4s", joints=17)  # as it was after each refusal
     cut = dict(res2net.state)
     del cut["deconv_layers.3.weight"]
-    message = refusal(build("res2net50_26w_4s", joints=17), from_published(cut))
+    message = refusal(model, from_published(cut))
     assert "1 missing: head.deconv_layers.3.weight" in message
     more = {**res2net.state, "fc.weight": torch.zeros(1000, 2048)}
-    message = refusal(build("res2net50_26w_4s", joints=17), from_published(more))
+    message = refusal(model, from_published(more))
     assert "1 unexpected: backbone.fc.weight" in message
-    message = refusal(build("res2net50_26w_4s", joints=17), {"something": torch.zeros(1)})
+    message = refusal(model, {"something": torch.zeros(1)})
     assert "missing" in message
     assert "..." in message
 
@@ -208,7 +217,7 @@ def test_an_unknown_backbone_is_refused():
 def test_parameter_counts():
     head = PoseHead(2048, joints=17)
     assert sum(parameter.numel() for parameter in head.parameters()) == 10_491_665
-    model = build("res2net50_26w_4s", joints=17)
+    model = empty("res2net50_26w_4s", joints=17)
     assert sum(parameter.numel() for parameter in model.parameters()) == 34_141_785
 
 
