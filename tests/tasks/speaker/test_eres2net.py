@@ -138,16 +138,14 @@ def test_the_loss_falls_and_all_of_it_learns(name):
     assert losses[-1] < 0.5 * losses[0]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_trained_by_the_command_and_heard_from_a_file_in_the_published_layout(
-    shared, tmp_path, precision
-):
+def test_trained_by_the_command_and_heard_from_a_file_in_the_published_layout(shared, tmp_path):
+    """In bf16: in fp32 the network learns above, and the command trains in its own tests."""
     root, run = shared.data("speaker"), tmp_path / "run"
     commands.train(
         "speaker", root, run, "--backbone", "eres2net", "--model.stem_stride", "1",
         "--model.strides", "[1,2,2,2]", "--model.centred", "false", "--model.window", "povey",
         "--model.wave_scale", "1", "--model.floor", "1e-8", "--data.channel", "first",
-        "--engine.epochs", "1", "--engine.precision", precision,
+        "--engine.epochs", "1", "--engine.precision", "bf16",
     )  # fmt: skip
     state = {
         key: value
@@ -180,10 +178,12 @@ def test_an_exported_network_gives_the_same(tmp_path):
 
 @pytest.mark.parametrize("name", NETS)
 def test_wrong_settings_are_named_from_the_shapes(name):
-    state = from_published(to_published(made(name).state_dict()))
     other = "eres2net" if name != "eres2net" else "eres2netv2"
+    with torch.device("meta"):  # what is looked at are names and shapes
+        state = from_published(to_published(build(name, SMALL, None).state_dict()))
+        model = build(other, replace(SMALL, embedding=16), None)
     with pytest.raises(UserError) as caught:
-        load_weights(build(other, replace(SMALL, embedding=16), None), state)
+        load_weights(model, state)
     settings = f"they look like --backbone {name} --model.width 8 --model.embedding 12 ("
     assert settings in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -167,9 +167,8 @@ def test_training_speakers_in_the_trials_are_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("flag", ["run", "finetune", "weights", "file"])
 def test_speakers_of_the_record_are_refused_whatever_the_training_set_is_now(
-    tmp_path, monkeypatch, flag
+    root, tmp_path, monkeypatch, flag
 ):
-    root = write_set(tmp_path / "data")
     run = tmp_path / "run"
     write_run(run, root, test=ScoringConfig(seconds=(0,)))
     keep(["id10001", "id9"], None, run, True)
