@@ -220,7 +220,8 @@ def test_a_split_without_objects_gives_detections_and_no_score(
     small.annotate(tmp_path / "coco", content)
     runs.write_run(tmp_path / "run", root)
     words = ["--run", tmp_path / "run", "--data.root", tmp_path / "coco", "--out", tmp_path / "out"]
-    run_command(monkeypatch, *words, "--test.score_threshold", "0")
+    words += ["--test.score_threshold", "0", "--test.detections", "10"]
+    run_command(monkeypatch, *words)
     found = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert {one["image_id"] for one in found} <= {7, 8, 9}
     assert found
