@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from common.commands import config as configuration
+from common.commands.predictor import flags_of
 from tasks import open_run
 from tasks.salient import predict
-from tasks.salient.config import Config, ModelConfig
+from tasks.salient.config import Config, ModelConfig, ScoredConfig
 from tasks.salient.data import read, read_training
 from tasks.salient.inference import Predictor, saliency_maps
 from tests.tasks.salient import small
@@ -68,11 +69,11 @@ def test_what_the_trunk_is_given_tells_recipes_apart(predictor, run):
     given = predictor.trunk_input
     assert given == open_run(run, device="cpu").trunk_input
     assert given.colour == predictor.config.data.colour
-    other = open_run(run, device="cpu", flags=("--data.input_size", "[50, 50]")).trunk_input
-    assert (given == other) == (run.name == "native")
     another = {"area": "antialiased", "antialiased": "area"}[predictor.config.data.resampling]
-    other = open_run(run, device="cpu", flags=("--data.resampling", another)).trunk_input
-    assert (given == other) == (run.name == "native")
+    for flags in (("--data.input_size", "[50, 50]"), ("--data.resampling", another)):
+        config = flags_of(ScoredConfig, run, "best", "cpu", "fp32", False, flags)
+        other = Predictor(predictor.opened, config).trunk_input
+        assert (given == other) == (run.name == "native")
 
 
 def test_what_is_described_and_drawn_is_what_predict_writes(predictor, run, tmp_path, monkeypatch):

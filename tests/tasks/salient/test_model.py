@@ -178,6 +178,29 @@ def joint():
     return Reference(edge=True)
 
 
+@pytest.fixture(scope="module")
+def plain_model(plain):
+    return loaded(plain, "res2net50_26w_4s")
+
+
+@pytest.fixture(scope="module")
+def joint_model(joint):
+    return loaded(joint, "res2net50_26w_4s", edge=True, normalisation="caffe")
+
+
+def loaded(reference, *arguments, **options):
+    """A model with the reference's weights, through their published names."""
+    model = build(*arguments, **options).eval()
+    load_weights(model, from_published(reference.state))
+    return model
+
+
+def empty(*arguments, **options):
+    """A model without values: what is asked of it are names and shapes."""
+    with torch.device("meta"):
+        return build(*arguments, **options)
+
+
 def pictures(*shape, seed=1):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
@@ -193,23 +216,19 @@ def same(got, expected):
 
 
 @pytest.mark.parametrize("size", [(111, 131), (144, 120)])
-def test_published_keys_in_the_same_map_out(plain, size):
-    model = build("res2net50_26w_4s").eval()
-    load_weights(model, from_published(plain.state))
+def test_published_keys_in_the_same_map_out(plain, plain_model, size):
     images = pictures(1, 3, *size)
     with torch.inference_mode():
-        expected, got = plain.saliency((images / 255 - MEAN) / STD), model(images)
+        expected, got = plain.saliency((images / 255 - MEAN) / STD), plain_model(images)
     assert got.saliency.shape == (1, 1, *size)
     assert got.edges is None
     assert same(got.saliency, expected)
 
 
-def test_published_joint_keys_in_the_same_maps_out(joint):
-    model = build("res2net50_26w_4s", edge=True, normalisation="caffe").eval()
-    load_weights(model, from_published(joint.state))
+def test_published_joint_keys_in_the_same_maps_out(joint, joint_model):
     images, edge_images = pictures(1, 3, 112, 120), pictures(1, 3, 128, 113, seed=2)
     with torch.inference_mode():
-        got = model(images, edge_images)
+        got = joint_model(images, edge_images)
         assert same(got.saliency, joint.saliency(images - CAFFE))
         assert same(got.edges, joint.edges(edge_images - CAFFE))
     assert got.edges.shape == (1, 5, 128, 113)
@@ -217,21 +236,19 @@ def test_published_joint_keys_in_the_same_maps_out(joint):
 
 @pytest.mark.parametrize("name", ["plain", "joint"])
 def test_to_published_gives_the_published_layout_back(name, request):
-    reference = request.getfixturevalue(name)
-    model = build("res2net50_26w_4s", edge=name == "joint")
-    load_weights(model, from_published(reference.state))
+    reference, model = map(request.getfixturevalue, (name, f"{name}_model"))
     back = to_published(model.state_dict())
     assert back.keys() == reference.state.keys() - set(CLASSIFIER)
     assert all(torch.equal(back[key], reference.state[key]) for key in back)
 
 
 def test_parameters_with_the_classifier_that_the_published_file_carries(plain):
-    model = build("res2net50_26w_4s")
+    model = empty("res2net50_26w_4s")
     own = sum(parameter.numel() for parameter in model.parameters())
     classifier = sum(plain.state[key].numel() for key in CLASSIFIER)
     assert own + classifier == 70_452_145
     assert own == 68_403_145
-    learnt = build("res2net50_26w_4s", freeze=True)
+    learnt = empty("res2net50_26w_4s", freeze=True)
     frozen = sum(p.numel() for p in learnt.parameters() if not p.requires_grad)
     batch_norms = [m for m in model.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert frozen == sum(2 * module.num_features for module in batch_norms)
@@ -253,25 +270,25 @@ def refusal(model, state):
 
 def test_what_does_not_fit_is_explained():
     plain, joint = (
-        to_published(build(small.BACKBONE, 0.25, edge=edge).state_dict()) for edge in (False, True)
+        to_published(empty(small.BACKBONE, 0.25, edge=edge).state_dict()) for edge in (False, True)
     )
-    message = refusal(build(small.BACKBONE, 0.25), from_published(joint))
+    message = refusal(empty(small.BACKBONE, 0.25), from_published(joint))
     assert "say --model.edge true" in message
-    message = refusal(build(small.BACKBONE, 0.25, edge=True), from_published(plain))
+    message = refusal(empty(small.BACKBONE, 0.25, edge=True), from_published(plain))
     assert "say --model.edge false" in message
-    message = refusal(build(small.BACKBONE, 1), from_published(plain))
+    message = refusal(empty(small.BACKBONE, 1), from_published(plain))
     assert "--model.head_width 0.25 " in message
-    message = refusal(build("resnet26_half", 0.25), from_published(plain))
+    message = refusal(empty("resnet26_half", 0.25), from_published(plain))
     assert f"--backbone {small.BACKBONE}" in message
-    normed = build(small.BACKBONE, 0.25, batchnorm=True)
+    normed = empty(small.BACKBONE, 0.25, batchnorm=True)
     assert "say --model.head_batchnorm false" in refusal(normed, from_published(plain))
-    message = refusal(build(small.BACKBONE, 0.25), normed.state_dict())
+    message = refusal(empty(small.BACKBONE, 0.25), normed.state_dict())
     assert "say --model.head_batchnorm true" in message
     cut = {key: value for key, value in plain.items() if key != "base.infos.2.0.weight"}
-    message = refusal(build(small.BACKBONE, 0.25), from_published(cut))
+    message = refusal(empty(small.BACKBONE, 0.25), from_published(cut))
     assert "1 missing: head.guidance.2.0.weight" in message
     more = {**plain, "something.weight": torch.zeros(1)}
-    message = refusal(build(small.BACKBONE, 0.25), from_published(more))
+    message = refusal(empty(small.BACKBONE, 0.25), from_published(more))
     assert "1 unexpected: something.weight" in message
 
 
@@ -323,7 +340,7 @@ def test_small_pictures_are_continued_by_their_border():
 
 def test_the_head_starts_as_published():
     torch.manual_seed(0)
-    head = PoolNetHead(MODELS["res2net50_26w_4s"]().channels)
+    head = PoolNetHead(empty("res2net50_26w_4s").backbone.channels)
     for layer in (head.score, head.pyramid.merge[0], head.deep_pool[0].convs[1]):
         assert layer.weight.mean().abs() < 2e-3
         assert layer.weight.std().item() == pytest.approx(0.01, rel=0.15)

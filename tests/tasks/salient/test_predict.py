@@ -88,14 +88,17 @@ def test_only_what_was_asked_for(run, pictures, tmp_path, monkeypatch):
     assert list(listed(out)[0]) == ["file_name", "map", "share"]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 90), (90, 5), (200, 30), (113, 111)])
 @pytest.mark.parametrize("fit", ["native", "stretch", "pad"])
-def test_pictures_of_any_size(run, tmp_path, monkeypatch, size, fit):
-    small.picture(1, size).save(tmp_path / "p.png")
-    words = (tmp_path / "p.png", "--run", run, "--out", tmp_path / "out", "--data.fit", fit)
-    run_command(monkeypatch, *words)
-    for name in names(tmp_path / "out"):
-        assert Image.open(tmp_path / "out" / name).size == size, name
+def test_pictures_of_any_size(run, tmp_path, monkeypatch, fit):
+    sizes = [(1, 1), (5, 90), (90, 5), (200, 30), (113, 111)]
+    for number, size in enumerate(sizes):
+        small.picture(1, size).save(tmp_path / f"{number}.png")
+    words = ("--run", run, "--out", tmp_path / "out", "--data.fit", fit)
+    run_command(monkeypatch, *tmp_path.glob("*.png"), *words)
+    assert len(names(tmp_path / "out")) == 3 * len(sizes)
+    for number, size in enumerate(sizes):
+        for file in (tmp_path / "out").glob(f"{number}_*"):
+            assert Image.open(file).size == size, file.name
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp"])

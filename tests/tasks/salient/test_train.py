@@ -36,19 +36,14 @@ def test_single_pictures_of_their_own_size_as_published(data_root, tmp_path):
     assert (state["backbone.bn1.weight"] == 1).all()
 
 
-def test_the_edge_branch_learns_beside(data_root, tmp_path):
-    flags = ("--model.edge", "true", "--engine.epochs", "1", "--data.train_set")
-    run_train(data_root, tmp_path / "run", *flags, "DUTS-TR/train_pair.lst")
-    assert len(logged(tmp_path / "run", "edge")) == 3
-    state = weights(tmp_path / "run")
-    assert "head.edge.fuse.weight" in state
-
-
-def test_structure_aware_terms(data_root, tmp_path):
-    flags = ("--loss.ssim", "1", "--data.fit", "pad", "--engine.epochs", "1")
+def test_the_edge_branch_and_structure_aware_terms_learn_beside(data_root, tmp_path):
+    flags = ("--model.edge", "true", "--data.train_set", "DUTS-TR/train_pair.lst")
+    flags += ("--loss.ssim", "1", "--data.fit", "pad", "--engine.epochs", "1")
     flags += ("--data.least_crop", "0.7", "--data.light", "0.2")
     run_train(data_root, tmp_path / "run", *flags)
-    assert len(logged(tmp_path / "run", "ssim")) == 3
+    for term in ("edge", "ssim"):
+        assert len(logged(tmp_path / "run", term)) == 3
+    assert "head.edge.fuse.weight" in weights(tmp_path / "run")
     assert card.read(tmp_path / "run" / "metrics.json").protocol["inputs"] == "pad [48, 48]"
 
 
