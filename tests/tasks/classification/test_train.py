@@ -95,9 +95,9 @@ def test_the_small_tree_of_the_tests_is_learnt(tmp_path):
     """Twelve pictures by heart: pictures and labels belong together."""
     root = small.write_tree(tmp_path / "data", train=4, val=1)
     run_train(
-        root, tmp_path / "run", "--engine.epochs", "16", "--engine.batch_size", "12",
+        root, tmp_path / "run", "--engine.epochs", "8", "--engine.batch_size", "12",
         "--data.scale", "[1.0, 1.0]", "--data.flip_probability", "0",
-        "--engine.evaluate_every", "16",
+        "--engine.evaluate_every", "8",
     )  # fmt: skip
     losses = logged(tmp_path / "run", "loss")
     assert sum(losses[-3:]) < 0.3 * sum(losses[:3])
