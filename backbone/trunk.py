@@ -132,9 +132,12 @@ def running_strides(stem: int, pool: int, stages: PerStage) -> Pyramid[int]:
 
 
 def initialise(trunk: nn.Module) -> None:
-    """Draw every convolution from He's normal distribution by fan-out; biases are zero."""
+    """Draw every convolution from He's normal distribution by fan-out; biases are zero.
+
+    A trunk without data ("meta" device) stays as it is: to draw nothing takes longer than the rest.
+    """
     for module in trunk.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
