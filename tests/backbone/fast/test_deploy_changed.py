@@ -35,16 +35,27 @@ def pool_inside(block):
     block.pool.count_include_pad = False
 
 
-@pytest.mark.parametrize("compile", [False, True])
-@pytest.mark.parametrize(
-    ("change", "place"),
-    [(reflect, 1), (dilate_one, 1), (pool_inside, 0)],
-    ids=["reflected", "dilated", "pooled"],
-)
-def test_a_block_that_is_not_the_papers_keeps_its_own_results(trunk, change, place, compile):
-    change(trunk.layer1[place])
+CHANGES = {"pooled": (pool_inside, 0), "reflected": (reflect, 1), "dilated": (dilate_one, 1)}
+"""Each with the number of a block in the first stage."""
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_block_that_is_not_the_papers_keeps_its_own_results(trunk, change):
+    apply, place = CHANGES[change]
+    apply(trunk.layer1[place])
     with torch.inference_mode():
-        agree(deploy(trunk, compile=compile)(X), trunk(X))
+        agree(deploy(trunk)(X), trunk(X))
+
+
+def test_compiled_such_blocks_keep_theirs(trunk):
+    """One after the other, so that a single compilation shows it of all."""
+    blocks = []
+    for apply, place in CHANGES.values():
+        blocks.append(copy.deepcopy(trunk.layer1[place]))
+        apply(blocks[-1])
+    chain, x = nn.Sequential(*blocks), torch.randn(2, 16, 9, 7)
+    with torch.inference_mode():
+        agree([deploy(chain, compile=True)(x)], [chain(x)])
 
 
 def test_a_block_that_is_watched_stays_and_so_does_what_its_watcher_sees(trunk):
