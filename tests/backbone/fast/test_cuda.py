@@ -70,7 +70,7 @@ def test_the_kernel_computes_the_block(kernels, name, pad_to):
             chunks = list(expected.chunk(block.scale, dim=1))
             expected = torch.cat([chunks[-2], *chunks[:-2], chunks[-1]], dim=1)
         agree([changed.hierarchy(x.clone())], [expected], tolerance)
-        for size in ((2, 9, 7), (1, 16, 16), (3, 1, 5)):
+        for size in ((1, 11, 12), (3, 1, 5)):  # several tiles, and the whole batch in one
             x = torch.randn(size[0], block.conv1.in_channels, *size[1:], device=DEVICE)
             given = x.clone()
             agree([changed(x)], [block(x)], tolerance)
