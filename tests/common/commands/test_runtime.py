@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from backbone import MODELS, Trunk
+from backbone import Trunk, res2net
 from common.commands import export, runtime
 from common.commands.opened import opened
 from common.commands.runtime import RuntimeTrunk
@@ -16,7 +16,6 @@ from common.errors import UserError
 from tests.test_deployed_tasks import randomise
 
 CPU = torch.device("cpu")
-NAME = "res2net26_14w_4s_half"
 
 
 class Net(nn.Module):
@@ -24,7 +23,7 @@ class Net(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.backbone = MODELS[NAME]()
+        self.backbone = res2net((2, 1, 1, 1), width=16, scale=3)
 
     def forward(self, x):
         return self.backbone(x).c5.mean(dim=(2, 3))
