@@ -1,9 +1,6 @@
 """The loop of predict: order, damaged inputs, stops, going on, videos, a camera, two ranks."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,9 +16,8 @@ from common.commands.inputs import InputFlags
 from common.errors import DamagedFile, UserError
 from common.reading import image, video
 from common.training.distributed import World
+from tests import ranks
 from tests.common.training.test_loading import fail
-
-ROOT = Path(__file__).parents[3]
 
 
 class Brightness:
@@ -328,29 +324,23 @@ def two_ranks(tmp_path_factory):
     write_pictures(folder / "whole")
     (write_pictures(folder / "damaged") / "1.png").write_bytes(b"nothing")
     (folder / "job.py").write_text(_TWO_RANKS)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(folder / "job.py"), str(folder),
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    return folder, done
+    return folder, ranks.run(folder / "job.py", str(folder))
 
 
 def test_two_ranks_share_the_work_and_one_writes_the_list(two_ranks):
-    out = two_ranks[0] / "whole_out"
-    assert (out / "rank0.txt").read_text() == "3 5 5 1", two_ranks[1].stderr
-    assert (out / "rank1.txt").read_text() == "2 5 5 0"
+    folder, ended = two_ranks
+    out = folder / "whole_out"
+    assert (out / "rank0.txt").read_text() == "3 5 5 1", ended[0].stderr
+    assert (out / "rank1.txt").read_text() == "2 5 5 0", ended[1].stderr
     assert Brightness(out).listed() == ["0.png", "1.png", "2.png", "3.png", "4.png"]
 
 
 def test_a_damaged_picture_of_one_rank_ends_both_with_one_line(two_ranks):
-    folder, done = two_ranks
-    assert done.returncode != 0
-    assert done.stderr.count("1.png: is not a picture") == 2  # both ranks end with the same line
-    assert "Traceback" not in done.stderr.split("error: ")[1].split("\n")[0]
+    folder, ended = two_ranks
+    for one in ended:
+        assert one.returncode == 2
+        (line,) = [line for line in one.stderr.splitlines() if "error: " in line]
+        assert "1.png: is not a picture" in line and "Traceback" not in one.stderr
     assert set(Brightness(folder / "damaged_out").listed()) >= {"0.png"}
 
 

@@ -1,7 +1,6 @@
 """Training on several ranks."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from common.training import checkpoint
+from tests import ranks
 from tests.common.training.toy import PLAIN, log_of, losses
 
 
-def run_ranks(zygote, folder, name, ranks, **settings):
-    statuses = zygote.run("train", folder / "output", ranks, out=str(folder / name), **settings)
-    assert statuses == [0] * ranks, (folder / "output").read_text()
+def run_ranks(zygote, folder, name, count, **settings):
+    statuses = zygote.run("train", folder / "output", count, out=str(folder / name), **settings)
+    assert statuses == [0] * count, (folder / "output").read_text()
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -83,12 +83,8 @@ def test_no_thread_of_the_process_group_outlives_it(tmp_path):
         "toy.train_and_leave(sys.argv[1], epochs=1)"
     )
     (tmp_path / "job.py").write_text(job)
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *(str(tmp_path / "job.py"), str(tmp_path / "run")),
-    ]
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    assert subprocess.run(command, env=here, timeout=240).returncode == 0
+    ended = ranks.run(tmp_path / "job.py", str(tmp_path / "run"))
+    assert [one.returncode for one in ended] == [0, 0], ended
     for rank in (0, 1):
         left = json.loads((tmp_path / "run" / f"threads_{rank}.json").read_text())
         assert not [name for name in left if "gloo" in name]

@@ -6,12 +6,13 @@ JSON lines and answers each with one line.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import traceback
 from pathlib import Path
+
+from tests.ranks import free_port
 
 READY = "ready\n"
 
@@ -52,12 +53,6 @@ class Zygote:
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def _fork(request, rank: int, leader: int, port: int) -> int:
@@ -121,7 +116,7 @@ def _serve() -> None:
         if "wait" in request:
             answer = _wait(request["wait"], request["seconds"])
         else:
-            port, answer = _free_port(), []
+            port, answer = free_port(), []
             for rank in range(request["ranks"]):
                 answer.append(_fork(request, rank, answer[0] if answer else 0, port))
         print(json.dumps(answer), flush=True)
