@@ -57,18 +57,13 @@ def test_ctrl_c_ends_without_a_word(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_reader_that_goes_away_ends_a_command_without_a_word():
+def test_names_that_are_no_text_are_printed_and_a_reader_that_goes_away_ends_a_command():
+    """Without a word, and with the status that a signal of the pipe would give."""
     code = (
         "from common.commands import command; "
-        "command.run(lambda: [print('x' * 999) for _ in range(999)])"
+        "command.run(lambda: [print('caf\\udce9'), *(print('x' * 999) for _ in range(999))])"
     )
     script = f'{sys.executable} -c "{code}" | head -n 1; echo "${{PIPESTATUS[0]}}"'
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["x" * 999, "141"]
-    assert done.stderr == ""
-
-
-def test_names_of_files_that_are_not_text_are_printed():
-    code = "from common.commands import command; command.run(lambda: print('caf\\udce9'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout == b"caf\xe9\n"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    assert done.stdout.split() == [b"caf\xe9", b"141"]
+    assert done.stderr == b""

@@ -158,16 +158,16 @@ def test_a_disk_that_fills_leaves_nothing_under_the_files_name(toy, tmp_path):
 def test_two_processes_that_ask_at_once_fetch_once(toy, server):
     toy(permissive=True)
     code = (
-        "import sys; from pathlib import Path; from common.commands import zoo; "
-        "from common.commands.zoo import card; "
-        "card.CARDS = Path(sys.argv[1]); print(zoo.file_of(zoo.named('toy.test')))"
+        "import os, sys; from pathlib import Path; from common.commands import zoo; "
+        "from common.commands.zoo import card; card.CARDS = Path(sys.argv[1]); child = os.fork(); "
+        "print(zoo.file_of(zoo.named('toy.test')), flush=True); "
+        "sys.exit(os.waitpid(child, 0)[1] if child else 0)"
     )
     server.pause = 0.2
     words = [sys.executable, "-c", code, str(card.CARDS)]
-    both = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
-    said = {one.communicate()[0] for one in both}
-    assert [one.returncode for one in both] == [0, 0]
-    assert len(said) == 1 and len(server.requests) == 1
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    first, second = done.stdout.split()
+    assert first == second and len(server.requests) == 1
 
 
 def test_a_file_without_a_hash_is_never_fetched_by_name(toy, server):
