@@ -1,6 +1,7 @@
 """The layout's rules, so that the tenth task reads like the first."""
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -21,16 +22,22 @@ TASK_FILES = {
 }  # fmt: skip
 
 
-def imported_modules(path: Path) -> set[str]:
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
+def imported_modules(path: Path) -> frozenset[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found.add(node.module or "")
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def packages(path: Path) -> set[str]:
@@ -125,8 +132,7 @@ def test_a_file_is_one_readable_thing(path):
     assert path.stem not in {"utils", "misc", "helpers"}
     text = path.read_text()
     assert len(text.splitlines()) <= 350
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = node.end_lineno - node.lineno + 1
             documented = ast.get_docstring(node) or ""
