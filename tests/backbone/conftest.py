@@ -24,3 +24,13 @@ def randomise() -> Callable[[nn.Module], nn.Module]:
         return module.eval()
 
     return apply
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Let convolutions begin as 0.5: drawing takes most of the time to build a large network.
+
+    For networks whose names and shapes matter, and whose numbers are only carried about.
+    """
+    for name in ("kaiming_normal_", "kaiming_uniform_"):
+        monkeypatch.setattr(nn.init, name, lambda weight, **_: weight.data.fill_(0.5))

@@ -15,7 +15,7 @@ from backbone.convert import convert, main
 from backbone.files import read_card, sha256
 
 ROOT = Path(__file__).parents[2]
-VARIANT = "res2net26_14w_4s"
+VARIANT = "res2net26_14w_4s_half"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def published(tmp_path_factory):
     """A file as published: with a classifier and the prefix of DataParallel."""
     torch.manual_seed(0)
     state = MODELS[VARIANT]().state_dict()
-    state = {**state, "fc.weight": torch.rand(1000, 2048), "fc.bias": torch.rand(1000)}
+    state = {**state, "fc.weight": torch.rand(1000, 1024), "fc.bias": torch.rand(1000)}
     file = tmp_path_factory.mktemp("published") / "official.pth"
     torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 99}, file)
     return file, state
@@ -135,7 +135,7 @@ def test_a_file_without_card_has_an_empty_one(published, tmp_path):
 def test_a_whole_model_keeps_its_head(published, tmp_path):
     """Of a run or of a classifier under this project's names, not the backbone alone."""
     state = {f"backbone.{key}": value for key, value in MODELS[VARIANT]().state_dict().items()}
-    state["fc.weight"] = torch.rand(5, 2048)
+    state["fc.weight"] = torch.rand(5, 1024)
     torch.save({"model": state, "format": 1}, tmp_path / "best.pt")
     assert convert(tmp_path, tmp_path / "whole.safetensors") == VARIANT
     same(load_file(tmp_path / "whole.safetensors"), state)

@@ -110,11 +110,10 @@ def run_of(folder, name):
     return trunk
 
 
-@pytest.fixture(scope="module")
-def strided(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("strided") / "run"
-    run_of(folder, "res2net50_v1b_strided")
-    return folder
+@pytest.fixture
+def strided(undrawn, tmp_path):
+    run_of(tmp_path / "run", "res2net50_v1b_strided")
+    return tmp_path / "run"
 
 
 def test_weights_of_another_rule_are_said_to_be_such(strided, tmp_path, capfd):

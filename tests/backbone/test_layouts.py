@@ -128,7 +128,7 @@ def test_a_layout_is_told_by_more_than_a_beginning():
         assert trunk(state) == state and first_block(state) is None
 
 
-def test_conversion_says_the_rule_of_the_layout(tmp_path):
+def test_conversion_says_the_rule_of_the_layout(undrawn, tmp_path):
     net = MODELS["res2net50_v1b"]()
     torch.save(published("mmdetection", net.state_dict()), tmp_path / "det.pth")
     out = tmp_path / "out.safetensors"

@@ -122,7 +122,7 @@ def test_a_file_loads_bit_for_bit(made, tmp_path, protocol, pairs):
     assert load(other, file).first_block == "summed"
 
 
-def test_conversion_names_the_variant_with_its_rule(tmp_path):
+def test_conversion_names_the_variant_with_its_rule(undrawn, tmp_path):
     net = MODELS["res2net50_14w_8s_summed"]()
     content = content_of(net, DEPTHS[50], 8, False)
     (tmp_path / "net.pdparams").write_bytes(pickle.dumps(content, protocol=2))
