@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-HANGS = 240
+HANGS = 120
 """Seconds after which ranks are thought to wait for each other for ever."""
 
 
