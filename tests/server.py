@@ -50,7 +50,8 @@ def serving(content, name="weights.pth"):
             pass
 
     listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    # It looks so often, in seconds, whether it is to end; by default twice a second.
+    threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
     state.url = f"http://127.0.0.1:{listening.server_port}/{name}"
     yield state
     listening.shutdown()

@@ -108,11 +108,12 @@ def test_truncate_names_the_file_that_cannot_be_written(tmp_path, monkeypatch):
 def test_curves_of_steps_that_a_resumed_run_repeats_are_taken_back(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for begin, end in ((0, 7), (4, 9)):
+        if begin:
+            time.sleep(1.1)  # the files' names and order are of their second
         with log.Log(tmp_path / "log.jsonl", True, total=80, done=8 * begin, step=begin) as writer:
             for step in range(begin + 1, end + 1):
                 writer.advance(8)
                 writer.step({**STEP, "step": step, "loss": float(begin)})
-        time.sleep(1.1)  # the files' names and order are of their second
     curves = accumulator.EventAccumulator(str(tmp_path))
     curves.Reload()
     points = [(event.step, event.value) for event in curves.Scalars("loss")]
