@@ -1,7 +1,7 @@
 """What leaves a run for other tasks: the backbone alone, bit for bit, with what is known of it."""
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -130,17 +130,13 @@ def test_mistakes_are_named(tmp_path):
     assert not (tmp_path / "other.safetensors").exists()
 
 
-def test_the_command(tmp_path, capsys):
+def test_the_command(tmp_path, capsys, monkeypatch):
     run, out = write_run(tmp_path / "run", trunk_of()), tmp_path / "out.safetensors"
     assert main([str(run), str(out)]) == 0
     assert capsys.readouterr().out == f"{out}: {VARIANT}, sha256 {sha256(out)}\n"
-    done = subprocess.run(
-        [sys.executable, "-m", "backbone.export", "nowhere", str(out)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: nowhere: ")
+    monkeypatch.setattr(sys, "argv", ["export", "nowhere", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "backbone" / "export.py"), run_name="__main__")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: nowhere: ")
     assert json.loads(json.dumps(read_card(out)))["epochs"] == 7
