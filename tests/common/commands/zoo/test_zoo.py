@@ -160,13 +160,13 @@ def test_two_processes_that_ask_at_once_fetch_once(toy, server):
     code = (
         "import os, sys; from pathlib import Path; from common.commands import zoo; "
         "from common.commands.zoo import card; card.CARDS = Path(sys.argv[1]); child = os.fork(); "
-        "print(zoo.file_of(zoo.named('toy.test')), flush=True); "
-        "sys.exit(os.waitpid(child, 0)[1] if child else 0)"
+        "os.write(1, str(zoo.file_of(zoo.named('toy.test'))).encode() + b'\\n'); "
+        "sys.exit(child and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     server.pause = 0.2
     words = [sys.executable, "-c", code, str(card.CARDS)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    first, second = done.stdout.split()
+    first, second = done.stdout.splitlines()
     assert first == second and len(server.requests) == 1
 
 
