@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -64,6 +65,8 @@ def test_names_that_are_no_text_are_printed_and_a_reader_that_goes_away_ends_a_c
         "command.run(lambda: [print('caf\\udce9'), *(print('x' * 999) for _ in range(999))])"
     )
     script = f'{sys.executable} -c "{code}" | head -n 1; echo "${{PIPESTATUS[0]}}"'
-    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    # In the plainest locale Python itself would print such names.
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env=strict)
     assert done.stdout.split() == [b"caf\xe9", b"141"]
     assert done.stderr == b""
