@@ -118,17 +118,11 @@ class Visit:
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
-@pytest.fixture(scope="module")
-def context(browser):
-    """Scripts that one page has fetched need not come again for the next."""
-    return browser.new_context(viewport=LAPTOP)
-
-
 @pytest.fixture
-def visit(context, site):
-    opened = Visit(context, site)
+def visit(browser, site):
+    opened = Visit(browser.new_context(viewport=LAPTOP), site)
     yield opened
-    opened.page.close()
+    opened.page.context.close()
     foreign = [url for url in opened.asked if not own(url, site.address)]
     assert not foreign and not opened.errors
 
