@@ -12,6 +12,7 @@ Between checkouts whole commands are timed, Python's start included, by turns.
 import argparse
 import importlib
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -78,11 +79,11 @@ def run(checkout: Path, *words: str) -> float:
     return time.perf_counter() - begun
 
 
-def train(task: str, folder: Path) -> Path:
+def train(task: str, folder: Path, checkout: Path = ROOT) -> Path:
     """A run of the task after one epoch on a few generated samples."""
-    run(ROOT, f"tasks.{task}.sample", str(folder / "data"), *SAMPLES[task])
+    run(checkout, f"tasks.{task}.sample", str(folder / "data"), *SAMPLES[task])
     run(
-        ROOT, f"tasks.{task}.train", "--data.root", str(folder / "data"), "--out",
+        checkout, f"tasks.{task}.train", "--data.root", str(folder / "data"), "--out",
         str(folder / "run"), "--engine.epochs", "1", "--engine.batch_size", "4",
     )  # fmt: skip
     return folder / "run"
@@ -116,12 +117,17 @@ def ways_of(task: str, folder: Path, pictures: Path) -> str:
 
 
 def against(task: str, folder: Path, pictures: Path, other: Path, rounds: int) -> str:
-    """A line of a table: seconds here and there, and how many times as fast it is here."""
-    words = ("--run", str(train(task, folder)), "--out", str(folder / "out"), str(pictures))
+    """A line of a table: seconds here and there, and how many times as fast it is here.
+
+    The other checkout trains: an older one cannot read the settings of a newer one.
+    """
+    out = folder / "out"
+    words = ("--run", str(train(task, folder, other)), str(pictures), "--out", str(out))
     here, there = [], []
     for _ in range(rounds):
-        there.append(run(other, f"tasks.{task}.predict", *words))
-        here.append(run(ROOT, f"tasks.{task}.predict", *words))
+        for checkout, seconds in ((other, there), (ROOT, here)):
+            seconds.append(run(checkout, f"tasks.{task}.predict", *words))
+            shutil.rmtree(out)
     ratio = statistics.median(b / a for a, b in zip(here, there, strict=True))
     return (
         f"| {task} | {statistics.median(there):.1f} | {statistics.median(here):.1f} | {ratio:.2f} |"
