@@ -5,24 +5,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 LONGEST = (
+    "tests/tasks/test_train_commands.py",
+    "tests/app/test_browser.py",
     "tests/test_exported_tasks.py",
     "tests/tasks/detection/test_export.py",
-    "tests/tasks/test_train_commands.py",
-    "tests/backbone/test_compile.py",
     "tests/tasks/test_predict_commands.py",
-    "tests/app/test_browser.py",
+    "tests/tasks/detection/test_published_mmdetection.py",
     "tests/app/test_page.py",
+    "tests/tasks/test_published.py",
+    "tests/tasks/test_together.py",
+    "tests/tasks/salient/test_published_networks.py",
+    "tests/backbone/test_compile.py",
+    "tests/tasks/salient/test_networks.py",
+    "tests/test_pages.py",
+    "tests/tasks/test_orientation.py",
     "tests/common/training/test_kill.py",
-    "tests/tasks/detection/test_evaluate.py",
-    "tests/tasks/reid/test_train.py",
-    "tests/backbone/test_res2net.py",
-    "tests/tasks/salient/test_evaluate.py",
-    "tests/backbone/fast/test_cuda.py",
-    "tests/backbone/test_parity.py",
-    "tests/tasks/speaker/test_evaluate.py",
-    "tests/tasks/salient/test_train.py",
-    "tests/tasks/salient/test_model.py",
-    "tests/backbone/test_table.py",
+    "tests/app/test_heads.py",
 )
 """The files that take longest, longest first.
 

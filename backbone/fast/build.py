@@ -1,22 +1,22 @@
 """``python -m backbone.fast.build``: makes a library of the kernel for this machine, once.
 
 One source serves every width of vectors; bf16 needs AVX-512's instructions for it. Needed are Linux
-and the C++ compiler that `torch.compile` uses, in whose cache folder (`TORCHINDUCTOR_CACHE_DIR`)
-lies what is built.
+and a C++ compiler: the one that `CXX` names, else g++ or clang++. What is built lies where
+`torch.compile` keeps its own (`TORCHINDUCTOR_CACHE_DIR`), else in the folder for temporary files.
+Neither is asked of `torch.compile` itself, whose import takes seconds.
 """
 
 import ctypes
 import functools
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
-
-from backbone.fast.deployed import require_compiler
 
 SOURCES = Path(__file__).parent / "kernels"
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-shared", "-fPIC", "-fopenmp"]
@@ -50,9 +50,7 @@ def built_already(width: int) -> bool:
 
     The answer stays the same within a process, so that a network is the same each time.
     """
-    try:
-        require_compiler(torch.device("cpu"))
-    except RuntimeError:
+    if compiler() is None:
         print("note: no C++ compiler (g++, clang++), so the plain layers serve", file=sys.stderr)
         return False
     if place(LIBRARY, width)[0].exists():
@@ -94,20 +92,42 @@ def library(name: str, width: int) -> ctypes.CDLL:
     return ctypes.CDLL(str(built))
 
 
-def place(name: str, width: int) -> tuple[Path, list[str]]:
-    """Where a library lies or will lie, and how the command begins that builds it."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
+def compiler() -> str | None:
+    """The C++ compiler; None where there is none."""
+    named = os.environ.get("CXX")
+    return next(filter(None, map(shutil.which, [named] if named else ["g++", "clang++"])), None)
 
-    command = [get_cpp_compiler(), *FLAGS, f"-DLANES={width}", *WIDTHS[width]]
+
+def place(name: str, width: int) -> tuple[Path, list[str]]:
+    """Where a library lies or will lie, and how the command begins that builds it.
+
+    Raises:
+        RuntimeError: there is no compiler, or the folder belongs to somebody else.
+    """
+    found = compiler()
+    if found is None:
+        raise RuntimeError("compile: needs a C++ compiler and found none; install g++ or clang++")
+    command = [found, *FLAGS, f"-DLANES={width}", *WIDTHS[width]]
     if width == 16 and _multiplies_bfloat16():
         command.append("-mavx512bf16")
-    version = subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
+    version = subprocess.run([found, "--version"], capture_output=True, check=True).stdout
     files = b"".join(file.read_bytes() for file in sorted(SOURCES.iterdir()) if file.is_file())
     key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
-    folder = Path(cache_dir()) / "res2net"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{name}-{key}.so", command
+    return _folder() / f"{name}-{key}.so", command
+
+
+def _folder() -> Path:
+    """Where libraries are kept. Code is loaded from it, so nobody else may write there."""
+    chosen = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    base = Path(chosen or tempfile.gettempdir())
+    folder = base / ("res2net" if chosen else f"res2net_{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise RuntimeError(
+            f"{folder}: belongs to another user; name a folder of your own in "
+            "TORCHINDUCTOR_CACHE_DIR"
+        )
+    return folder
 
 
 def _multiplies_bfloat16() -> bool:
@@ -119,10 +139,8 @@ def main() -> None:
     if not supported(torch.float32):
         print("this machine does not use the kernel, which needs Linux and AVX2 or AVX-512")
         return
-    try:
-        require_compiler(torch.device("cpu"))
-    except RuntimeError as error:
-        print(f"the kernel is not built, and plain layers serve: {error}")
+    if compiler() is None:
+        print("no C++ compiler (g++, clang++), so the kernel is not built, and plain layers serve")
         return
     library(LIBRARY, lanes())
     print(place(LIBRARY, lanes())[0])

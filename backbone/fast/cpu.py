@@ -150,10 +150,17 @@ class OnePassBottle2neck(nn.Module):
             result = x.to(self.weights0.dtype)
             if not overwrite:  # compilers leave this copy out by themselves
                 result = result.clone(memory_format=torch.channels_last)
-            one_pass_(result, weights, biases, self.geometry)
+            in_place = _one_pass_ if _is_plain(x) else one_pass_
+            in_place(result, weights, biases, self.geometry)
             return result
-        found: Tensor = one_pass(x, shortcut, beside, weights, biases, self.geometry)
+        call = _one_pass if _is_plain(x) else one_pass
+        found: Tensor = call(x, shortcut, beside, weights, biases, self.geometry)
         return found
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether nobody but the kernel looks at x: an operator's first call imports the compiler."""
+    return type(x) is Tensor and not torch.compiler.is_compiling()
 
 
 def split_shortcut(downsample: nn.Module | None) -> tuple[nn.Module | None, Convolution | None]:
@@ -182,8 +189,7 @@ def packed(weight: Tensor, bias: Tensor | None, width: int) -> tuple[Tensor, Ten
     return weight.permute(0, 4, 2, 1, 3).flatten(), F.pad(bias.float(), (0, fill))
 
 
-@torch.library.custom_op("res2net::one_pass", mutates_args=(), device_types="cpu")
-def one_pass(
+def _one_pass(
     x: Tensor,
     shortcut: Tensor | None,
     beside: Tensor | None,
@@ -208,6 +214,12 @@ def one_pass(
     return result
 
 
+one_pass = torch.library.custom_op(
+    "res2net::one_pass", _one_pass, mutates_args=(), device_types="cpu"
+)
+"""The same as an operator, for compilers."""
+
+
 @one_pass.register_fake
 def _(
     x: Tensor, _: Any, __: Any, weights: list[Tensor], ___: list[Tensor], geometry: list[int]
@@ -222,10 +234,15 @@ def _result(x: Tensor, weights: list[Tensor], geometry: list[int]) -> Tensor:
     return torch.empty(shape, dtype=weights[0].dtype, memory_format=torch.channels_last)
 
 
-@torch.library.custom_op("res2net::one_pass_", mutates_args=("x",), device_types="cpu")
-def one_pass_(x: Tensor, weights: list[Tensor], biases: list[Tensor], geometry: list[int]) -> None:
+def _one_pass_(x: Tensor, weights: list[Tensor], biases: list[Tensor], geometry: list[int]) -> None:
     """A whole block that has no stride and adds its input, which the result replaces."""
     _run(x, x, None, x, weights, biases, geometry)
+
+
+one_pass_ = torch.library.custom_op(
+    "res2net::one_pass_", _one_pass_, mutates_args=("x",), device_types="cpu"
+)
+"""Likewise."""
 
 
 def _run(

@@ -294,11 +294,7 @@ def test_until_the_kernel_is_built_plain_layers_serve(monkeypatch, tmp_path, cap
     monkeypatch.setattr(build, "built_already", lambda _: False)
     monkeypatch.setattr(build, "supported", lambda _: True)
     assert cpu.use_one_pass(block, wait=False) is block
-
-    def refuse(_):
-        raise RuntimeError("none")
-
-    monkeypatch.setattr(build, "require_compiler", refuse)
+    monkeypatch.setenv("CXX", "no_such_compiler")
     assert not ask(4)
     assert "no C++ compiler" in capsys.readouterr().err
 
@@ -323,6 +319,25 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match=r"failed on broken\.cpp"):
         build.library("broken", 4)
     assert not list((tmp_path / "cache").rglob("*.so"))
+
+
+def test_code_is_not_loaded_from_a_folder_of_another_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    build.place("seven", 4)
+    monkeypatch.setattr(build.os, "getuid", lambda: 12345)
+    with pytest.raises(RuntimeError, match=r"res2net: belongs to another user; name a folder"):
+        build.place("seven", 4)
+
+
+def test_a_deployed_network_runs_without_the_import_of_a_compiler():
+    """Which takes seconds, at the start of every command."""
+    script = (
+        "import sys, torch; from backbone import MODELS, deploy\n"
+        "fast = deploy(MODELS['res2net26_14w_4s_half']().eval())\n"
+        "with torch.inference_mode(): fast(torch.zeros(1, 3, 64, 64))\n"
+        "sys.exit('torch._dynamo' in sys.modules or 'torch._inductor' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 def test_a_library_is_built_once(monkeypatch, tmp_path):
