@@ -159,8 +159,9 @@ class OnePassBottle2neck(nn.Module):
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether nobody but the kernel looks at x: an operator's first call imports the compiler."""
-    return type(x) is Tensor and not torch.compiler.is_compiling()
+    """Whether no compiler and no profiler looks: an operator's first call imports the compiler."""
+    watched = torch.compiler.is_compiling() or torch.autograd._profiler_enabled()
+    return type(x) is Tensor and not watched
 
 
 def split_shortcut(downsample: nn.Module | None) -> tuple[nn.Module | None, Convolution | None]:

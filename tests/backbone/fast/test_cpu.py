@@ -321,6 +321,13 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     assert not list((tmp_path / "cache").rglob("*.so"))
 
 
+def test_profilers_see_the_kernel(dtype):
+    block, changed = blocks(dtype, **BLOCKS["first"])
+    with torch.inference_mode(), torch.profiler.profile() as profiled:
+        changed(pictures(block, 1, 9, 7))
+    assert "res2net::one_pass" in {event.key for event in profiled.key_averages()}
+
+
 def test_code_is_not_loaded_from_a_folder_of_another_user(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     build.place("seven", 4)
