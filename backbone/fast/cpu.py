@@ -160,7 +160,7 @@ class OnePassBottle2neck(nn.Module):
 
 def _is_plain(x: Tensor) -> bool:
     """Whether no compiler and no profiler looks: an operator's first call imports the compiler."""
-    watched = torch.compiler.is_compiling() or torch.autograd._profiler_enabled()
+    watched = torch.compiler.is_compiling() or torch._C._autograd._profiler_enabled()
     return type(x) is Tensor and not watched
 
 
