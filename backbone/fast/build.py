@@ -50,10 +50,12 @@ def built_already(width: int) -> bool:
 
     The answer stays the same within a process, so that a network is the same each time.
     """
-    if compiler() is None:
-        print("note: no C++ compiler (g++, clang++), so the plain layers serve", file=sys.stderr)
+    try:
+        built = place(LIBRARY, width)[0]
+    except RuntimeError as error:
+        print(f"note: {error}; until then the plain layers serve", file=sys.stderr)
         return False
-    if place(LIBRARY, width)[0].exists():
+    if built.exists():
         return True
     _build_in_background()
     return False
@@ -102,11 +104,11 @@ def place(name: str, width: int) -> tuple[Path, list[str]]:
     """Where a library lies or will lie, and how the command begins that builds it.
 
     Raises:
-        RuntimeError: there is no compiler, or the folder belongs to somebody else.
+        RuntimeError: there is no compiler, or no folder of this user's.
     """
     found = compiler()
     if found is None:
-        raise RuntimeError("compile: needs a C++ compiler and found none; install g++ or clang++")
+        raise RuntimeError("no C++ compiler was found; install g++ or clang++, or name one in CXX")
     command = [found, *FLAGS, f"-DLANES={width}", *WIDTHS[width]]
     if width == 16 and _multiplies_bfloat16():
         command.append("-mavx512bf16")
@@ -121,12 +123,13 @@ def _folder() -> Path:
     chosen = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     base = Path(chosen or tempfile.gettempdir())
     folder = base / ("res2net" if chosen else f"res2net_{os.getuid()}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    yours = "name a folder of your own in TORCHINDUCTOR_CACHE_DIR"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RuntimeError(f"{folder}: cannot be made ({error.strerror}); {yours}") from error
     if folder.stat().st_uid != os.getuid():
-        raise RuntimeError(
-            f"{folder}: belongs to another user; name a folder of your own in "
-            "TORCHINDUCTOR_CACHE_DIR"
-        )
+        raise RuntimeError(f"{folder}: belongs to another user; {yours}")
     return folder
 
 
@@ -139,11 +142,13 @@ def main() -> None:
     if not supported(torch.float32):
         print("this machine does not use the kernel, which needs Linux and AVX2 or AVX-512")
         return
-    if compiler() is None:
-        print("no C++ compiler (g++, clang++), so the kernel is not built, and plain layers serve")
+    try:
+        built = place(LIBRARY, lanes())[0]
+    except RuntimeError as error:
+        print(f"the kernel is not built, and plain layers serve: {error}")
         return
     library(LIBRARY, lanes())
-    print(place(LIBRARY, lanes())[0])
+    print(built)
 
 
 if __name__ == "__main__":

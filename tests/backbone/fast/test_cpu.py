@@ -336,6 +336,15 @@ def test_code_is_not_loaded_from_a_folder_of_another_user(monkeypatch, tmp_path)
         build.place("seven", 4)
 
 
+def test_without_a_folder_plain_layers_serve(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file"))
+    assert not build.built_already.__wrapped__(4)
+    said = capsys.readouterr().err
+    assert "file/res2net: cannot be made (Not a directory); name a folder of your own" in said
+    assert said.count("\n") == 1
+
+
 def test_a_deployed_network_runs_without_the_import_of_a_compiler():
     """Which takes seconds, at the start of every command."""
     script = (
