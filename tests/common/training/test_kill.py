@@ -93,8 +93,8 @@ def check_kills(zygote, folder, kills, ranks=1, **settings):
     assert_same_run(folder / "killed", folder / "whole")
 
 
-def test_eight_kills(zygote, tmp_path):
-    check_kills(zygote, tmp_path, 8, epochs=16)
+def test_twelve_kills(zygote, tmp_path):
+    check_kills(zygote, tmp_path, 12, epochs=24)
 
 
 @pytest.mark.parametrize(
