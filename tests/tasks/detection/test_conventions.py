@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torchvision.models.detection.roi_heads import maskrcnn_loss
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
@@ -80,6 +81,26 @@ def test_a_box_is_pooled_as_its_code_base_does(conventions, samples):
             levels[str(number)], region, 7, 1 / STRIDES[number], samples, aligned=aligned
         )
         torch.testing.assert_close(found[place], wanted[0])
+
+
+def test_an_export_is_traced_for_any_number_of_regions():
+    """`Dim.DYNAMIC` is an error where a number turns out to be fixed."""
+
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool = LevelPool(7, STRIDES, 32, CONVENTIONS["mmdetection"])
+
+        def forward(self, first, regions):
+            levels = {str(number): first[..., :: 2**number, :: 2**number] for number in range(4)}
+            return self.pool.regions(levels, regions)
+
+    first = torch.rand(2, 3, 64, 80, generator=torch.Generator().manual_seed(0))
+    regions = torch.tensor([[0.0, 4, 4, 30, 30], [1, 0, 0, 200, 150], [1, 9, 9, 90, 90]])
+    shapes = ({}, {0: torch.export.Dim.DYNAMIC})
+    exported = torch.export.export(Pooled(), (first, regions), dynamic_shapes=shapes).module()
+    some = regions[[2, 0]]
+    torch.testing.assert_close(exported(first, some), Pooled()(first, some))
 
 
 def test_the_mean_is_of_probabilities_or_of_logits():
