@@ -104,7 +104,7 @@ def place(name: str, width: int) -> tuple[Path, list[str]]:
     """Where a library lies or will lie, and how the command begins that builds it.
 
     Raises:
-        RuntimeError: there is no compiler, or no folder of this user's.
+        RuntimeError: there is no compiler that answers, or no folder of this user's.
     """
     found = compiler()
     if found is None:
@@ -112,9 +112,11 @@ def place(name: str, width: int) -> tuple[Path, list[str]]:
     command = [found, *FLAGS, f"-DLANES={width}", *WIDTHS[width]]
     if width == 16 and _multiplies_bfloat16():
         command.append("-mavx512bf16")
-    version = subprocess.run([found, "--version"], capture_output=True, check=True).stdout
+    asked = subprocess.run([found, "--version"], capture_output=True)
+    if asked.returncode:
+        raise RuntimeError(f"{found}: is no C++ compiler; install g++ or clang++, or mend CXX")
     files = b"".join(file.read_bytes() for file in sorted(SOURCES.iterdir()) if file.is_file())
-    key = hashlib.sha256(files + version + " ".join(command).encode()).hexdigest()[:16]
+    key = hashlib.sha256(files + asked.stdout + " ".join(command).encode()).hexdigest()[:16]
     return _folder() / f"{name}-{key}.so", command
 
 
