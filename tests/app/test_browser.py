@@ -119,11 +119,18 @@ class Visit:
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
+@pytest.fixture(scope="module")
+def laptop(browser):
+    """A visitor's browser, which keeps the page's files from one visit to the next."""
+    with browser.new_context(viewport=LAPTOP) as context:
+        yield context
+
+
 @pytest.fixture
-def visit(browser, site):
-    opened = Visit(browser.new_context(viewport=LAPTOP), site)
+def visit(laptop, site):
+    opened = Visit(laptop, site)
     yield opened
-    opened.page.context.close()
+    opened.page.close()
     foreign = [url for url in opened.asked if not own(url, site.address)]
     assert not foreign and not opened.errors
 
