@@ -115,7 +115,9 @@ def differences(found: Sequence[str], wanted: Sequence[str]) -> str:
         for kind, names in (("missing", missing), ("unexpected", unexpected))
         if names
     ]
-    return f"{len(found)} classes instead of {len(wanted)}, {', '.join(parts)}"
+    if len(found) != len(wanted):
+        parts.insert(0, f"{len(found)} classes instead of {len(wanted)}")
+    return ", ".join(parts)
 
 
 def absent(counts: Sequence[int], names: Sequence[str]) -> list[str]:

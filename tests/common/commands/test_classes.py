@@ -65,8 +65,8 @@ def test_classes_without_names_begin_anew_all(capsys):
     ("wanted", "words"),
     [
         (("b", "a"), "another order"),
-        (("a", "x"), r"2 classes instead of 2, 1 missing \(b\), 1 unexpected \(x\)"),
-        (("a",), r"1 classes instead of 2, 1 missing \(b\)"),
+        (("a", "x"), r"\(1 missing \(b\), 1 unexpected \(x\)"),
+        (("a",), r"\(1 classes instead of 2, 1 missing \(b\)"),
     ],
 )
 def test_other_classes_are_refused_without_the_flag(wanted, words):
