@@ -1,4 +1,4 @@
-"""What a picture's file says without being decoded."""
+"""What a picture's file says by itself, in most cases without being decoded."""
 
 import io
 
@@ -6,7 +6,8 @@ from PIL import Image, UnidentifiedImageError
 
 from common.check.examined import Content, Look
 from common.check.findings import Remark
-from common.reading import orientation
+from common.errors import DamagedFile
+from common.reading import image, orientation
 from common.reading.orientation import Orientation
 
 _MODES = {
@@ -15,18 +16,22 @@ _MODES = {
     "I": "32 bit", "F": "floating point", "I;16": "grey of 16 bits", "I;16B": "grey of 16 bits",
 }  # fmt: skip
 
+_DARK = 65536 // 4
+"""Levels of 16 bits that 14 bits do not reach."""
+
 
 def header(chosen: Orientation | None, content: Content) -> Look:
     """Size, format, colours and orientation of a picture; no more where Pillow does not know it.
 
-    Whether it is sound is found when it is decoded.
+    Whether it is sound is found when it is decoded. Of 16 bits the levels are looked at, which
+    cameras often fill by less: where 12 bits are stored as they are, the picture comes out dark.
 
     Args:
         chosen: --data.orientation; None does not say it.
         content: bytes of the file.
     """
     number = orientation.of(content)
-    turned, remarks = {"orientation": str(number)}, _remarks(number, chosen)
+    turned, remarks = {"orientation": str(number)}, (*_turned(number, chosen), *_dark(content))
     try:
         with Image.open(io.BytesIO(content.tobytes())) as opened:
             width, height = opened.size
@@ -42,7 +47,7 @@ def header(chosen: Orientation | None, content: Content) -> Look:
     )
 
 
-def _remarks(number: int, chosen: Orientation | None) -> tuple[Remark, ...]:
+def _turned(number: int, chosen: Orientation | None) -> tuple[Remark, ...]:
     if number == 1 or chosen is not None:
         return ()
     return (
@@ -52,5 +57,25 @@ def _remarks(number: int, chosen: Orientation | None) -> tuple[Remark, ...]:
             f"orientation {number}",
             "look at the samples and say which way the annotations count: --data.orientation "
             "stored or upright",
+        ),
+    )
+
+
+def _dark(content: Content) -> tuple[Remark, ...]:
+    if not image.is_deep(content):
+        return ()
+    try:
+        highest = int(image.levels(content, "").max())
+    except DamagedFile:
+        return ()  # which is told when it is read
+    if highest >= _DARK:
+        return ()
+    return (
+        Remark(
+            "warning",
+            "pictures of 16 bits have low levels alone and come out dark",
+            f"at most {highest} of 65535, about {highest / 257:.0f} of 255",
+            "if their camera gives fewer bits, multiply the levels (12 bits: by 16) and write the "
+            "files again",
         ),
     )

@@ -97,11 +97,16 @@ def orientation(data: Bytes) -> int:
     return stated.values[0] if stated is not None and 1 <= stated.values[0] <= 8 else 1
 
 
+def is_deep(encoded: NDArray[np.uint8]) -> bool:
+    """Whether a TIFF has 16 bits in every band."""
+    bits = fields(encoded).get(_BITS)
+    return bits is not None and set(bits.values) == {16}
+
+
 def is_deep_grey(encoded: NDArray[np.uint8]) -> bool:
     """Whether a TIFF has one band of 16 bits."""
-    found = fields(encoded)
-    samples, bits = found.get(_SAMPLES), found.get(_BITS)
-    return bits is not None and bits.values == (16,) and (not samples or samples.values == (1,))
+    samples = fields(encoded).get(_SAMPLES)
+    return is_deep(encoded) and (not samples or samples.values == (1,))
 
 
 def plain(encoded: NDArray[np.uint8], name: object) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -181,6 +182,22 @@ def test_pictures_that_are_to_be_turned(folders, tmp_path, orientation):
         assert report.findings == ()
         sizes = report.examinations[0].sizes().tolist()
         assert sizes[-1] == (size if orientation >= 5 else [20, 30])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bands", [(), (3,)])
+@pytest.mark.parametrize(("bits", "dark"), [(10, True), (12, True), (14, True), (16, False)])
+def test_levels_of_fewer_bits_than_the_file_has(folders, tmp_path, suffix, bands, bits, dark):
+    levels = np.random.default_rng(0).integers(0, 2**bits, (40, 60, *bands), dtype=np.uint16)
+    cv2.imwrite(str(folders[0].path / f"deep{suffix}"), levels)
+    folders[0].labels[f"deep{suffix}"] = "cat"
+    found = [one for one in checked(folders, tmp_path).findings if "come out dark" in one.kind]
+    assert len(found) == dark
+    if dark:
+        read = int(image.read(folders[0].path / f"deep{suffix}").max())
+        (file,) = found[0].files
+        assert found[0].severity == "warning" and f"deep{suffix}: at most {levels.max()} of" in file
+        assert any(f"about {level} of 255" in file for level in (read, read + 1)) and read <= 64
 
 
 def test_too_few_samples_for_a_batch(folders, tmp_path):
