@@ -12,16 +12,9 @@ from common.networks.segmentation import Scores
 from tasks import open_run
 from tasks.volumes import nifti
 from tasks.volumes.config import ScoringConfig
-from tasks.volumes.inference import (
-    Predictor,
-    gaussian,
-    in_windows,
-    segment,
-    smoothed,
-    starts,
-    volume_of,
-)
+from tasks.volumes.inference import Predictor, segment, smoothed, volume_of
 from tasks.volumes.volume import Volume, grid_of
+from tasks.volumes.windows import gaussian, in_windows, starts
 from tests.tasks.volumes import small
 
 
