@@ -26,12 +26,14 @@ def environment() -> dict[str, str]:
     """The variables of a process that finds AVX2 alone.
 
     Raises:
-        RuntimeError: there is no C compiler, or it failed.
+        RuntimeError: there is no C compiler, or it failed, or the cache folder is another user's.
     """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise RuntimeError("no C compiler (cc, gcc or clang) is installed")
     CACHE.mkdir(mode=0o700, exist_ok=True)
+    if CACHE.stat().st_uid != os.getuid():  # code is loaded from it
+        raise RuntimeError(f"{CACHE}: belongs to another user; name another folder in TMPDIR")
     library = CACHE / "without_avx512.so"
     command = [compiler, "-O1", "-shared", "-fPIC", str(SOURCE), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -39,3 +39,10 @@ def test_without_a_compiler_it_is_one_line(monkeypatch, capsys):
     monkeypatch.setitem(os.environ, "PATH", "")
     assert main(["-c", "pass"]) == 2
     assert capsys.readouterr().err == "error: no C compiler (cc, gcc or clang) is installed\n"
+
+
+def test_code_is_not_loaded_from_another_users_folder(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("benchmarks.without_avx512.CACHE", tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    assert main(["-c", "pass"]) == 2
+    assert f"error: {tmp_path}: belongs to another user" in capsys.readouterr().err
