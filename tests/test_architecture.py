@@ -2,6 +2,8 @@
 
 import ast
 import functools
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -151,8 +153,6 @@ def test_the_packages_import_without_work_or_optional_parts():
     Nor matplotlib, which takes a second that only who draws a chart should pay; nor timm, of all
     optimizers, but for lamb.
     """
-    import subprocess
-
     program = (
         "import socket, sys\n"
         "def refuse(*_): raise RuntimeError('network at import')\n"
@@ -175,3 +175,25 @@ def test_the_packages_import_without_work_or_optional_parts():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "1000"), ("30000", "30000")])
+@pytest.mark.parametrize("name", ["tasks.pose.predict", "tasks.speaker.train", "app.__main__"])
+def test_threads_leave_their_core_to_others_soon(name, given, found):
+    """What torch's threads read when it is imported is set by then, and a user's own is kept."""
+    program = (
+        "import os, sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch':\n"
+        "            os.write(1, os.environ.get('GOMP_SPINCOUNT', '').encode())\n"
+        "            os._exit(0)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        f"import {name}\n"
+    )
+    variables = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    variables |= {} if given is None else {"GOMP_SPINCOUNT": given}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=variables
+    )
+    assert (done.returncode, done.stdout) == (0, found), done.stderr

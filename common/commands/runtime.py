@@ -55,6 +55,8 @@ class RuntimeTrunk(nn.Module):
         runtime: Any = importlib.import_module("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Its threads would look for work while the head and the reading of pictures want the cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self.session = runtime.InferenceSession(
                 file, options, providers=["CPUExecutionProvider"]
