@@ -105,6 +105,9 @@ def chains(module: nn.Module, entry: str = "forward") -> Iterator[Chain]:
     that cannot be done, the parts of the module are traced one by one: a part that is not called as
     a whole, by a method that cannot be traced, is the one thing which this does not see.
     """
+    if _row(module, entry):
+        yield from _chains(_graph_of_row(module), module)
+        return
     tracer = _Tracer(entry)
     try:
         with _attributes_kept(module):
@@ -115,6 +118,25 @@ def chains(module: nn.Module, entry: str = "forward") -> Iterator[Chain]:
                 yield from chains(child)
         return
     yield from _chains(graph, module)
+
+
+def _row(module: nn.Module, entry: str) -> bool:
+    """Whether the module calls single parts one after the other, so that no trace is needed.
+
+    Such are most shortcuts and heads; a trace of one takes as long as the rest of its exchange.
+    """
+    if type(module) is not nn.Sequential or entry != "forward":
+        return False
+    return all(part is not None and _whole(part) for part in module._modules.values())
+
+
+def _graph_of_row(module: nn.Module) -> fx.Graph:
+    graph = fx.Graph()
+    node = graph.placeholder("x")
+    for name in module._modules:  # a part that stands in several places has a name for each
+        node = graph.call_module(name, (node,))
+    graph.output(node)
+    return graph
 
 
 class _Tracer(fx.Tracer):

@@ -46,6 +46,9 @@ class Convolution(nn.Conv2d):
         self.weight, self.bias = layer.weight, layer.bias
         self.relu = relu
 
+    def reset_parameters(self) -> None:
+        """Draw nothing: the weights are those of the layer."""
+
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to (B, D, H', W'); `shortcut` has the output's shape."""
         out = super().forward(x.to(self.weight.dtype))
