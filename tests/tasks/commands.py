@@ -1,5 +1,7 @@
 """The commands of a task as its tests call them, and what they have left."""
 
+import contextlib
+import copy
 import json
 import runpy
 import sys
@@ -8,7 +10,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from common.commands import training
+from common.commands import plot, training
 from tests.tasks.rows import ROWS, SMALL
 
 
@@ -34,23 +36,37 @@ def train(task, root, out, *flags):
     call(import_module(f"tasks.{task}.train").main, *words(task, root, out, *flags))
 
 
-class Begun(Exception):
-    """A training that is at its first step."""
+class Enough(Exception):
+    """A training that has come as far as a test looks at it."""
 
 
-def start(task, root, out, *flags):
-    """The weights with which a training would make its first step."""
-    found = {}
+def start(task, root, out, *flags, go_on=False):
+    """The weights with which a training makes its first step; it ends there unless it may go on."""
+    found, fit = {}, training.fit
 
-    def fit(config, world, run, model, *_, **__):
-        found.update(model.state_dict())
-        raise Begun
+    def begun(config, world, run, model, *rest, **named):
+        found.update(copy.deepcopy(model.state_dict()) if go_on else model.state_dict())
+        if not go_on:
+            raise Enough
+        fit(config, world, run, model, *rest, **named)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(training, "fit", fit)
-        with pytest.raises(Begun):
+        monkeypatch.setattr(training, "fit", begun)
+        with contextlib.nullcontext() if go_on else pytest.raises(Enough):
             train(task, root, out, *flags)
     return found
+
+
+def fit(task, root, out, *flags):
+    """The same training to its last step and checkpoint, neither drawn nor scored."""
+
+    def ended(*_):
+        raise Enough
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(plot, "curves", ended)
+        with pytest.raises(Enough):
+            train(task, root, out, *flags)
 
 
 def logged(out, key):

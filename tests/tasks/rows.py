@@ -102,7 +102,7 @@ POSE = Row(
     says=(("protocol", "boxes", "ground truth"),),
     golden=((0.008794, 0.02), (0.008750, 0.02), (0.007366, 0.02)),
     falls=Falls(
-        flags=("--engine.epochs", "12", "--engine.evaluate_every", "12"), steps=5, factor=0.8
+        flags=("--engine.epochs", "7", "--engine.evaluate_every", "7"), steps=5, factor=0.8
     ),
     changed=("--optimizer.learning_rate", "0.5"),
     head=("head.deconv_layers.0.weight", "head.final_layer.weight"),
@@ -132,7 +132,7 @@ SALIENT = Row(
     golden=((1.5282, 0.005), (1.5589, 0.005), (1.5482, 0.005)),
     falls=Falls(
         flags=(
-            "--engine.epochs", "7", "--engine.evaluate_every", "7", "--optimizer.learning_rate",
+            "--engine.epochs", "5", "--engine.evaluate_every", "5", "--optimizer.learning_rate",
             "0.01", "--model.head_width", "0.125",
         ),
         steps=4, factor=0.95,
@@ -165,7 +165,7 @@ SEGMENTATION = Row(
     terms=("cross_entropy", "dice", "auxiliary"),
     golden=((3.752, 0.02), (3.634, 0.02), (3.344, 0.02)),
     falls=Falls(
-        flags=("--engine.epochs", "10", "--engine.evaluate_every", "10"), steps=5, factor=0.6
+        flags=("--engine.epochs", "7", "--engine.evaluate_every", "7"), steps=5, factor=0.6
     ),
     changed=("--optimizer.learning_rate", "0.5"),
     head=("head.0.weight",),
@@ -282,7 +282,7 @@ SPEAKER = Row(
     # Over whole epochs: with a few recordings a step, one step may be worse than all others.
     falls=Falls(
         flags=(
-            "--engine.epochs", "24", "--engine.evaluate_every", "24", "--loss.margin", "0",
+            "--engine.epochs", "14", "--engine.evaluate_every", "14", "--loss.margin", "0",
             "--engine.batch_size", "16",
         ),
         steps=5, factor=0.8,
@@ -342,7 +342,7 @@ DEPTH = Row(
     terms=("silog",),
     golden=((10.699, 0.02), (10.926, 0.02), (9.855, 0.02)),
     falls=Falls(
-        flags=("--engine.epochs", "8", "--engine.evaluate_every", "8"), steps=4, factor=0.8
+        flags=("--engine.epochs", "6", "--engine.evaluate_every", "6"), steps=4, factor=0.8
     ),
     changed=("--loss.balance", "0.5"),
     head=("decoder.last.weight",),
@@ -447,7 +447,7 @@ VOLUMES = Row(
     terms=("cross_entropy", "dice"),
     golden=((2.118, 0.02), (2.061, 0.02), (2.017, 0.02)),
     falls=Falls(
-        flags=("--engine.epochs", "8", "--engine.evaluate_every", "8"), steps=3, factor=0.9
+        flags=("--engine.epochs", "6", "--engine.evaluate_every", "6"), steps=3, factor=0.9
     ),
     changed=("--loss.dice", "0.5"),
     head=("head.0.weight",),

@@ -88,8 +88,8 @@ def test_the_door_takes_the_name(toys):
 
 
 def test_an_exported_file_says_whose_weights_it_holds(toys, tmp_path):
-    name = toys.publish("classification", weights_licence="no commercial use")
-    export = importlib.import_module("tasks.classification.export").main
+    name = toys.publish("reid", weights_licence="no commercial use")
+    export = importlib.import_module("tasks.reid.export").main
     commands.call(export, "--run", name, tmp_path / "x.onnx")
     found = json.loads((tmp_path / "x.json").read_text())
     assert found["published"] == name and found["weights_licence"] == "no commercial use"

@@ -81,10 +81,20 @@ SCORED_ON_TRAINING = {
 
 
 @pytest.mark.parametrize("name", SCORED_ON_TRAINING)
-def test_a_run_that_is_scored_on_its_own_training_says_so(name, shared, tmp_path, capsys):
+def test_a_run_that_is_scored_on_its_own_training_says_so(
+    name, shared, tmp_path, capsys, monkeypatch
+):
     flags = ("--run", shared.trained(name), "--out", tmp_path, "--loader.workers", "0")
-    main = import_module(f"tasks.{name}.evaluate").main
-    commands.call(main, *flags, *SCORED_ON_TRAINING[name])
+    report = seen.report
+
+    def reported(*splits):
+        report(*splits)
+        raise commands.Enough
+
+    monkeypatch.setattr(seen, "report", reported)
+    with pytest.raises(commands.Enough):
+        main = import_module(f"tasks.{name}.evaluate").main
+        commands.call(main, *flags, *SCORED_ON_TRAINING[name])
     said = capsys.readouterr().err
     assert re.search(r"warning: (\d+) of the \1 files that are scored", said), said
     assert "scores on them say nothing" in said
@@ -130,7 +140,7 @@ def test_the_first_losses_are_the_stored_ones(row, shared):
 def test_the_loss_falls(row, shared, tmp_path):
     run = tmp_path / "run"
     if row.falls.flags:
-        commands.train(row.name, shared.data(row.name), run, *row.falls.flags)
+        commands.fit(row.name, shared.data(row.name), run, *row.falls.flags)
     else:
         run = shared.trained(row.name)
     for name in row.falls.names:
@@ -141,13 +151,14 @@ def test_the_loss_falls(row, shared, tmp_path):
 
 @every_task
 def test_a_run_is_never_overwritten_and_can_go_on(row, shared, tmp_path):
+    """It ends as any run does, scored and drawn, for which no task asks whether it went on."""
     root, run = shared.data(row.name), tmp_path / "run"
     shutil.copytree(shared.trained(row.name), run)
     with pytest.raises(UserError, match="--resume"):
         commands.train(row.name, root, run, "--engine.epochs", "2", *row.trained)
     steps = logged(run, "step")[-1]
     flags = ("--engine.epochs", "3", "--resume", *row.trained)
-    commands.train(row.name, root, run, *flags)
+    commands.fit(row.name, root, run, *flags)
     assert logged(run, "step")[-1] == steps * 3 / 2
     assert len(logged(run, "metrics")) == 3
     with pytest.raises(UserError) as caught:
@@ -172,8 +183,8 @@ def test_a_frozen_backbone_stays_bit_for_bit_while_the_head_learns(row, shared, 
     """Its statistics too; and the cards of both runs name the same trunk."""
     source, run = shared.trained(row.name), tmp_path / "run"
     flags = ("--weights", str(source), "--freeze_backbone", "true", *row.trained)
-    first = commands.start(row.name, shared.data(row.name), tmp_path / "start", *flags)
-    commands.train(row.name, shared.data(row.name), run, *flags, "--engine.epochs", "1")
+    flags += ("--engine.epochs", "1")
+    first = commands.start(row.name, shared.data(row.name), run, *flags, go_on=True)
     old, new = weights(source), weights(run)
     assert all(torch.equal(new[key], old[key]) for key in old if key.startswith("backbone."))
     assert not any(torch.equal(new[key], first[key]) for key in row.head)
