@@ -260,8 +260,8 @@ def test_pictures_are_seen_upright(row, runs, tmp_path):
     exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
     stored = Image.open(tmp_path / "upright.png").transpose(Image.Transpose.ROTATE_90)
     stored.save(tmp_path / "turned.jpg", exif=exif, quality=100, subsampling=0)
-    for name in ("upright.png", "turned.jpg"):
-        predict(row, tmp_path / name, "--run", runs(row), "--out", tmp_path / "out")
+    both = [tmp_path / name for name in ("upright.png", "turned.jpg")]
+    predict(row, *both, "--run", runs(row), "--out", tmp_path / "out")
     sizes = [
         Image.open(tmp_path / "out" / row.drawn.format(stem)).size for stem in ("upright", "turned")
     ]
