@@ -37,7 +37,7 @@ def runs(shared, tmp_path_factory):
     flags = ("--weights", str(shared.trained("classification")), "--freeze_backbone", "true")
     for task, scaled in SCALED.items():
         epochs = ("--engine.epochs", "1")
-        commands.train(task, shared.data(task), folder / task, *flags, *scaled, *epochs)
+        commands.fit(task, shared.data(task), folder / task, *flags, *scaled, *epochs)
     return folder
 
 
