@@ -4,6 +4,7 @@ It runs no torch operation itself, so it has no threads that a fork would lose. 
 JSON lines and answers each with one line.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -110,6 +111,7 @@ def _serve() -> None:
     import tests.common.training.toy  # noqa: F401 - imported once, for all forks
 
     torch.set_num_threads(1)
+    gc.freeze()  # or each fork's garbage collector would look through it, and so copy it
     print(READY, end="", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
