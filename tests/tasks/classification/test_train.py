@@ -69,7 +69,7 @@ def test_finetuning_takes_a_run_of_the_same_classes_only(data_root, trained, tmp
         run_train(other, tmp_path / "out", "--finetune", str(trained))
     assert not (tmp_path / "out").exists()
     words = ("--finetune", str(trained), "--new_classes", *STILL)
-    run_train(other, tmp_path / "out", *words)
+    commands.fit("classification", other, tmp_path / "out", *words)
     old, new = weights(trained), weights(tmp_path / "out")
     kept = [key for key in old if key.endswith("weight") and not key.startswith("fc.")]
     assert all(torch.equal(old[key], new[key]) for key in kept)
@@ -94,10 +94,10 @@ def test_a_checkpoint_of_a_run_is_scored_again_alike(monkeypatch, trained, tmp_p
 def test_the_small_tree_of_the_tests_is_learnt(tmp_path):
     """Twelve pictures by heart: pictures and labels belong together."""
     root = small.write_tree(tmp_path / "data", train=4, val=1)
-    run_train(
-        root, tmp_path / "run", "--engine.epochs", "8", "--engine.batch_size", "12",
-        "--data.scale", "[1.0, 1.0]", "--data.flip_probability", "0",
-        "--engine.evaluate_every", "8",
+    commands.fit(
+        "classification", root, tmp_path / "run", "--engine.epochs", "8",
+        "--engine.batch_size", "12", "--data.scale", "[1.0, 1.0]",
+        "--data.flip_probability", "0", "--engine.evaluate_every", "8",
     )  # fmt: skip
     losses = logged(tmp_path / "run", "loss")
     assert sum(losses[-3:]) < 0.3 * sum(losses[:3])

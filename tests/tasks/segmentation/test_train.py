@@ -43,7 +43,7 @@ def test_a_run_says_what_its_labels_mean(trained):
 def test_all_options_of_the_loss_together(data_root, tmp_path):
     flags = ("--engine.epochs", "1", "--loss.hard_threshold", "0.7")
     flags += ("--data.blur_probability", "0.5", "--engine.accumulate", "2")
-    run_train(data_root, tmp_path / "run", *flags)
+    commands.fit("segmentation", data_root, tmp_path / "run", *flags)
     line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
     parts = line["cross_entropy"] + line["dice"] + line["auxiliary"]
     assert line["loss"] == pytest.approx(parts, rel=1e-5)

@@ -141,7 +141,7 @@ def test_the_loss_falls_and_all_of_it_learns(name):
 def test_trained_by_the_command_and_heard_from_a_file_in_the_published_layout(shared, tmp_path):
     """In bf16: in fp32 the network learns above, and the command trains in its own tests."""
     root, run = shared.data("speaker"), tmp_path / "run"
-    commands.train(
+    commands.fit(
         "speaker", root, run, "--backbone", "eres2net", "--model.stem_stride", "1",
         "--model.strides", "[1,2,2,2]", "--model.centred", "false", "--model.window", "povey",
         "--model.wave_scale", "1", "--model.floor", "1e-8", "--data.channel", "first",
