@@ -21,6 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+# Before torch is imported, as in `tasks`.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 import cv2
 import numpy as np
 
