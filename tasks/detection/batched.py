@@ -124,7 +124,7 @@ def _proposals(
     """The region proposal network's boxes (B, P, 4), suppressed within each level, and scores."""
     rpn: Any = detector.rpn
     logits, offsets = rpn.head(list(levels.values()))
-    parts: list[tuple[Tensor, Tensor]] = []
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for anchors, logit, offset in zip(
         rpn.anchor_generator.of_levels(x, list(levels.values())), logits, offsets, strict=True
     ):
@@ -133,19 +133,18 @@ def _proposals(
         best, places = _best(
             logit.permute(0, 2, 3, 1).flatten(1), rpn.pre_nms_top_n(), -float("inf")
         )
-        boxes = rpn.box_coder.decode_single(
-            _take(by_place.reshape(batch, -1, 4), places).flatten(0, 1),
-            _take(anchors, places).flatten(0, 1),
-        )
-        boxes = clip_boxes_to_image(boxes.reshape(*places.shape, 4), size)
-        there = _at_least(boxes, rpn.min_size) & (best > -float("inf"))
-        scores = torch.where(there, best.sigmoid(), _NOTHING)
-        least = scores.new_full((), _NOTHING / 2)
-        left = suppress(boxes, scores[:, None], rpn.nms_thresh, least)[:, 0]
-        parts.append((boxes, torch.where(left, scores, _NOTHING)))
-    boxes, scores = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
-    best, places = _best(scores, rpn.post_nms_top_n())
-    return _take(boxes, places), best
+        parts.append((best, _take(by_place.reshape(batch, -1, 4), places), _take(anchors, places)))
+    # All levels have as many now, so that the rest is written into an exported file only once.
+    best, moves, starts = (torch.stack(column, dim=1) for column in zip(*parts, strict=True))
+    boxes = rpn.box_coder.decode_single(moves.flatten(0, 2), starts.flatten(0, 2))
+    boxes = clip_boxes_to_image(boxes.reshape(moves.shape), size)
+    there = _at_least(boxes, rpn.min_size) & (best > -float("inf"))
+    scores = torch.where(there, best.sigmoid(), _NOTHING)
+    least = scores.new_full((), _NOTHING / 2)
+    left = suppress(boxes.flatten(0, 1), scores.flatten(0, 1)[:, None], rpn.nms_thresh, least)
+    scores = torch.where(left.reshape(scores.shape), scores, _NOTHING)
+    best, places = _best(scores.flatten(1), rpn.post_nms_top_n())
+    return _take(boxes.flatten(1, 2), places), best
 
 
 def _at_least(boxes: Tensor, side: float) -> Tensor:
@@ -221,21 +220,19 @@ def _single_stage(
     outputs = {name: part.float() for name, part in detector.head(features).items()}
     scores, offsets = detector.scores(outputs), outputs["bbox_regression"]
     classes = scores.shape[-1]
-    parts: list[Boxes] = []
+    parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     start = 0
     for anchors in detector.anchors.of_levels(x, features):
         end = start + anchors.shape[0]
         flat = scores[:, start:end].flatten(1)
         best, chosen = _best(flat, CANDIDATES)
         places = torch.div(chosen, classes, rounding_mode="floor")
-        boxes = detector.boxes(
-            _take(offsets[:, start:end], places).flatten(0, 1),
-            _take(anchors, places).flatten(0, 1),
-        )
-        boxes = clip_boxes_to_image(boxes.reshape(*places.shape, 4), size)
-        parts.append(Boxes(boxes, best, chosen % classes))
+        moves = _take(offsets[:, start:end], places)
+        parts.append((moves, _take(anchors, places), best, chosen % classes))
         start = end
-    boxes, best, labels = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
+    moves, starts, best, labels = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
+    boxes = detector.boxes(moves.flatten(0, 1), starts.flatten(0, 1))
+    boxes = clip_boxes_to_image(boxes.reshape(moves.shape), size)
     each = torch.arange(classes, device=labels.device)[:, None]
     by_class = torch.where(labels[:, None] == each, best[:, None], _NOTHING)
     left = suppress(boxes, by_class, test.nms_threshold, least).any(dim=1)
