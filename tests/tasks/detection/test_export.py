@@ -61,6 +61,17 @@ def test_a_whole_batch_finds_what_each_picture_does(name, conventions):
             compare(found, model(padded, sizes), full=test == every)
 
 
+def test_proposals_of_one_level_suppress_none_of_another():
+    """Anchors of two levels overlap too little for the usual threshold to show it."""
+    test = ScoringConfig(score_threshold=0.0, detections=20)
+    model = detector("mask_rcnn", test)
+    model.detector.rpn.nms_thresh = 0.1
+    images = noise(2, 3, 64, 96)
+    with torch.inference_mode():
+        expected = model(images, torch.tensor([[64, 96], [64, 96]]))
+        compare(BatchedDetector(model, test)(images), expected, full=True)
+
+
 def in_the_widest_gap(scores):
     """A threshold that rounding takes no score across; some are above it and some below."""
     middle = scores.sort().values[len(scores) // 4 : -(len(scores) // 4)]
