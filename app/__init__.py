@@ -3,4 +3,5 @@
 import os
 
 # Before the first import of torch, as in `tasks`.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if not (os.environ.get("GOMP_SPINCOUNT") or os.environ.get("OMP_WAIT_POLICY")):
+    os.environ["GOMP_SPINCOUNT"] = "1000"

@@ -22,7 +22,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 # Before torch is imported, as in `tasks`.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if not (os.environ.get("GOMP_SPINCOUNT") or os.environ.get("OMP_WAIT_POLICY")):
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 import cv2
 import numpy as np

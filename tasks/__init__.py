@@ -10,7 +10,8 @@ from typing import Any, Literal, get_type_hints
 # Before the first import of torch, which brings the library that reads it: a thread of a network
 # that waits for another one looks that many times, some microseconds, and then leaves its core to
 # others. By default it looks 300,000 times, in which the processes that read pictures stand still.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if not (os.environ.get("GOMP_SPINCOUNT") or os.environ.get("OMP_WAIT_POLICY")):
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 import yaml
 

@@ -16,15 +16,15 @@ _MODES = {
     "I": "32 bit", "F": "floating point", "I;16": "grey of 16 bits", "I;16B": "grey of 16 bits",
 }  # fmt: skip
 
-_DARK = 65536 // 4
-"""Levels of 16 bits that 14 bits do not reach."""
+_DARK = 64
+"""What 14 of 16 bits reach at most, of 255."""
 
 
 def header(chosen: Orientation | None, content: Content) -> Look:
     """Size, format, colours and orientation of a picture; no more where Pillow does not know it.
 
-    Whether it is sound is found when it is decoded. Of 16 bits the levels are looked at, which
-    cameras often fill by less: where 12 bits are stored as they are, the picture comes out dark.
+    Whether it is sound is found when it is decoded. Of 16 bits the levels are looked at,
+    which cameras often fill by less: 12 bits that are stored as they are come out dark.
 
     Args:
         chosen: --data.orientation; None does not say it.
@@ -65,16 +65,16 @@ def _dark(content: Content) -> tuple[Remark, ...]:
     if not image.is_deep(content):
         return ()
     try:
-        highest = int(image.levels(content, "").max())
+        highest = int(image.decode(content, "").max())  # as it is read: without a further band
     except DamagedFile:
         return ()  # which is told when it is read
-    if highest >= _DARK:
+    if highest > _DARK:
         return ()
     return (
         Remark(
             "warning",
             "pictures of 16 bits have low levels alone and come out dark",
-            f"at most {highest} of 65535, about {highest / 257:.0f} of 255",
+            f"at most {highest} of 255",
             "if their camera gives fewer bits, multiply the levels (12 bits: by 16) and write the "
             "files again",
         ),

@@ -178,21 +178,17 @@ def stored(path: Path | str) -> NDArray[Any]:
     Raises:
         DamagedFile: it is missing, cut short, or nothing that OpenCV can decode.
     """
-    return levels(content(path), path)
-
-
-def levels(encoded: NDArray[np.uint8], name: Path | str) -> NDArray[Any]:
-    """Likewise of a file's bytes (N,); `name` is for messages."""
+    encoded = content(path)
     if encoded.size == 0:
-        raise DamagedFile(f"{name}: is empty (0 bytes)")
+        raise DamagedFile(f"{path}: is empty (0 bytes)")
     if _is_cut_png(encoded):
-        raise DamagedFile(f"{name}: the picture is cut short; copy the file again")
+        raise DamagedFile(f"{path}: the picture is cut short; copy the file again")
     try:
         found = cv2.imdecode(tiff.unturned(encoded), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise DamagedFile(f"{name}: cannot be decoded ({error.err})") from None
+        raise DamagedFile(f"{path}: cannot be decoded ({error.err})") from None
     if found is None:
-        raise DamagedFile(f"{name}: is not a picture that OpenCV can decode, or is damaged")
+        raise DamagedFile(f"{path}: is not a picture that OpenCV can decode, or is damaged")
     return np.asarray(found)
 
 

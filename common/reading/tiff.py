@@ -10,8 +10,9 @@ from common.errors import DamagedFile
 from common.reading.jpeg import Bytes
 
 ORIENTATION = 274
-_PHOTOMETRIC, _BITS, _SAMPLES, _EXTRA_SAMPLES = 262, 258, 277, 338
+_PHOTOMETRIC, _BITS, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 262, 258, 277, 338, 339
 _BLACK_IS_ZERO, _RGB = 1, 2
+_SIGNED = 2
 _UNSPECIFIED, _UNASSOCIATED = 0, 2
 _PRIVATE = 65000  # a tag that no decoder looks at
 _SHORT = 3
@@ -117,7 +118,8 @@ def plain(encoded: NDArray[np.uint8], name: object) -> NDArray[np.uint8]:
     for one or refuse. The answer states none of that: its first three bands are red, green, blue.
     Grey with a second band, in tiles, is the one form that OpenCV mixes up nevertheless.
 
-    Raises DamagedFile for more than four bands, which OpenCV does not decode.
+    Raises DamagedFile for more than four bands, which OpenCV does not decode, and for levels that
+    are signed, of which decoders keep the lower or the upper half.
     """
     found = fields(encoded)
     samples = found[_SAMPLES].values[0] if _SAMPLES in found else 1
@@ -125,6 +127,10 @@ def plain(encoded: NDArray[np.uint8], name: object) -> NDArray[np.uint8]:
         raise DamagedFile(
             f"{name}: is a TIFF of {samples} bands; up to {_MOST_SAMPLES} are read, of which the "
             "first three are red, green and blue: write these into a file of their own"
+        )
+    if _SAMPLE_FORMAT in found and _SIGNED in found[_SAMPLE_FORMAT].values:
+        raise DamagedFile(
+            f"{name}: is a TIFF of signed numbers; write its levels as 0 to 255 or as 0 to 65535"
         )
     changed = _unturned(encoded, found)
     if samples >= 3 and _PHOTOMETRIC in found and found[_PHOTOMETRIC].values[0] == _BLACK_IS_ZERO:

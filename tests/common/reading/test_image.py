@@ -1,5 +1,6 @@
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -243,3 +244,14 @@ def test_levels_of_what_is_no_picture(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DamagedFile, match=r"a\.png: "):
         pictures.stored(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16])
+@pytest.mark.parametrize("bands", [(), (3,)])
+def test_signed_levels_are_refused_but_for_label_maps(tmp_path, kind, bands):
+    levels = np.arange(np.prod((8, 8, *bands))).reshape((8, 8, *bands)).astype(kind) - 20
+    cv2.imwrite(str(tmp_path / "signed.tif"), levels)
+    with pytest.raises(DamagedFile, match=r"signed\.tif: is a TIFF of signed numbers"):
+        pictures.read(tmp_path / "signed.tif")
+    kept = pictures.stored(tmp_path / "signed.tif")
+    assert np.array_equal(kept, levels)
