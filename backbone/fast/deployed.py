@@ -42,7 +42,8 @@ class Deployed(nn.Module):
 
     The model, with its layers fused, is the attribute `module`: what it knows, such as `channels`
     or `strides`, is read there. Its methods are not for calling, as they would run without the
-    precision and the compiler; nor is it for exchanging, as what is compiled holds on to it.
+    precision and the compiler; nor is it for exchanging, as what is compiled holds on to it. Hooks
+    of the model itself are not called, those of its parts are.
 
     Args:
         module: with its layers fused.
