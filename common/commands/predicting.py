@@ -1,20 +1,19 @@
 """The loop of predict: read ahead, find, write; shared by ranks, and on disk at any time.
 
-Three things happen at once: worker processes read and decode the next pictures, the main thread
-runs the network, and threads draw, encode and write what was found.
+Three things happen at once: threads read and decode the next pictures, the main thread runs the
+network, and other threads draw, encode and write what was found. Decoders, encoders and networks
+let other threads run meanwhile; between processes every decoded picture would be copied.
 """
 
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from common.commands import journal
@@ -25,15 +24,17 @@ from common.reading import image, video
 from common.reading.image import Picture
 from common.reading.left_out import LeftOut, OnError
 from common.reading.orientation import Orientation
-from common.training import distributed, loading
+from common.training import distributed
 from common.training.distributed import World
 
 P = TypeVar("P", contravariant=True)
 F = TypeVar("F")
 
 Read = Callable[[Path], Any]
-"""Reads an input; an array travels between processes in shared memory."""
+"""Reads an input; called in other threads than `Prediction.find`."""
 
+_AHEAD = 2
+"""Inputs that each reading thread is ahead by at most."""
 _WRITERS = 2
 """Threads that draw and write at least: a PNG can take longer than the network's pass."""
 
@@ -122,7 +123,7 @@ def each(
         world: the ranks.
         settings: as `journal.digest` gives them.
         resume: whether inputs that are finished in the folder are left as they are.
-        workers: processes that read ahead, on each rank; 0 reads in between.
+        workers: threads that read ahead, on each rank; 0 reads in between.
         on_error: what to do with inputs that cannot be read.
         orientation: how pictures are seen, --data.orientation; None shows them upright.
         video_suffix: of the file that is written for a video.
@@ -215,12 +216,10 @@ class _Loop:
         waiting: deque[tuple[_Job, Future[list[Entry]]]] = deque()
         pool = ThreadPoolExecutor(max(_WRITERS, self.workers))
         try:
-            with loading.batches(_read_ahead(jobs, self.workers, self.read)) as pictures:
+            with _read_ahead(jobs, self.workers, self.read) as pictures:
                 for job, read in zip(jobs, pictures, strict=True):
                     with self.left_pictures:
-                        if isinstance(read, UserError):
-                            raise read
-                        picture = read.numpy() if isinstance(read, torch.Tensor) else read
+                        picture = read()
                         found = self.prediction.find(job.source, picture, None)
                         (self.out / job.source.place).parent.mkdir(parents=True, exist_ok=True)
                         write = partial(self.prediction.write, job.source, picture, found)
@@ -281,33 +280,33 @@ class _Frames:
         return drawn
 
 
-class _Pictures(Dataset[Any]):
-    """Reads inputs; a UserError is returned and not raised."""
+@contextmanager
+def _read_ahead(
+    jobs: Sequence[_Job], workers: int, read: Read
+) -> Iterator[Iterator[Callable[[], Any]]]:
+    """For each job in order what gives its input, which threads read while others are worked on.
 
-    def __init__(self, paths: Sequence[Path], read: Read) -> None:
-        self.paths, self.read = paths, read
+    Without workers it is read when it is asked for.
+    """
+    paths = [job.source.path for job in jobs]
+    if not workers:
+        yield (partial(read, path) for path in paths)
+        return
+    pool = ThreadPoolExecutor(workers)
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    def given() -> Iterator[Callable[[], Any]]:
+        ahead: deque[Future[Any]] = deque()
+        for path in paths:
+            ahead.append(pool.submit(read, path))
+            if len(ahead) > _AHEAD * workers:
+                yield ahead.popleft().result
+        while ahead:
+            yield ahead.popleft().result
 
-    def __getitem__(self, index: int) -> Any:
-        try:
-            found = self.read(self.paths[index])
-            return torch.from_numpy(found) if isinstance(found, np.ndarray) else found
-        except UserError as error:
-            return error
-
-
-def _read_ahead(jobs: Sequence[_Job], workers: int, read: Read) -> "DataLoader[Any]":
-    """The jobs' pictures in order, read by worker processes while others are worked on."""
-    return DataLoader(
-        _Pictures([job.source.path for job in jobs], read),
-        batch_size=None,
-        num_workers=min(workers, len(jobs)),
-        collate_fn=loading.share,
-        worker_init_fn=loading.prepare_worker,
-        generator=torch.Generator(),
-    )
+    try:
+        yield given()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _shown(world: World) -> bool:

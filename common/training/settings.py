@@ -11,7 +11,8 @@ class LoaderConfig:
     """How samples are read."""
 
     workers: int = 2
-    """Processes that read and augment, on each rank; 0 reads in the main process."""
+    """Processes that read and augment, on each rank; 0 reads in the main process. Predict reads
+    pictures in as many threads."""
 
     def __post_init__(self) -> None:
         if self.workers < 0:

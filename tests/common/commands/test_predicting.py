@@ -17,7 +17,6 @@ from common.errors import DamagedFile, UserError
 from common.reading import image, video
 from common.training.distributed import World
 from tests import ranks
-from tests.common.training.test_loading import fail
 
 
 class Brightness:
@@ -105,22 +104,38 @@ def test_a_damaged_picture_stops_with_the_way_on_and_keeps_what_was_found(tmp_pa
     assert "--resume" not in reported, "what is skipped needs no way on"
 
 
-@pytest.mark.parametrize("lack", ["killed", "no shared memory"])
-def test_workers_that_die_are_one_line_and_what_was_found_is_kept(tmp_path, monkeypatch, lack):
+def test_an_unforeseen_error_of_a_reader_keeps_what_was_found(tmp_path, monkeypatch):
     source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
     content = image.content
 
     def failing(path):
         if path.name == "3.png":
-            fail(lack)
+            raise MemoryError("no room")
         return content(path)
 
     monkeypatch.setattr(image, "content", failing)
-    with pytest.raises(UserError, match=r"--loader\.workers 0.*--shm-size"):
-        work(out, source, workers=1)
+    with pytest.raises(MemoryError, match="no room"):
+        work(out, source, workers=2)
     monkeypatch.undo()
-    work(out, source, resume=True)
-    assert len(Brightness(out).listed()) == 5
+    task, _ = work(out, source, resume=True)
+    assert task.found == ["3.png", "4.png"]
+    assert len(task.listed()) == 5
+
+
+def test_pictures_are_read_at_once_and_not_too_far_ahead(tmp_path, monkeypatch):
+    source, out = write_pictures(tmp_path / "in", 12), tmp_path / "out"
+    task, content, read = Brightness(out), image.content, []
+    both = threading.Barrier(2, timeout=60)
+
+    def counting(path):
+        both.wait()
+        read.append(len(task.found))
+        return content(path)
+
+    monkeypatch.setattr(image, "content", counting)
+    work(out, source, task=task, workers=2)
+    assert len(task.found) == len(read) == 12
+    assert all(number <= found + 6 for number, found in enumerate(read))
 
 
 class Interrupted(Brightness):
