@@ -9,7 +9,7 @@ from typing import Any, Literal, get_type_hints
 
 # Before the first import of torch, which brings the library that reads it: a thread of a network
 # that waits for another one looks that many times, some microseconds, and then leaves its core to
-# others. By default it looks 300,000 times, in which the processes that read pictures stand still.
+# others. By default it looks 300,000 times, while what reads and writes pictures stands still.
 if not (os.environ.get("GOMP_SPINCOUNT") or os.environ.get("OMP_WAIT_POLICY")):
     os.environ["GOMP_SPINCOUNT"] = "1000"
 
